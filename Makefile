@@ -1,0 +1,32 @@
+# Cordon. `make help` is the index; the rules are in tools/mk/.
+#   V=1       full command lines          WERROR=1  warnings are errors (CI)
+#   PYTHON=   the python with Debian's packages       T=  one test only
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.DELETE_ON_ERROR:
+.SUFFIXES:
+SHELL := /bin/bash
+PYTHON ?= /usr/bin/python3
+OUT := out
+V ?= 0
+WERROR ?= 0
+quiet = $(if $(filter 1,$(V)),,@)
+note = $(if $(filter 1,$(V)),@:,@printf '  %-8s %s\n')
+
+.DEFAULT_GOAL := all
+
+include tools/mk/flags.mk
+include tools/mk/setup.mk
+include tools/mk/host.mk
+include tools/mk/hyp.mk
+include tools/mk/guest.mk
+include tools/mk/test.mk
+include tools/mk/check.mk
+
+.PHONY: help all clean
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+all: host hyp guest ## the library, the hypervisor, the guests' images
+
+clean: ## remove everything that was built (the package cache stays)
+	rm -rf $(OUT)

@@ -1,0 +1,2 @@
+.PHONY: guest
+guest: ## the guests' kernel and initramfs, from Debian's riscv64 packages

@@ -1,0 +1,41 @@
+# The hypervisor: hyp/, the freestanding port, the core and vdev/ without its host models.
+HYP_SRC := $(sort $(wildcard hyp/*.c hyp/*.S hyp/*/*.c hyp/*/*.S)) $(CORE_SRC) $(VDEV_SRC) \
+	$(sort $(wildcard iommu/port/free/*.c))
+HYP_OBJ := $(addprefix $(OUT)/hyp/obj/,$(addsuffix .o,$(HYP_SRC)))
+SYSROOT := $(OUT)/riscv64-sysroot
+LIBFDT := $(SYSROOT)/usr/lib/riscv64-linux-gnu/libfdt.a
+
+HYP_ARCH := -march=rv64gc -mabi=lp64d -mcmodel=medany -fno-pic
+HYP_CFLAGS := $(BASE_CFLAGS) --specs=picolibc.specs $(HYP_ARCH) -O2 -ffreestanding \
+	-ffunction-sections -fdata-sections -fno-common -fno-omit-frame-pointer \
+	-DPICOLIBC_INTEGER_PRINTF_SCANF \
+	-isystem $(SYSROOT)/usr/include $(INCLUDE) -Iiommu/port/free
+HYP_LDFLAGS := --specs=picolibc.specs $(HYP_ARCH) -nostartfiles -static \
+	-Wl,--gc-sections -Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,--fatal-warnings
+HYP_SIZE_MAX := 196608
+
+.PHONY: hyp hyp-size
+hyp: $(if $(wildcard hyp/cordon.lds),$(OUT)/hyp/cordon.bin) ## the hypervisor: out/hyp/cordon.{elf,bin,map}
+
+$(eval $(call flags_stamp,$(OUT)/hyp,$(CROSS)gcc $(HYP_CFLAGS)))
+
+$(OUT)/hyp/obj/%.o: % $(OUT)/hyp/flags $(LIBFDT) | $(OUT)/setup.stamp
+	$(note) CC $@
+	@mkdir -p $(@D)
+	$(quiet)$(CROSS)gcc $(HYP_CFLAGS) $(call room_include,$<) -c $< -o $@
+
+$(OUT)/hyp/cordon.elf: $(HYP_OBJ) $(LIBFDT) hyp/cordon.lds
+	$(note) LD $@
+	$(quiet)$(CROSS)gcc $(HYP_LDFLAGS) -T hyp/cordon.lds -Wl,-Map=$(@:.elf=.map) \
+		-o $@ $(HYP_OBJ) $(LIBFDT)
+
+$(OUT)/hyp/cordon.bin: $(OUT)/hyp/cordon.elf
+	$(note) OBJCOPY $@
+	$(quiet)$(CROSS)objcopy -O binary $< $@
+
+hyp-size: $(OUT)/hyp/cordon.elf ## code and data of the hypervisor, against the limit of 192 KiB
+	@$(CROSS)size $< | awk -v max=$(HYP_SIZE_MAX) 'NR == 2 { n = $$1 + $$2; \
+		printf "hyp-size: %d bytes of code and data (%d + %d), %d of bss; limit %d: %s\n", \
+		n, $$1, $$2, $$3, max, n <= max ? "ok" : "TOO LARGE"; exit n > max }'
+
+-include $(HYP_OBJ:.o=.d)
