@@ -1,0 +1,12 @@
+/* libcordon: one map a guest, and every table that hardware walks derived from it. */
+#ifndef CORDON_CORDON_H
+#define CORDON_CORDON_H
+
+#include <cordon/ctx.h>
+#include <cordon/device.h>
+#include <cordon/error.h>
+#include <cordon/map.h>
+#include <cordon/port.h>
+#include <cordon/types.h>
+
+#endif

@@ -1,0 +1,124 @@
+/*
+ * The map: what stands at each guest physical address of one guest, and the views made from it.
+ *
+ * A domain is one map, one VMID and its views: the G-stage (view 0), and device views, each with a
+ * GSCID of its own. Every change is one transaction over an array of operations: it is checked, all
+ * memory that it could need is reserved, and then it is committed, which cannot fail. On any error but
+ * EPENDING nothing has changed, in any view.
+ */
+#ifndef CORDON_MAP_H
+#define CORDON_MAP_H
+
+#include <cordon/ctx.h>
+
+typedef struct cordon_domain cordon_domain;
+
+struct cordon_domain_config {
+    uint32_t size;      /* sizeof(struct cordon_domain_config) */
+    uint32_t modes;     /* CORDON_MODE_* that may be chosen; 0: whatever hart and IOMMUs have */
+    uint64_t gpa_limit; /* first GPA that the map will never hold; decides the smallest mode */
+};
+
+/* An empty domain. Its number (1..4095) is its name in reports; its VMID is unique while it lives.
+ * Errors: EINVAL, ERANGE, ENOTSUP (no mode covers gpa_limit on all hardware), ELIMIT (VMIDs), ENOMEM. */
+CORDON_API CORDON_MUST_CHECK int cordon_domain_create(cordon_ctx *ctx,
+                                                      const struct cordon_domain_config *cfg,
+                                                      cordon_domain **out);
+
+/* Revoke all, then free the domain. Errors: EBUSY (a device is attached; nothing changed), EPENDING
+ * (all is revoked, the domain lives on until cordon_retire succeeds; then call again). */
+CORDON_API CORDON_MUST_CHECK int cordon_domain_destroy(cordon_domain *d);
+
+CORDON_API uint32_t cordon_domain_number(const cordon_domain *d);
+
+/* The value for hgatp: MODE, VMID, PPN of view 0's root. [Priv 18.2.10] */
+CORDON_API uint64_t cordon_domain_hgatp(const cordon_domain *d);
+
+/* ---- changes ------------------------------------------------------------------------------ */
+
+enum cordon_op_kind {
+    CORDON_OP_GRANT = 1,  /* a new region: extents back gpa.. in order */
+    CORDON_OP_REVOKE = 2, /* remove gpa..gpa+len; every page of it must stand in the map */
+    CORDON_OP_PROTECT = 3 /* change the rights of gpa..gpa+len; every page must stand in the map */
+};
+
+/* Region flags, for GRANT. */
+#define CORDON_REGION_MMIO 1u   /* the extents are resources; not in device views */
+#define CORDON_REGION_NODMA 2u  /* RAM that no device view may hold */
+#define CORDON_REGION_PEER 4u   /* with MMIO: device views hold it too (peer-to-peer was asked for) */
+#define CORDON_REGION_KEEP 8u   /* on revoke the frames become HELD instead of FREE */
+
+struct cordon_op {
+    uint32_t kind;  /* enum cordon_op_kind */
+    uint32_t flags; /* CORDON_REGION_* for GRANT, else 0 */
+    cordon_gpa gpa; /* page-aligned */
+    uint64_t len;   /* bytes, whole pages; for GRANT the sum of the extents */
+    uint32_t perms; /* CORDON_READ.. for GRANT and PROTECT, else 0 */
+    uint32_t reserved;                    /* 0 */
+    const struct cordon_extent *extents;  /* GRANT only; read during the call */
+    uint64_t extent_count;
+};
+
+/*
+ * Carry out OPS as one transaction. The operations must not overlap each other in GPA. GRANT takes
+ * HELD frames, or resources that no domain has (a resource page may stand at one GPA only).
+ *
+ * Order: grants claim frames, write leaves in each view, fence, enter the map; revokes mark frames
+ * REVOKING, clear leaves in every view, fence, invalidate harts and IOMMUs once for the whole batch,
+ * wait, drain; only then are frames FREE (or HELD).
+ *
+ * Errors, nothing changed: EINVAL, EALIGN, ERANGE, EEXIST (GRANT over a region or twice the same
+ * frame), ENOENT (REVOKE or PROTECT of a hole), EPERM (frame not HELD, resource unknown or taken),
+ * ENOMEM, ELIMIT. Error with the map changed: EPENDING, the revoked frames stay REVOKING (hardware did
+ * not answer, or a device that drains by reset is attached); see cordon_retire.
+ */
+CORDON_API CORDON_MUST_CHECK int cordon_change(cordon_domain *d, const struct cordon_op *ops,
+                                               size_t count);
+
+/* Try again to retire what EPENDING left. Errors: EPENDING. */
+CORDON_API CORDON_MUST_CHECK int cordon_retire(cordon_domain *d);
+
+/* ---- questions ---------------------------------------------------------------------------- */
+
+struct cordon_region_info {
+    cordon_gpa gpa;
+    uint64_t len; /* bytes */
+    uint32_t perms;
+    uint32_t flags;
+};
+
+/* The region that holds GPA, or else the nearest above it when NEXT. Errors: ENOENT. */
+CORDON_API CORDON_MUST_CHECK int cordon_region_find(const cordon_domain *d, cordon_gpa gpa,
+                                                    bool next, struct cordon_region_info *out);
+
+struct cordon_hit {
+    cordon_hpa hpa;  /* of the byte asked for */
+    uint64_t span;   /* bytes from there to the end of the leaf */
+    uint32_t perms;  /* of the leaf */
+    uint32_t level;  /* 0: 4 KiB, 1: 2 MiB, 2: 1 GiB */
+};
+
+/* Where GPA leads in a view (0: G-stage), checked for ACCESS (CORDON_READ..; 0: any leaf).
+ * Errors: EINVAL (no such view), ERANGE (beyond the mode's width), EFAULT. */
+CORDON_API CORDON_MUST_CHECK int cordon_translate(const cordon_domain *d, uint32_t view,
+                                                  cordon_gpa gpa, uint32_t access,
+                                                  struct cordon_hit *out);
+
+/* ---- audit -------------------------------------------------------------------------------- */
+
+/* What an audit found first. INVARIANT is the number in docs/architecture.md. */
+struct cordon_finding {
+    uint32_t invariant;
+    uint32_t domain, view, level;
+    cordon_hpa word;  /* the HPA of the word that breaks it, 0 if none */
+    uint64_t value;   /* what stands there */
+    cordon_gpa gpa;
+    cordon_hpa hpa;
+    char text[128];   /* one sentence, NUL-terminated */
+};
+
+/* Re-derive the invariants 1, 2, 3, 5 and 6 from memory, for the whole context; linear in regions and
+ * tables. Returns 0, or ECORRUPT with FIRST filled in. */
+CORDON_API CORDON_MUST_CHECK int cordon_audit(const cordon_ctx *ctx, struct cordon_finding *first);
+
+#endif

@@ -1,0 +1,49 @@
+/*
+ * The seam to what the layer runs on. The hypervisor links its own definitions of these functions;
+ * the host library links iommu/port/host, which passes each call to the table in cordon_port_ops;
+ * the recording build links iommu/port/record, which also logs each event in order.
+ *
+ * COOKIE is the pointer from struct cordon_config, passed through unread.
+ */
+#ifndef CORDON_PORT_H
+#define CORDON_PORT_H
+
+#include <cordon/types.h>
+
+/* Device registers. Little-endian, naturally aligned, exactly one access of the given width. */
+uint32_t cordon_port_read32(void *cookie, cordon_hpa reg);
+uint64_t cordon_port_read64(void *cookie, cordon_hpa reg);
+void cordon_port_write32(void *cookie, cordon_hpa reg, uint32_t value);
+void cordon_port_write64(void *cookie, cordon_hpa reg, uint64_t value);
+
+/* Make every hart that may have run VMID forget G-stage translations of it (hfence.gvma), and wait
+ * until each has. GPA and LEN in bytes bound the range; LEN 0 means the whole VMID.
+ * [Priv 18.3.2; SBI RFENCE] */
+void cordon_port_hart_fence(void *cookie, uint16_t vmid, cordon_gpa gpa, uint64_t len);
+
+/* Monotonic time in microseconds, for bounded waits only. */
+uint64_t cordon_port_time_us(void *cookie);
+
+/* Called once a turn inside a bounded wait. */
+void cordon_port_relax(void *cookie);
+
+/* A broken invariant: says so and never returns. */
+_Noreturn void cordon_port_panic(const char *what, const char *file, int line);
+
+/* Host builds only: the table behind the functions above. COOKIE in cordon_config points at a
+ * structure whose first member is this. A null entry means: no such hardware (reads give all ones,
+ * writes vanish, fences return at once, time is the host's monotonic clock). */
+struct cordon_port_ops {
+    uint32_t size;     /* sizeof(struct cordon_port_ops) */
+    uint32_t reserved; /* 0 */
+    void *user;        /* passed to each function below */
+    uint64_t (*mmio_read)(void *user, uint64_t hpa, uint32_t width_bytes);
+    void (*mmio_write)(void *user, uint64_t hpa, uint32_t width_bytes, uint64_t value);
+    void (*hart_fence)(void *user, uint16_t vmid, uint64_t gpa, uint64_t len);
+    uint64_t (*time_us)(void *user);
+};
+
+#define cordon_assert(cond)                                                                        \
+    ((cond) ? (void)0 : cordon_port_panic("invariant broken: " #cond, __FILE__, __LINE__))
+
+#endif

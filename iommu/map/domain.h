@@ -1,0 +1,50 @@
+/* The inside of a domain: regions, forest of views, and what each view is to the IOMMUs. */
+#ifndef CORDON_MAP_DOMAIN_H
+#define CORDON_MAP_DOMAIN_H
+
+#include "core/lock.h"
+#include "map/region.h"
+#include "pt/pt.h"
+#include <cordon/device.h>
+
+/* A device view. The G-stage (view 0) has no GSCID; devices that share a view share all of this. */
+struct domain_view {
+    uint16_t gscid;
+    uint32_t devices;     /* attached through this view */
+    cordon_hpa msi_table; /* flat MSI table, 0: none */
+};
+
+struct msi_window {
+    bool set;
+    cordon_gpa base;
+    uint64_t mask;  /* page-number bits that select a file */
+    unsigned bits;  /* how many */
+};
+
+struct cordon_domain {
+    struct cordon_ctx *ctx;
+    struct cordon_domain *next;
+    uint32_t number;
+    uint16_t vmid;
+    struct lock lock; /* all below; taken before the frames lock */
+    struct regions regions;
+    struct pt_forest forest;
+    struct domain_view view[CORDON_MAX_VIEWS];
+    struct msi_window msi;
+    struct cordon_device *devices; /* attached, or detached and still undrained */
+    bool pending;                  /* frames are REVOKING */
+};
+
+/* The views that hold a region with these flags, among those that exist. */
+uint32_t domain_views_for(const struct cordon_domain *d, uint32_t region_flags);
+
+/* Add a device view and fill it from the map, sharing what both views hold; or drop one. The caller
+ * holds the lock. view_add: ELIMIT, ENOMEM. The driver sets gscid and msi_table itself. */
+CORDON_MUST_CHECK int domain_view_add(struct cordon_domain *d, uint32_t *view);
+void domain_view_remove(struct cordon_domain *d, uint32_t view);
+
+/* The region that holds or is nearest to GPA, for fault reports. False when the map is empty. */
+bool domain_nearest(struct cordon_domain *d, uint64_t gpa, struct cordon_region_info *out,
+                    bool *after, uint64_t *gap);
+
+#endif

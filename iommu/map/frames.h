@@ -1,0 +1,71 @@
+/*
+ * Who owns each frame, stored by block.
+ *
+ * RAM is cut into blocks of 2 MiB. While a block has one owner and its GPAs are contiguous, one
+ * ownership word says so; once it is split, the block's word names a frame of 512 words, one a frame.
+ * OWNED and REVOKING words carry the GFN: the ownership words are the map's record of what backs each
+ * GPA, addressed by HPA, and an audit holds every view against them.
+ *
+ * Word: state[2:0]; OWNED, REVOKING: domain[14:3], gfn[62:16]; bit 15: KEEP (revoke makes it HELD);
+ * FREE: order of the free run that starts here [7:3], or 31 inside one; TABLE: bits 63:3 are the
+ * table layer's own (refs[18:3], valid[34:19]).
+ */
+#ifndef CORDON_MAP_FRAMES_H
+#define CORDON_MAP_FRAMES_H
+
+#include "core/bits.h"
+#include "core/lock.h"
+#include <cordon/ctx.h>
+
+#define BLOCK_ORDER 9u
+#define BLOCK_FRAMES (1u << BLOCK_ORDER)
+#define BLOCK_SIZE (CORDON_PAGE_SIZE << BLOCK_ORDER)
+#define MAX_ORDER 18u /* 1 GiB */
+
+#define FW_STATE GENMASK64(2, 0)
+#define FW_DOMAIN GENMASK64(14, 3)
+#define FW_KEEP BIT64(15)
+#define FW_GFN GENMASK64(62, 16)
+#define FW_ORDER GENMASK64(7, 3)
+#define FW_ORDER_INSIDE 31u
+#define FW_TABLE_REFS GENMASK64(18, 3)
+#define FW_TABLE_VALID GENMASK64(34, 19)
+
+struct cordon_ctx;
+
+/* The ownership word of one frame as a value, whether it is stored alone or derived from its block. */
+uint64_t frames_word(const struct cordon_ctx *ctx, cordon_hpa hpa);
+
+/* The word of a frame in a split block, to be read and written in place by who owns the frame (the
+ * table layer its refs and valid counts). Asserts that the block is split. */
+uint64_t *frames_word_at(struct cordon_ctx *ctx, cordon_hpa hpa);
+
+/* True when [HPA, HPA+LEN) is RAM of this context and every frame's state is STATE. */
+bool frames_all(const struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len,
+                enum cordon_frame_state state);
+
+/* Allocate 2^ORDER frames, naturally aligned, state HELD; TABLE ones with frames_alloc_table, always
+ * with a word of their own, zeroed. ENOMEM. Take the frames lock themselves. */
+CORDON_MUST_CHECK int frames_alloc(struct cordon_ctx *ctx, unsigned order, cordon_hpa *out);
+CORDON_MUST_CHECK int frames_alloc_table(struct cordon_ctx *ctx, unsigned order, cordon_hpa *out);
+
+/* Back to FREE. For tables: retired by both kinds of cache before. */
+void frames_free(struct cordon_ctx *ctx, cordon_hpa hpa, unsigned order);
+
+/*
+ * Claim for a domain: HELD -> OWNED(domain, gfn...) over a run. frames_reserve_split first, with the
+ * runs of the whole transaction, so that no block that must be split lacks its page of words.
+ */
+CORDON_MUST_CHECK int frames_reserve_split(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len);
+void frames_claim(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len, uint32_t domain,
+                  uint64_t gfn, bool keep);
+/* OWNED -> REVOKING, and REVOKING -> FREE or HELD. */
+void frames_revoke(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len);
+void frames_release(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len);
+/* Release every REVOKING frame of DOMAIN. Linear in blocks. Returns bytes released. */
+uint64_t frames_release_domain(struct cordon_ctx *ctx, uint32_t domain);
+
+/* Pointer to a frame's memory, through the linear offset. */
+void *frames_ptr(const struct cordon_ctx *ctx, cordon_hpa hpa);
+
+#endif

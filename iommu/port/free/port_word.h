@@ -1,0 +1,40 @@
+/* Words that hardware walks, freestanding build: plain stores and the fence instruction. */
+#ifndef CORDON_PORT_WORD_H
+#define CORDON_PORT_WORD_H
+
+#include <cordon/port.h>
+
+enum port_note { PORT_NOTE_CLAIM, PORT_NOTE_FREE, PORT_NOTE_DRAIN, PORT_NOTE_COMMAND };
+
+/* Make one word of a table, directory or queue visible; a single 64-bit store. HPA is its address. */
+static inline void port_store64(void *cookie, uint64_t *word, cordon_hpa hpa, uint64_t value)
+{
+    (void)cookie;
+    (void)hpa;
+    *(volatile uint64_t *)word = value;
+}
+
+/* Order all earlier memory accesses before all later stores to memory and devices. */
+static inline void port_fence(void *cookie)
+{
+    (void)cookie;
+    __asm__ volatile("fence rw, ow" ::: "memory");
+}
+
+/* Tell the recorder, if there is one, of a step that is no store: see port/record. */
+static inline void port_note(void *cookie, enum port_note note, uint64_t a, uint64_t b)
+{
+    (void)cookie;
+    (void)note;
+    (void)a;
+    (void)b;
+}
+
+/* False when a test wants this allocation to fail. */
+static inline bool port_may_alloc(void *cookie)
+{
+    (void)cookie;
+    return true;
+}
+
+#endif

@@ -1,0 +1,42 @@
+/* Words that hardware walks, host build: plain stores and a C11 fence. */
+#ifndef CORDON_PORT_WORD_H
+#define CORDON_PORT_WORD_H
+
+#include <stdatomic.h>
+
+#include <cordon/port.h>
+
+enum port_note { PORT_NOTE_CLAIM, PORT_NOTE_FREE, PORT_NOTE_DRAIN, PORT_NOTE_COMMAND };
+
+/* Make one word of a table, directory or queue visible; a single 64-bit store. HPA is its address. */
+static inline void port_store64(void *cookie, uint64_t *word, cordon_hpa hpa, uint64_t value)
+{
+    (void)cookie;
+    (void)hpa;
+    *(volatile uint64_t *)word = value;
+}
+
+/* Order all earlier memory accesses before all later stores to memory and devices. */
+static inline void port_fence(void *cookie)
+{
+    (void)cookie;
+    atomic_thread_fence(memory_order_seq_cst);
+}
+
+/* Tell the recorder, if there is one, of a step that is no store: see port/record. */
+static inline void port_note(void *cookie, enum port_note note, uint64_t a, uint64_t b)
+{
+    (void)cookie;
+    (void)note;
+    (void)a;
+    (void)b;
+}
+
+/* False when a test wants this allocation to fail. */
+static inline bool port_may_alloc(void *cookie)
+{
+    (void)cookie;
+    return true;
+}
+
+#endif

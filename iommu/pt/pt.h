@@ -1,0 +1,132 @@
+/*
+ * Page tables of one domain: a forest of views over the same GPA space, with shared subtrees.
+ *
+ * Formats are data (struct pt_fmt); one walker and one builder serve all. Every view has its own root
+ * (16 KiB for the x4 formats [Priv 18.5]); a table below a root that says the same in several views is
+ * the same frame in each, with a count of parents in its ownership word. A change for some of its
+ * sharers only first unshares: an identical copy takes the non-leaf's place for those views.
+ *
+ * Level 0 is the leaf level (4 KiB); levels count up. Levels 0, 1 and 2 may hold leaves.
+ *
+ * Check / reserve / commit: pt_reserve allocates whatever the worst case of one change needs, and is
+ * undoable; pt_map, pt_unmap and pt_protect take from that reserve and cannot fail. Tables that fall
+ * out of use are collected in struct pt_retire and freed by pt_retire_free once the caller has proof
+ * that no hart and no IOMMU still holds them.
+ */
+#ifndef CORDON_PT_PT_H
+#define CORDON_PT_PT_H
+
+#include "core/bits.h"
+#include <cordon/map.h>
+
+/* PTE bits [Priv 12.3.1, 18.5; the IOMMU's second stage is the same]. */
+#define PTE_V BIT64(0)
+#define PTE_R BIT64(1)
+#define PTE_W BIT64(2)
+#define PTE_X BIT64(3)
+#define PTE_U BIT64(4)
+#define PTE_G BIT64(5)
+#define PTE_A BIT64(6)
+#define PTE_D BIT64(7)
+#define PTE_PPN GENMASK64(53, 10)
+
+struct pt_fmt {
+    const char *name;      /* "Sv39x4" */
+    uint8_t levels;        /* 3, 4, 5 */
+    uint8_t root_bits;     /* index bits of the root: 11 for x4, 9 else */
+    uint8_t address_bits;  /* 41, 50, 59; 39, 48, 57 */
+    uint8_t mode;          /* hgatp.MODE = iohgatp.MODE = satp.MODE number: 8, 9, 10 */
+    uint32_t mode_bit;     /* CORDON_MODE_*, 0 for first-stage formats */
+    uint64_t leaf_bits;    /* set in every leaf: V A D, and U for the second stage */
+    bool sign_extended;    /* first stage: bits above must equal the top bit */
+};
+
+extern const struct pt_fmt pt_sv39x4, pt_sv48x4, pt_sv57x4, pt_sv39, pt_sv48, pt_sv57;
+
+/* The smallest second-stage format among MODES that covers [0, LIMIT), or null. */
+const struct pt_fmt *pt_fmt_choose(uint32_t modes, uint64_t limit);
+
+struct pt_forest {
+    struct cordon_ctx *ctx;
+    const struct pt_fmt *fmt;
+    uint32_t views;                      /* bit v: view v exists */
+    cordon_hpa root[CORDON_MAX_VIEWS];
+};
+
+/* One leaf or run of leaves to write: PAGES 4 KiB pages from GPA, backed from HPA, contiguous. */
+struct pt_run {
+    cordon_gpa gpa;
+    cordon_hpa hpa;
+    uint64_t pages;
+    uint32_t perms; /* CORDON_READ.. */
+    uint32_t views; /* bit mask */
+};
+
+/* Frames set aside for a transaction. */
+struct pt_pool {
+    cordon_hpa first; /* chain of zeroed TABLE frames; link in word 0 */
+    uint64_t count;
+};
+
+/* What a change took away, for the caller to retire. */
+struct pt_retire {
+    cordon_hpa tables;  /* chain of dead table frames, link in word 1 so that walkers see V=0 in word 0 */
+    uint64_t count;
+    bool nonleaf;       /* a non-leaf word changed: caches of non-leaves must go too (AV=0) */
+    bool downgrade;     /* a valid translation changed or went */
+};
+
+CORDON_MUST_CHECK int pt_forest_init(struct pt_forest *f, struct cordon_ctx *ctx,
+                                     const struct pt_fmt *fmt); /* with view 0 */
+/* Free every table of every view. Nothing may use them any more. */
+void pt_forest_free(struct pt_forest *f);
+
+/* An empty view. pt_view_link then fills it from another. */
+CORDON_MUST_CHECK int pt_view_add(struct pt_forest *f, uint32_t view);
+/* Put every table of the view that nobody shares on RETIRE, its root included; the view is gone. */
+void pt_view_remove(struct pt_forest *f, uint32_t view, struct pt_retire *retire);
+/* Make TO hold in [gpa, gpa+len) exactly what FROM holds there, sharing every table that lies wholly
+ * inside. TO holds nothing there before. len 0 means: to the end of the address space. */
+CORDON_MUST_CHECK int pt_view_link(struct pt_forest *f, uint32_t from, uint32_t to, cordon_gpa gpa,
+                                   uint64_t len);
+
+/* Allocate for the worst case of writing RUN (pt_map), or of clearing or changing it (splits, unsharing). */
+CORDON_MUST_CHECK int pt_reserve_map(struct pt_forest *f, const struct pt_run *run,
+                                     struct pt_pool *pool);
+CORDON_MUST_CHECK int pt_reserve_change(struct pt_forest *f, cordon_gpa gpa, uint64_t pages,
+                                        uint32_t views, struct pt_pool *pool);
+void pt_pool_free(struct pt_forest *f, struct pt_pool *pool);
+
+/* Write leaves, largest first. The range holds no valid leaf in these views. Contents of new tables are
+ * complete and fenced before the word that makes them reachable. */
+void pt_map(struct pt_forest *f, const struct pt_run *run, struct pt_pool *pool,
+            struct pt_retire *retire);
+/* Clear leaves of a range in these views; a superpage that sticks out is split without a moment in
+ * which a translation outside the range is gone. Tables that become empty go to RETIRE. */
+void pt_unmap(struct pt_forest *f, cordon_gpa gpa, uint64_t pages, uint32_t views,
+              struct pt_pool *pool, struct pt_retire *retire);
+/* Change the rights of every leaf in the range. */
+void pt_protect(struct pt_forest *f, cordon_gpa gpa, uint64_t pages, uint32_t perms, uint32_t views,
+                struct pt_pool *pool, struct pt_retire *retire);
+/* Give back what RETIRE collected. */
+void pt_retire_free(struct pt_forest *f, struct pt_retire *retire);
+
+struct pt_hit {
+    cordon_hpa word; /* HPA of the last word read */
+    uint64_t pte;    /* its value */
+    uint32_t level;
+    bool leaf;       /* else the walk stopped at an invalid word of LEVEL */
+};
+
+/* Walk as the hardware does. ERANGE beyond the address width, ECORRUPT for a word no builder of ours
+ * writes (then HIT names it), else 0. */
+CORDON_MUST_CHECK int pt_lookup(const struct pt_forest *f, uint32_t view, cordon_gpa gpa,
+                                struct pt_hit *hit);
+/* The first leaf at or above *GPA in a view: *GPA becomes the leaf's start. ENOENT at the end; ECORRUPT. */
+CORDON_MUST_CHECK int pt_next_leaf(const struct pt_forest *f, uint32_t view, cordon_gpa *gpa,
+                                   struct pt_hit *hit);
+/* Call FN for each table frame reachable in a view, once a path, parents first; stops at nonzero. */
+int pt_each_table(const struct pt_forest *f, uint32_t view,
+                  int (*fn)(void *arg, cordon_hpa table, uint32_t level), void *arg);
+
+#endif
