@@ -15,7 +15,7 @@ HYP_LDFLAGS := --specs=picolibc.specs $(HYP_ARCH) -nostartfiles -static \
 HYP_SIZE_MAX := 196608
 
 .PHONY: hyp hyp-size
-hyp: $(if $(wildcard hyp/cordon.lds),$(OUT)/hyp/cordon.bin) ## the hypervisor: out/hyp/cordon.{elf,bin,map}
+hyp: $(LIBFDT) $(if $(wildcard hyp/cordon.lds),$(OUT)/hyp/cordon.bin) ## the hypervisor: out/hyp/cordon.{elf,bin,map}
 
 $(eval $(call flags_stamp,$(OUT)/hyp,$(CROSS)gcc $(HYP_CFLAGS)))
 
