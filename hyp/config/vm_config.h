@@ -1,0 +1,79 @@
+/*
+ * What a bundle says of one VM, checked; and where things stand in a guest's physical address space.
+ *
+ * Filled by bundle.c from a Flattened Image Tree, read by the VM builder and the guest device tree.
+ */
+#ifndef HYP_CONFIG_VM_CONFIG_H
+#define HYP_CONFIG_VM_CONFIG_H
+
+#include <cordon/types.h>
+
+#define VM_MAX 8u
+#define VM_MAX_VCPUS 8u
+#define VM_MAX_DEVICES 16u
+#define VM_NAME_BYTES 32u
+#define VM_BOOTARGS_BYTES 512u
+
+/* A piece of the bundle: offset and length in bytes from the bundle's first byte, already in bounds. */
+struct vm_blob {
+    uint64_t offset;
+    uint64_t len; /* 0: absent */
+    uint8_t sha256[32];
+};
+
+/* Reset policy of a passthrough device. */
+enum vm_reset { VM_RESET_REQUIRED = 0, VM_RESET_NONE_ALLOWED = 1 };
+
+struct vm_device {
+    uint32_t segment; /* PCI segment = number of the host bridge in the device tree, from 0 */
+    uint32_t bdf;     /* bus << 8 | device << 3 | function */
+    enum vm_reset reset;
+};
+
+struct vm_config {
+    char name[VM_NAME_BYTES]; /* letters, digits, - and _; NUL-terminated */
+    uint32_t vcpus;           /* 1..VM_MAX_VCPUS */
+    cordon_gpa ram_base;      /* 2 MiB aligned, 0 works */
+    uint64_t ram_len;         /* bytes, 2 MiB multiple */
+    uint32_t scatter_pieces;  /* as in cordon_scatter_alloc; 0: largest first */
+    uint64_t scatter_seed;
+    uint64_t pool_len;        /* bytes of the pool contiguous in GPA and HPA, 0: none; below 4 GiB GPA */
+    struct vm_blob kernel;    /* RISC-V Image */
+    struct vm_blob initrd;
+    struct vm_blob dtb;       /* supplied device tree, absent: made by us */
+    char bootargs[VM_BOOTARGS_BYTES];
+    uint32_t device_count;
+    struct vm_device device[VM_MAX_DEVICES];
+    bool allow_no_iommu;      /* devices may be given on a machine without IOMMU: no isolation */
+};
+
+struct bundle {
+    const void *base;
+    uint64_t len;
+    uint32_t vm_count;
+    struct vm_config vm[VM_MAX];
+};
+
+/*
+ * Guest layout. Devices live in a window of 1 GiB that RAM never touches: [0, 1 GiB) when RAM starts
+ * at 2 GiB or above, else [3 GiB, 4 GiB), and then RAM must end at 3 GiB. Offsets into the window:
+ */
+#define GUEST_UART 0x00000000u      /* 4 KiB, NS16550A, wired interrupt 1 */
+#define GUEST_APLIC 0x00100000u     /* 32 KiB, S-level domain, MSI mode */
+#define GUEST_IMSIC 0x01000000u     /* 4 KiB a vCPU, S-level files */
+#define GUEST_ECAM 0x10000000u      /* 1 MiB: bus 0 */
+#define GUEST_MMIO32 0x20000000u    /* 512 MiB of 32-bit BARs */
+#define GUEST_MMIO32_LEN 0x20000000u
+#define GUEST_MMIO64 UINT64_C(0x4000000000) /* absolute: 64-bit BARs, 64 GiB at 256 GiB */
+#define GUEST_MMIO64_LEN UINT64_C(0x1000000000)
+#define GUEST_APLIC_SOURCES 31u
+#define GUEST_IRQ_UART 1u
+#define GUEST_POOL_ALIGN UINT64_C(0x200000)
+
+/* First byte of the device window for a guest whose RAM starts at RAM_BASE. */
+static inline uint64_t guest_window(cordon_gpa ram_base)
+{
+    return ram_base.v >= UINT64_C(0x80000000) ? 0 : UINT64_C(0xC0000000);
+}
+
+#endif
