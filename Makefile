@@ -2,6 +2,9 @@
 #   V=1       full command lines          WERROR=1  warnings are errors (CI)
 #   PYTHON=   the python with Debian's packages       T=  one test only
 MAKEFLAGS += --no-builtin-rules --no-print-directory
+ifeq ($(MAKELEVEL)$(filter -j% j,$(MAKEFLAGS)),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
 .DELETE_ON_ERROR:
 .SUFFIXES:
 SHELL := /bin/bash

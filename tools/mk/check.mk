@@ -1,1 +1,48 @@
-# Checks.
+# Checks that run nothing of ours. `make check` is all of them.
+CHECKS := check-format check-arrows check-ifdef check-length check-words check-headers check-tidy \
+	check-cppcheck check-symbols check-fp check-size
+.PHONY: check format $(CHECKS)
+
+check: $(CHECKS) ## format, static analysis, arrows between rooms, what the program may hold
+
+format: $(OUT)/setup.stamp ## lay out the C files as .clang-format says
+	@tools/check-format --fix
+
+check-format check-arrows check-ifdef check-length check-words: check-%: $(OUT)/setup.stamp
+	@tools/check-$*
+
+check-headers: $(OUT)/setup.stamp $(LIBFDT)
+	@tools/check-headers --cc $(CC) --cross $(CROSS)
+
+# clang's own warnings and clang-tidy, a file at a time, again only when something changed.
+TIDY_SRC := $(strip $(CORE_SRC) $(sort $(wildcard iommu/port/host/*.c)) $(VDEV_SRC) $(MODEL_SRC))
+TIDY_FLAGS := -std=c11 $(filter-out -Werror,$(WARN)) $(INCLUDE) -Iiommu/port/host
+check-tidy: $(TIDY_SRC:%=$(OUT)/check/tidy/%.ok)
+	@echo "check-tidy: $(words $^) files"
+
+$(OUT)/check/tidy/%.c.ok: %.c .clang-tidy $(OUT)/host/obj/%.o
+	$(note) TIDY $<
+	@mkdir -p $(@D)
+	$(quiet)clang-tidy --quiet $< -- $(TIDY_FLAGS) $(call room_include,$<) 2>$@.log || \
+		{ cat $@.log; exit 1; }
+	@touch $@
+
+check-cppcheck: $(OUT)/setup.stamp
+	@mkdir -p $(OUT)/check/cppcheck
+	$(if $(TIDY_SRC),$(quiet)cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr \
+		--enable=warning,performance,portability --suppress=missingIncludeSystem \
+		--cppcheck-build-dir=$(OUT)/check/cppcheck -j2 $(INCLUDE) -Ivdev -Iiommu/port/host \
+		$(TIDY_SRC))
+	@echo "check-cppcheck: $(words $(TIDY_SRC)) files"
+
+check-symbols: $(CORE_SRC:%=$(OUT)/hyp/obj/%.o)
+	@$(if $(CORE_SRC),tools/check-symbols $(OUT)/hyp/obj/iommu --cross $(CROSS),echo "check-symbols: left out: there is no core yet")
+
+# The checks of the linked program, once there is one.
+HYP_ELF := $(if $(wildcard hyp/cordon.lds),$(OUT)/hyp/cordon.elf)
+check-fp: $(HYP_ELF)
+	@$(if $<,tools/check-fp $< --objects $(OUT)/hyp/obj/hyp --cross $(CROSS),echo "$@: left out: there is no hypervisor yet")
+
+# 192 KiB of code and data.
+check-size: $(HYP_ELF)
+	@$(if $<,CROSS=$(CROSS) tools/check-size $< 196608,echo "$@: left out: there is no hypervisor yet")

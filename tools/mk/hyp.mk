@@ -12,9 +12,8 @@ HYP_CFLAGS := $(BASE_CFLAGS) --specs=picolibc.specs $(HYP_ARCH) -O2 -ffreestandi
 	-isystem $(SYSROOT)/usr/include $(INCLUDE) -Iiommu/port/free
 HYP_LDFLAGS := --specs=picolibc.specs $(HYP_ARCH) -nostartfiles -static \
 	-Wl,--gc-sections -Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,--fatal-warnings
-HYP_SIZE_MAX := 196608
 
-.PHONY: hyp hyp-size
+.PHONY: hyp
 hyp: $(LIBFDT) $(if $(wildcard hyp/cordon.lds),$(OUT)/hyp/cordon.bin) ## the hypervisor: out/hyp/cordon.{elf,bin,map}
 
 $(eval $(call flags_stamp,$(OUT)/hyp,$(CROSS)gcc $(HYP_CFLAGS)))
@@ -32,10 +31,5 @@ $(OUT)/hyp/cordon.elf: $(HYP_OBJ) $(LIBFDT) hyp/cordon.lds
 $(OUT)/hyp/cordon.bin: $(OUT)/hyp/cordon.elf
 	$(note) OBJCOPY $@
 	$(quiet)$(CROSS)objcopy -O binary $< $@
-
-hyp-size: $(OUT)/hyp/cordon.elf ## code and data of the hypervisor, against the limit of 192 KiB
-	@$(CROSS)size $< | awk -v max=$(HYP_SIZE_MAX) 'NR == 2 { n = $$1 + $$2; \
-		printf "hyp-size: %d bytes of code and data (%d + %d), %d of bss; limit %d: %s\n", \
-		n, $$1, $$2, $$3, max, n <= max ? "ok" : "TOO LARGE"; exit n > max }'
 
 -include $(HYP_OBJ:.o=.d)

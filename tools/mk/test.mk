@@ -7,7 +7,7 @@ UNIT_RUN := $(if $(T),$(UNIT_DIR)/$(T),$(UNIT_ALL))
 UNIT_CFLAGS := $(ASAN_CFLAGS) -Wno-missing-prototypes -Ivdev -Idma-tests/unit/support -Idma-tests/unit
 UNIT_SUPPORT_OBJ := $(UNIT_SUPPORT:%.c=$(OUT)/asan/obj/%.o)
 
-.PHONY: test check-unit check-qtest check-boot check-teeth
+.PHONY: test bench run check-unit check-house check-python check-qtest check-boot check-teeth
 $(eval $(call flags_stamp,$(UNIT_DIR),$(CC) $(UNIT_CFLAGS)))
 
 $(OUT)/asan/obj/dma-tests/%.o: dma-tests/%.c $(UNIT_DIR)/flags | $(OUT)/setup.stamp
@@ -24,3 +24,36 @@ $(UNIT_DIR)/%: $(OUT)/asan/obj/dma-tests/unit/%.o $(UNIT_SUPPORT_OBJ) $(OUT)/asa
 
 check-unit: $(UNIT_RUN) ## C unit tests, with sanitizers (T=test_x: one)
 	@$(PYTHON) tools/run-unit $^
+
+# Python tests: T=NAME is pytest's -k.
+PYTEST = PYTHON=$(PYTHON) tools/run-pytest
+PYTEST_PICK = $(if $(T),-k '$(T)')
+
+check-house: $(OUT)/setup.stamp ## the tools' own tests: each check is fed a planted fault
+	@$(PYTEST) dma-tests/house $(PYTEST_PICK)
+
+check-python: host ## the Python package's own tests
+	@$(PYTEST) bindings/python $(PYTEST_PICK)
+
+check-qtest: host ## the C driver against QEMU's IOMMU and devices, without any guest
+	@$(PYTEST) dma-tests/qtest $(PYTEST_PICK)
+
+check-boot: host hyp guest ## boots of the whole machine in QEMU
+	@$(PYTEST) dma-tests/boot $(PYTEST_PICK)
+
+check-teeth: host hyp guest ## each planted fault must be caught by the test that its line names
+	@if [ -x tools/teeth ]; then tools/teeth; \
+	else echo "check-teeth: this version has no planted faults yet" >&2; exit 2; fi
+
+# Called by make test; each prints its own time.
+TEST_PHASES := check-unit check-house check-python check-qtest check-boot
+test: ## all tests, with the time of each
+	@MAKE='$(MAKE)' tools/phases "make test" $(TEST_PHASES)
+
+bench: host hyp guest ## benchmarks: figures, ratios, GOAL met or missed
+	@if [ -x tools/bench ]; then tools/bench; \
+	else echo "bench: this version has no benchmarks yet" >&2; exit 2; fi
+
+run: host hyp guest ## the story: two guests, real devices, a rogue that stays confined
+	@if [ -x tools/run ]; then tools/run; \
+	else echo "run: this version has no story to run yet; 'make test' shows what works" >&2; exit 2; fi
