@@ -1,0 +1,41 @@
+/* The host channel: see channel.h. */
+#include "channel/channel.h"
+
+void channel_init(struct channel *c)
+{
+    *c = (struct channel){0};
+    cordon_lock_init(&c->lock);
+}
+
+int channel_open(struct channel *c, void *cookie, cordon_hpa regs, void *mem, cordon_hpa hpa)
+{
+    int err = virtio_console_open(&c->device, cookie, regs, mem, hpa);
+
+    if (err == 0) {
+        c->open = true;
+    }
+    return err;
+}
+
+static int send_frame(struct channel *c, const struct channel_header *head, const void *data)
+{
+    int err = virtio_console_send(&c->device, head, sizeof(*head), CHANNEL_TIMEOUT_US);
+
+    return err != 0 ? err : virtio_console_send(&c->device, data, head->len, CHANNEL_TIMEOUT_US);
+}
+
+void channel_send(struct channel *c, char type, uint8_t stream, const void *data, uint32_t len)
+{
+    struct channel_header head = {
+        .magic = {'C', 'R', 'D', 'N'}, .type = (uint8_t)type, .stream = stream, .len = len};
+
+    cordon_assert(len <= CHANNEL_FRAME_MAX);
+    cordon_lock_take(&c->lock);
+    if (!c->open) {
+        c->lost++;
+    } else if (send_frame(c, &head, data) != 0) {
+        c->open = false;
+        c->lost++;
+    }
+    cordon_lock_give(&c->lock);
+}

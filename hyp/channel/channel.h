@@ -1,0 +1,42 @@
+/*
+ * The host channel: frames of JSON or bytes between the hypervisor and a program on the host, beside the
+ * console that people read.
+ *
+ * Frame: "CRDN", type (1 byte: 'J' JSON text, 'B' bytes), stream (1 byte), 2 zero bytes, length (32 bits,
+ * little-endian), then that many bytes. A machine without a channel works alike; frames then go nowhere.
+ */
+#ifndef HYP_CHANNEL_CHANNEL_H
+#define HYP_CHANNEL_CHANNEL_H
+
+#include <cordon/lock.h>
+
+#include "channel/virtio_mmio.h"
+
+#define CHANNEL_FRAME_MAX 65536u
+#define CHANNEL_TIMEOUT_US 2000000u
+
+struct channel_header {
+    char magic[4];
+    uint8_t type;
+    uint8_t stream;
+    uint16_t zero;
+    uint32_t len;
+};
+
+struct channel {
+    struct cordon_lock lock; /* one frame at a time */
+    struct virtio_console device;
+    bool open;
+    uint64_t lost; /* frames that could not be sent */
+};
+
+/* A channel that is closed until channel_open succeeds. */
+void channel_init(struct channel *c);
+CORDON_MUST_CHECK int channel_open(struct channel *c, void *cookie, cordon_hpa regs, void *mem,
+                                   cordon_hpa hpa);
+
+/* Send one frame, whole, from any hart. A frame that times out closes the channel, since what follows it
+ * could not be read; it and all later ones are counted in LOST. */
+void channel_send(struct channel *c, char type, uint8_t stream, const void *data, uint32_t len);
+
+#endif
