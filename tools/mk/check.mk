@@ -27,12 +27,12 @@ $(OUT)/check/tidy/%.c.ok: %.c .clang-tidy $(OUT)/host/obj/%.o
 		{ cat $@.log; exit 1; }
 	@touch $@
 
+CPPCHECK := cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr \
+	--enable=warning,performance,portability --suppress=missingIncludeSystem \
+	--cppcheck-build-dir=$(OUT)/check/cppcheck $(INCLUDE) -Ivdev -Iiommu/port/host
 check-cppcheck: $(OUT)/setup.stamp
 	@mkdir -p $(OUT)/check/cppcheck
-	$(if $(TIDY_SRC),$(quiet)cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr \
-		--enable=warning,performance,portability --suppress=missingIncludeSystem \
-		--cppcheck-build-dir=$(OUT)/check/cppcheck -j2 $(INCLUDE) -Ivdev -Iiommu/port/host \
-		$(TIDY_SRC))
+	$(if $(TIDY_SRC),$(quiet)$(CPPCHECK) $(TIDY_SRC))
 	@echo "check-cppcheck: $(words $(TIDY_SRC)) files"
 
 check-symbols: $(CORE_SRC:%=$(OUT)/hyp/obj/%.o)

@@ -1,0 +1,195 @@
+"""The tools that run tests and make images, fed what must not pass unseen."""
+import gzip
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOLS = ROOT / "tools"
+
+
+def run(tool, *arguments, **more):
+    return subprocess.run([TOOLS / tool, *map(str, arguments)], capture_output=True, text=True,
+                          stdin=subprocess.DEVNULL, timeout=60, **more)
+
+
+def script(folder, name, text):
+    path = folder / name
+    path.write_text(f"#!/bin/bash\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+PASSING = "echo '[  PASSED  ] 3 test(s).'"
+
+
+@pytest.mark.parametrize("text, verdict", [
+    (f"{PASSING}; echo '[  FAILED  ] 2 test(s), listed below:'; exit 2", "2 failed"),
+    (f"{PASSING}; exit 1", "exit status 1"),
+    (f"{PASSING}; kill -ABRT $$", "killed by signal 6"),
+    ("exit 0", "ran no test"),
+    (f"{PASSING}; exec sleep 30", "did not end within 1 s"),
+])
+def test_run_unit_reports_a_program_that(tmp_path, text, verdict):
+    done = run("run-unit", "--timeout", 1, script(tmp_path, "test_good", PASSING),
+               script(tmp_path, "test_bad", text))
+    assert done.returncode == 1
+    assert f"FAILED: {verdict}" in done.stdout
+    assert done.stdout.count("FAILED:") == 1
+
+
+def test_run_unit_counts_what_passed(tmp_path):
+    done = run("run-unit", script(tmp_path, "test_good", f"{PASSING}; {PASSING}"))
+    assert done.returncode == 0
+    assert "unit: 6 passed, 0 failed" in done.stdout
+
+
+def test_phases_goes_on_after_a_failure_and_then_fails(tmp_path):
+    make = script(tmp_path, "make", '[ "$2" != bad ]')
+    done = run("phases", "all", "bad", "good", env={**os.environ, "MAKE": str(make)})
+    assert done.returncode == 1
+    assert "FAILED" in done.stdout and "good" in done.stdout.split("-- all:")[1]
+
+
+def test_run_pytest_names_a_folder_without_tests(tmp_path):
+    done = run("run-pytest", tmp_path)
+    assert done.returncode == 0
+    assert done.stdout == f"left out: {tmp_path} has no test yet\n"
+
+
+def test_run_pytest_fails_when_no_test_ran(tmp_path):
+    (tmp_path / "test_empty.py").write_text("")
+    assert run("run-pytest", tmp_path).returncode != 0
+
+
+def make_initramfs(tmp_path, listing):
+    (tmp_path / "list").write_text(listing)
+    done = run("guest/make-initramfs", "--list", tmp_path / "list",
+               "--output", tmp_path / "out.gz", cwd=tmp_path)
+    return done, tmp_path / "out.gz"
+
+
+def test_initramfs_holds_what_its_list_says_with_root_as_owner(tmp_path):
+    (tmp_path / "hello").write_bytes(b"hello\n")
+    done, archive = make_initramfs(tmp_path, "dir /dev 0755\nnod /dev/console 0600 c 5 1\n"
+                                   "slink /sbin bin\nfile /hello hello 0755 # a file\n")
+    assert done.returncode == 0, done.stderr
+    listed = subprocess.run(["cpio", "-tv", "--numeric-uid-gid"], capture_output=True, check=True,
+                            input=gzip.decompress(archive.read_bytes())).stdout.decode()
+    lines = {line.split(" 1970 ")[1]: line.split() for line in listed.splitlines()}
+    assert lines["dev"][0] == "drwxr-xr-x"
+    assert lines["dev/console"][:6] == ["crw-------", "1", "0", "0", "5,", "1"]
+    assert lines["hello"][:5] == ["-rwxr-xr-x", "1", "0", "0", "6"]
+    assert "sbin -> bin" in lines
+
+
+def test_initramfs_has_the_same_bytes_each_time(tmp_path):
+    listing = "dir /a 0755\nfile /b hello 0644\n"
+    (tmp_path / "hello").write_bytes(b"x")
+    first = make_initramfs(tmp_path, listing)[1].read_bytes()
+    os.utime(tmp_path / "hello", (1, 1))
+    assert make_initramfs(tmp_path, listing)[1].read_bytes() == first
+
+
+def test_initramfs_refuses_a_line_it_cannot_read(tmp_path):
+    done, archive = make_initramfs(tmp_path, "dir /a 0755\nfifo /b 0644\n")
+    assert done.returncode != 0
+    assert "list:2: cannot read" in done.stderr
+    assert not archive.exists()
+
+
+def test_initramfs_brings_what_a_module_depends_on_and_refuses_an_unknown_one(tmp_path):
+    folder = tmp_path / "6.0"
+    (folder / "kernel").mkdir(parents=True)
+    for name in ("a", "b-c", "d"):
+        (folder / f"kernel/{name}.ko").write_bytes(name.encode())
+    (folder / "modules.dep").write_text("kernel/a.ko: kernel/b-c.ko\nkernel/b-c.ko:\nkernel/d.ko:\n")
+    (tmp_path / "list").write_text("dir /lib 0755\n")
+
+    def build(module):
+        (tmp_path / "modules").write_text(f"# wanted\n{module} # why\n")
+        return run("guest/make-initramfs", "--list", tmp_path / "list", "--modules", folder,
+                   "--module-list", tmp_path / "modules", "--output", tmp_path / "out.gz")
+
+    assert build("a").returncode == 0
+    listed = subprocess.run(["cpio", "-t"], capture_output=True, check=True,
+                            input=gzip.decompress((tmp_path / "out.gz").read_bytes())).stdout
+    names = listed.decode().split()
+    assert "lib/modules/6.0/a.ko" in names and "lib/modules/6.0/b-c.ko" in names
+    assert "lib/modules/6.0/d.ko" not in names
+    done = build("nothing")
+    assert done.returncode != 0 and "no module nothing" in done.stderr
+
+
+@pytest.fixture
+def cache(tmp_path):
+    """A cache with one fetched package in it, and the manifest line that apt's check gave."""
+    folder = tmp_path / "cache" / "riscv64-trixie"
+    (folder / "debs").mkdir(parents=True)
+    package = folder / "debs" / "thing_1_riscv64.deb"
+    package.write_bytes(b"not really")
+    digest = subprocess.run(["sha256sum", package], capture_output=True, text=True).stdout.split()[0]
+    (folder / "manifest").write_text(f"{digest} {package.name} thing\n")
+    return package
+
+
+def packages(cache_package, *arguments, path=None):
+    environment = {**os.environ, "CORDON_CACHE": str(cache_package.parents[2])}
+    if path:
+        environment["PATH"] = f"{path}:{environment['PATH']}"
+    return run("riscv64-packages", *arguments, env=environment)
+
+
+def test_packages_in_the_cache_are_not_fetched_again(tmp_path, cache):
+    tripwire = tmp_path / "bin"
+    tripwire.mkdir()
+    script(tripwire, "apt-get", "echo apt was called >&2; exit 9")
+    assert packages(cache, "fetch", "thing", path=tripwire).returncode == 0
+    assert packages(cache, "fetch", "other", path=tripwire).returncode != 0
+
+
+def test_a_package_changed_in_the_cache_is_refused(cache):
+    cache.write_bytes(b"tampered")
+    done = packages(cache, "fetch", "thing")
+    assert done.returncode != 0
+    assert "has changed since it was fetched" in done.stderr
+
+
+def test_path_names_the_cached_file_and_says_how_to_get_one_that_is_not(cache):
+    assert packages(cache, "path", "thing").stdout.strip() == str(cache)
+    done = packages(cache, "path", "other")
+    assert done.returncode != 0 and "fetch other" in done.stderr
+
+
+def test_setup_lists_every_package_with_a_reason():
+    done = run("setup", "--list")
+    assert done.returncode == 0
+    for line in done.stdout.splitlines():
+        assert len(line.split()) >= 3, line
+
+
+@pytest.fixture
+def open_folder():
+    """A folder that an ordinary user can enter, unlike pytest's own."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        yield Path(name)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become an ordinary user")
+def test_setup_without_root_and_sudo_says_what_is_missing_and_who_must_run_it(open_folder):
+    shutil.copytree(TOOLS, open_folder / "tools")
+    (open_folder / "tools/packages.txt").write_text("no-such-package-of-cordon - a test\n")
+    (open_folder / "bin").mkdir()
+    for name in ("bash", "env", "id", "dpkg-query", "dpkg", "awk", "grep", "apt-get", "dirname"):
+        (open_folder / "bin" / name).symlink_to(shutil.which(name))
+    done = subprocess.run([shutil.which("setpriv"), "--reuid=65534", "--regid=65534",
+                           "--clear-groups", open_folder / "tools/setup"], capture_output=True,
+                          text=True, env={"PATH": str(open_folder / "bin")}, timeout=60)
+    assert done.returncode != 0
+    assert "no-such-package-of-cordon" in done.stdout
+    assert "needs root" in done.stderr and f"{open_folder}/tools/setup" in done.stderr
