@@ -10,8 +10,9 @@ HYP_CFLAGS := $(BASE_CFLAGS) --specs=picolibc.specs $(HYP_ARCH) -O2 -ffreestandi
 	-ffunction-sections -fdata-sections -fno-common -fno-omit-frame-pointer \
 	-DPICOLIBC_INTEGER_PRINTF_SCANF \
 	-isystem $(SYSROOT)/usr/include $(INCLUDE) -Iiommu/port/free
-HYP_LDFLAGS := --specs=picolibc.specs $(HYP_ARCH) -nostartfiles -static \
-	-Wl,--gc-sections -Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,--fatal-warnings
+HYP_LDFLAGS := --specs=picolibc.specs -DPICOLIBC_INTEGER_PRINTF_SCANF $(HYP_ARCH) -nostartfiles -static \
+	-Wl,--gc-sections -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
+	$(if $(filter 1,$(WERROR)),-Wl,--fatal-warnings)
 
 .PHONY: hyp
 hyp: $(LIBFDT) $(if $(wildcard hyp/cordon.lds),$(OUT)/hyp/cordon.bin) ## the hypervisor: out/hyp/cordon.{elf,bin,map}
