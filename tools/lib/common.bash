@@ -18,21 +18,35 @@ debian_codename() {
     esac
 }
 
-# Prints the base address of the archive that this system's apt uses for release $1,
-# whatever format its sources are written in (apt itself parses them).
-apt_mirror() {
-    local uri
-    uri=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' \
-        'Created-By: Packages' 2>/dev/null |
-        awk -v release="$1" '$2 == release && $3 == "main" { print $1; exit }')
-    [ -n "$uri" ] || die "no apt source for '$1 main' in /etc/apt: cannot tell which mirror to use"
-    printf '%s\n' "$uri"
+# Prints "URI SUITE COMPONENT" for each source of Debian itself that apt has here. apt parses
+# its own sources; whose they are stands in its lists, which are read into a temporary
+# folder if the machine has none yet.
+debian_sources() {
+    local lists=$1
+    apt-get ${lists:+-o Dir::State::lists="$lists"} indextargets \
+        --format '$(ORIGIN)/$(LABEL) $(REPO_URI) $(RELEASE) $(COMPONENT)' \
+        'Created-By: Packages' 2>/dev/null | sed -n 's|^Debian/Debian ||p'
 }
 
-# True if apt has the suite $1 among its sources.
+# Prints the base address of the archive that this system's apt uses for release $1.
+apt_mirror() {
+    local sources lists
+    sources=$(debian_sources '')
+    if [ -z "$sources" ]; then
+        lists=$(mktemp -d)
+        chmod 755 "$lists" && mkdir "$lists/partial"
+        apt-get -q=2 -o Dir::State::lists="$lists" -o APT::Sandbox::User= update >/dev/null 2>&1 || true
+        sources=$(debian_sources "$lists")
+        rm -rf "$lists"
+    fi
+    awk -v release="$1" '$2 == release && $3 == "main" { print $1; found = 1; exit }
+        END { exit !found }' <<<"$sources" ||
+        die "apt has no source for Debian's '$1 main' here: cannot tell which mirror to use"
+}
+
+# True if some apt source here names the suite $1.
 apt_has_suite() {
-    apt-get indextargets --format '$(RELEASE)' 'Created-By: Packages' 2>/dev/null |
-        grep -qx -- "$1"
+    grep -rqs -- "^[^#]*\\b$1\\b" /etc/apt/sources.list /etc/apt/sources.list.d/
 }
 
 # Prints the keyring of Debian's archive.
