@@ -1,0 +1,220 @@
+"""Context: the memory of one machine, who owns each page of it, and what lives in it."""
+import ctypes
+import mmap
+from contextlib import suppress
+
+from . import _abi
+from ._base import as_int
+from ._lib import library
+from .errors import Corrupt, UseAfterClose, from_code
+from .port import PortTable
+from .types import (PAGE, Extent, FrameState, Hpa, Mode, address, extents_array, extents_of,
+                    size_bytes)
+
+
+class FrameInfo:
+    """Who owns a frame: `state`, and for OWNED and REVOKING `domain` (a number) and `gpa`."""
+
+    def __init__(self, raw):
+        self.state, self.domain, self.gpa = FrameState(raw.state), raw.domain, raw.gpa
+
+    def __repr__(self):
+        owner = f" domain {self.domain} {self.gpa!r}" if self.domain else ""
+        return f"<frame {self.state.name}{owner}>"
+
+
+class Context:
+    """libcordon laid over RAM.
+
+    `ram` is a writable buffer (mmap, bytearray, ...) or a size such as "64M"; `base` is the host
+    physical address of its first byte. `banks` and `reserved` default to all of it and to none.
+    `port` is an object with any of mmio_read(hpa, width), mmio_write(hpa, width, value),
+    hart_fence(vmid, gpa, length) and time_us(); an exception that it raises comes out of the call
+    that led to it.
+    """
+
+    def __init__(self, ram="64M", base=0x8000_0000, *, banks=None, reserved=(), hart_modes=Mode.ANY,
+                 vmid_bits=14, seed=0, port=None):
+        if isinstance(ram, (int, str)):
+            ram = mmap.mmap(-1, size_bytes(ram, "ram"))
+        self.base = address(Hpa, base)
+        self._ram = memoryview(ram).cast("B")
+        self._pin = (ctypes.c_char * len(self._ram)).from_buffer(self._ram)
+        self._port = PortTable(port)
+        self._lib = library()
+        self._ptr = None
+        self.children = []
+        self._create(banks, reserved, hart_modes, vmid_bits, seed)
+
+    def _create(self, banks, reserved, hart_modes, vmid_bits, seed):
+        banks, bank_count = extents_array([Extent(self.base, len(self._ram))] if banks is None else banks)
+        reserved, reserved_count = extents_array(reserved)
+        config = _abi.Config(
+            cookie=self._port.address, banks=banks, bank_count=bank_count, reserved=reserved,
+            reserved_count=reserved_count, hart_modes=int(hart_modes), vmid_bits=vmid_bits,
+            seed=as_int(seed, "seed"),
+            ram_offset=(ctypes.addressof(self._pin) - self.base.v) % (1 << 64))
+        out = ctypes.POINTER(_abi.Ctx)()
+        self.call("cordon_ctx_create", ctypes.byref(config), ctypes.byref(out), base=self.base.v,
+                  ram_len=len(self._ram), hart_modes=int(hart_modes), vmid_bits=vmid_bits)
+        self._ptr = out
+
+    # ---- calls --------------------------------------------------------------------------------
+
+    def call(self, name, *args, **fields):
+        """Call the library; a negative result becomes an exception that carries FIELDS."""
+        result = getattr(self._lib, name)(*args)
+        self._port.raise_pending()
+        if isinstance(result, int) and result < 0:
+            raise from_code(result, name, self._lib.cordon_strerror(result).decode(), **fields)
+        return result
+
+    @property
+    def ptr(self):
+        if self._ptr is None:
+            raise UseAfterClose("this context is closed")
+        return self._ptr
+
+    # ---- memory as bytes ----------------------------------------------------------------------
+
+    @property
+    def ram(self):
+        """The RAM as a writable memoryview; offset 0 is `base`."""
+        return self._ram
+
+    def _slice(self, hpa, length):
+        start = address(Hpa, hpa) - self.base
+        if not 0 <= start <= start + length <= len(self._ram):
+            raise IndexError(f"{address(Hpa, hpa)!r} + {length:#x} is not in this context's RAM")
+        return slice(start, start + length)
+
+    def read(self, hpa, length):
+        return bytes(self._ram[self._slice(hpa, length)])
+
+    def write(self, hpa, data):
+        self._ram[self._slice(hpa, len(data))] = data
+
+    # ---- frames and resources -----------------------------------------------------------------
+
+    def frame(self, hpa):
+        """Who owns the frame that holds HPA."""
+        out = _abi.FrameInfo()
+        self.call("cordon_frame_query", self.ptr, address(Hpa, hpa), ctypes.byref(out))
+        return FrameInfo(out)
+
+    def alloc(self, length, *, align=0, boundary=0, highest=0, zero=True):
+        """One run of frames, contiguous, HELD: an Extent."""
+        want = _abi.RunWant(len=size_bytes(length), align=size_bytes(align), highest=as_int(highest),
+                            boundary=size_bytes(boundary), flags=0 if zero else _abi.CORDON_RUN_NOZERO)
+        out = Hpa()
+        self.call("cordon_run_alloc", self.ptr, ctypes.byref(want), ctypes.byref(out), len=want.len,
+                  align=want.align, boundary=want.boundary, highest=want.highest)
+        return Extent(out, want.len)
+
+    def free(self, extent, length=None):
+        """Give HELD frames back: an Extent, or an address and a length."""
+        run = extent if length is None else Extent(extent, length)
+        self.call("cordon_run_free", self.ptr, run.hpa, run.len, hpa=run.hpa, len=run.len)
+
+    def scatter(self, length, *, pieces=(0,), seed=1):
+        """LENGTH bytes in shuffled pieces of 2**n pages, n out of PIECES: a list of Extent."""
+        length = size_bytes(length)
+        count = ctypes.c_size_t(max(1, length // PAGE))
+        out = (_abi.Extent * count.value)()
+        self.call("cordon_scatter_alloc", self.ptr, length, sum(1 << n for n in set(pieces)),
+                  as_int(seed), out, ctypes.byref(count), len=length, pieces=tuple(pieces))
+        return extents_of((e.hpa, e.len) for e in out[:count.value])
+
+    def resource_add(self, hpa, length):
+        """Declare an MMIO range that a domain may be given."""
+        run = Extent(hpa, length)
+        self.call("cordon_resource_add", self.ptr, run.hpa, run.len, hpa=run.hpa, len=run.len)
+        return run
+
+    def resource_remove(self, hpa):
+        self.call("cordon_resource_remove", self.ptr, address(Hpa, hpa), hpa=address(Hpa, hpa))
+
+    def stats(self):
+        """Bytes by state: total, free, held, hyp, table, owned, revoking, largest_free, ownership."""
+        out = _abi.MemoryStats()
+        self.call("cordon_memory_stats", self.ptr, ctypes.byref(out))
+        return out
+
+    def audit(self):
+        """Re-derive the invariants from memory; Corrupt, with `finding`, when one is broken."""
+        finding = _abi.Finding()
+        try:
+            self.call("cordon_audit", self.ptr, ctypes.byref(finding))
+        except Corrupt as error:
+            raise Corrupt("cordon_audit", finding.text.decode(), finding=finding) from None
+
+    # ---- what lives in it ---------------------------------------------------------------------
+
+    def domain(self, gpa_limit=1 << 41, *, modes=0):
+        from .domain import Domain
+        return Domain(self, gpa_limit, modes=modes)
+
+    def iommu(self, base, **settings):
+        from .iommu import Iommu
+        return Iommu(self, base, **settings)
+
+    def close(self):
+        """Close what lives in it, newest first, then the context. Closing twice is allowed."""
+        if self._ptr is None:
+            return
+        for child in reversed(list(self.children)):
+            child.close()
+        self.call("cordon_ctx_destroy", self._ptr)
+        self._ptr = None
+
+    def abandon(self):
+        """Forget the context without a call: its state lies in the RAM it was given."""
+        for child in self.children:
+            child.forget()
+        self.children.clear()
+        self._ptr = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        with suppress(Exception) if kind else suppress():
+            self.close()
+
+    def __repr__(self):
+        if self._ptr is None:
+            return "<Context closed>"
+        s = self.stats()
+        return (f"<Context {self.base.v:#x} {s.total >> 20} MiB: {s.free >> 20} free, {s.owned >> 10} KiB "
+                f"owned, {s.table >> 10} KiB tables, {len(self.children)} objects>")
+
+
+class Child:
+    """An object of a context: a handle that close() or the context's end takes away."""
+
+    def __init__(self, context):
+        self.context = context
+        self._ptr = None
+        context.children.append(self)
+
+    @property
+    def ptr(self):
+        if self._ptr is None:
+            raise UseAfterClose(f"this {type(self).__name__.lower()} is closed")
+        return self._ptr
+
+    def forget(self):
+        """The library no longer has it."""
+        self._ptr = None
+        with suppress(ValueError):
+            self.context.children.remove(self)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        with suppress(Exception) if kind else suppress():
+            self.close()
+
+
+__all__ = ["Child", "Context", "FrameInfo"]

@@ -1,0 +1,6 @@
+"""Drivers of QEMU's devices, as instruments: each makes real hardware models do real DMA."""
+from .e1000e import E1000eDriver
+from .edu import EduDriver
+from .nvme import NvmeDriver
+
+__all__ = ["E1000eDriver", "EduDriver", "NvmeDriver"]

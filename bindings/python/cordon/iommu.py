@@ -1,0 +1,128 @@
+"""Iommu: hardware that stands between devices and memory, its devices and its faults."""
+import ctypes
+from dataclasses import dataclass
+
+from . import _abi
+from .context import Child
+from .types import Gpa, Hpa, Iova, Mode, Perm, address
+
+FAULT_BUDGET = 4096
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The region nearest to a fault's address: `gap` bytes lie between."""
+
+    gpa: Gpa
+    len: int
+    gap: int
+    after: bool
+
+    def __str__(self):
+        where = "begins" if self.after else "ends"
+        side = "after" if self.after else "before"
+        return f"{self.gpa.v:#x}-{self.gpa.v + self.len - 1:#x} {where} {self.gap} bytes {side}"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One report: COUNT equal records (same device, cause and page)."""
+
+    device_id: int
+    device: str
+    domain: int
+    cause: int
+    cause_name: str
+    access: Perm
+    iova: Iova
+    span: int
+    count: int
+    nearest: Nearest | None
+
+    @classmethod
+    def of(cls, raw, cause_name):
+        nearest = None
+        if raw.has_nearest:
+            nearest = Nearest(raw.nearest, raw.nearest_len, raw.nearest_gap, bool(raw.nearest_after))
+        return cls(raw.device_id, raw.device.decode(), raw.domain, raw.cause, cause_name,
+                   Perm(raw.access), raw.iova, raw.span, raw.count, nearest)
+
+    def __str__(self):
+        bdf = f"{self.device_id >> 8:02x}:{self.device_id >> 3 & 31:02x}.{self.device_id & 7}"
+        return (f"DMA DENIED {bdf} {self.device or '?'} (domain {self.domain or 'none'}) "
+                f"iova {self.iova.v:#x} +{self.span} {self.cause_name} ({self.cause}) x{self.count}"
+                + (f"; nearest {self.nearest}" if self.nearest else ""))
+
+
+class Iommu(Child):
+    """An IOMMU that the context has taken over; nothing passes it until a device is attached."""
+
+    def __init__(self, context, base, *, cq_log2=0, fq_log2=0, timeout_us=0, max_device_id=0xffff):
+        super().__init__(context)
+        self.base = address(Hpa, base)
+        config = _abi.IommuConfig(base=self.base, cq_log2=cq_log2, fq_log2=fq_log2,
+                                  timeout_us=timeout_us, max_device_id=max_device_id)
+        out = ctypes.POINTER(_abi.Iommu)()
+        try:
+            context.call("cordon_iommu_add", context.ptr, ctypes.byref(config), ctypes.byref(out),
+                         base=self.base, max_device_id=max_device_id)
+        except BaseException:
+            self.forget()
+            raise
+        self._ptr = out
+
+    @property
+    def info(self):
+        """capabilities, directory_levels, extended, modes, found_mode."""
+        out = _abi.IommuInfo()
+        self.context.call("cordon_iommu_info", self.ptr, ctypes.byref(out))
+        return out
+
+    def device(self, device_id, name="", **settings):
+        from .device import Device
+        return Device(self, device_id, name, **settings)
+
+    # ---- faults -------------------------------------------------------------------------------
+
+    def poll_faults(self, budget=FAULT_BUDGET):
+        """Empty the hardware's queue into reports; the number of records taken."""
+        return self.context.call("cordon_faults_poll", self.ptr, budget)
+
+    def take_faults(self, count=64):
+        """Up to COUNT reports, oldest first, without polling."""
+        array = (_abi.Fault * count)()
+        taken = self.context.call("cordon_faults_take", self.ptr, array, count)
+        return [Fault.of(raw, self.cause_name(raw.cause)) for raw in array[:taken]]
+
+    def faults(self):
+        """Poll until the hardware's queue is empty, then take every report."""
+        while self.poll_faults() == FAULT_BUDGET:
+            pass
+        reports = []
+        while taken := self.take_faults():
+            reports += taken
+        return reports
+
+    @property
+    def fault_stats(self):
+        """records, overflows, suppressed."""
+        out = _abi.FaultStats()
+        self.context.call("cordon_faults_stats", self.ptr, ctypes.byref(out))
+        return out
+
+    def cause_name(self, cause):
+        return self.context.call("cordon_cause_name", cause).decode()
+
+    def close(self):
+        """Turn it off for good. Busy while a device exists."""
+        if self._ptr is not None:
+            self.context.call("cordon_iommu_remove", self._ptr, base=self.base)
+            self.forget()
+
+    def __repr__(self):
+        if self._ptr is None:
+            return "<Iommu closed>"
+        info = self.info
+        form = "extended" if info.extended else "base"
+        return (f"<Iommu {self.base.v:#x} caps {info.capabilities:#x} {info.directory_levels}LVL {form} "
+                f"{Mode(info.modes).name}>")

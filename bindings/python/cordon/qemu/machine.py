@@ -1,0 +1,93 @@
+"""QEMU's RISC-V `virt` machine without guest code: RAM as a buffer, registers as calls."""
+from .hart import Hart
+from .pci import scan
+from .process import QemuProcess, SharedFile
+from ..types import size_bytes
+
+RAM_BASE = 0x80000000
+IOMMU_SYS = 0x3010000
+IMSIC_S = 0x28000000
+GUEST_FILES = 4          # aia-guests
+PAGE = 0x1000
+
+
+def guest_file(number, hart=0):
+    """The host address of guest interrupt file NUMBER (1..4) of a hart; 0 is the hart's own S file."""
+    if not 0 <= number <= GUEST_FILES:
+        raise ValueError(f"this machine has guest interrupt files 1 to {GUEST_FILES}, not {number}")
+    return IMSIC_S + (hart << 3 | number) * PAGE
+
+
+class QemuMachine:
+    """One running QEMU. `parts` are plugged in; `iommu` is "sys", "pci" or None; `globals_` are -global
+    settings such as "riscv-iommu.intremap=off" (they reach the IOMMU of either kind)."""
+
+    def __init__(self, parts=(), *, ram="64M", iommu="sys", globals_=(), arguments=(), run=True):
+        self.parts = {part.name: part for part in parts}
+        if len(self.parts) != len(parts):
+            raise ValueError("two parts have the same name")
+        size = size_bytes(ram)
+        self._ram_file = SharedFile("ram", size)
+        self._files = [self._ram_file]
+        self.ram_base, self.ram = RAM_BASE, memoryview(self._ram_file.map)
+        command = self._command(size, iommu, globals_) + list(arguments)
+        for part in parts:
+            command += part.arguments(self._files)
+        try:
+            self.process = QemuProcess(command, self._files)
+        except BaseException:
+            self._close_files()
+            raise
+        self.qtest, self.qmp = self.process.qtest, self.process.qmp
+        self._start(run)
+
+    def _command(self, size, iommu, globals_):
+        machine = "virt,aia=aplic-imsic,aia-guests=4,memory-backend=ram"
+        command = ["-M", machine + (",iommu-sys=on" if iommu == "sys" else ""), "-cpu", "rv64,h=true",
+                   "-accel", "tcg", "-icount", "shift=0,sleep=off", "-bios", "none",
+                   "-m", f"{size >> 10}k", "-object",
+                   f"memory-backend-file,id=ram,size={size},share=on,mem-path={self._ram_file.path}"]
+        for setting in globals_:
+            command += ["-global", setting]
+        return command
+
+    def _start(self, run):
+        try:
+            self.hart = Hart(self.qtest, self.ram)
+            self.hart.install()
+            self.functions = scan(self.qtest)
+            if run:
+                self.qmp.command("cont")
+        except BaseException:
+            self.close()
+            raise
+
+    def function(self, name):
+        """The PCI function of the part called NAME."""
+        return self.functions[self.parts[name].device_id]
+
+    def hold(self, part, bytes_per_second=1):
+        """From the next but one request on, the disk of PART answers at this rate; 0: at once again."""
+        limits = {"bps-read": bytes_per_second}
+        self.qmp.command("qom-set", path=f"/objects/{part.name}-hold", property="limits", value=limits)
+
+    def stderr(self):
+        return self.process.stderr()
+
+    def _close_files(self):
+        for file in self._files:
+            file.close()
+        self._files = []
+
+    def close(self):
+        self.process.close()
+        self._close_files()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def __repr__(self):
+        return f"<QemuMachine pid {self.process.pid} {', '.join(self.parts) or 'no parts'}>"

@@ -1,0 +1,96 @@
+"""What can be plugged into the machine: devices that do DMA, each with the way it is drained."""
+from dataclasses import dataclass, field
+
+from ..types import Drain, size_bytes
+from .process import SharedFile
+
+
+@dataclass
+class Part:
+    """A PCI function on bus 0. `slot` is 1..31; QEMU 10.0 gives devices behind bridges device id 0."""
+
+    slot: int
+    function: int = 0
+    name: str = ""
+    more: str = ""  # further -device properties
+    kind = ""
+    drain = Drain.IOMMU
+
+    def __post_init__(self):
+        if not 1 <= self.slot <= 31 or not 0 <= self.function <= 7:
+            raise ValueError(f"slot {self.slot} function {self.function} is not on bus 0")
+        self.name = self.name or f"{self.kind}{self.slot}"
+
+    @property
+    def device_id(self):
+        return self.slot << 3 | self.function
+
+    def arguments(self, files):
+        """The command line of the part; files that it names go on FILES."""
+        properties = self.properties() + ([self.more] if self.more else [])
+        return ["-device", ",".join([self.kind, f"id={self.name}", f"addr={self.slot:x}.{self.function}",
+                                     *properties])]
+
+    def properties(self):
+        return []
+
+
+@dataclass
+class Edu(Part):
+    """QEMU's teaching device: DMA of up to 4 KiB to and from anywhere, one MSI. No reset of any kind."""
+
+    kind = "edu"
+
+    def properties(self):
+        return ["dma_mask=0xffffffffffffffff"]
+
+
+@dataclass
+class Nvme(Part):
+    """An NVMe controller with one namespace in `disk.map`. Its DMA in flight is drained by reset only.
+    With `hold`, reads wait once QemuMachine.hold was called."""
+
+    size: int | str = "4M"
+    hold: bool = False
+    disk: SharedFile | None = field(default=None, repr=False)
+    kind = "nvme"
+    drain = Drain.RESET
+
+    def arguments(self, files):
+        self.disk = SharedFile(f"{self.name}-disk", size_bytes(self.size))
+        files.append(self.disk)
+        node = f"{self.name}-raw"
+        command = ["-blockdev", f"driver=raw,node-name={node},file.driver=file,file.locking=off,"
+                                f"file.filename={self.disk.path}"]
+        if self.hold:
+            group = f"{self.name}-hold"
+            command += ["-object", f"throttle-group,id={group}", "-blockdev",
+                        f"driver=throttle,node-name={group}-node,throttle-group={group},file={node}"]
+            node = f"{group}-node"
+        self.node = node
+        return command + super().arguments(files)
+
+    def properties(self):
+        return [f"serial={self.name}", f"drive={self.node}"]
+
+
+@dataclass
+class E1000e(Part):
+    """A network card; cards with the same hub are on one wire."""
+
+    hub: int = 0
+    kind = "e1000e"
+
+    def arguments(self, files):
+        return ["-netdev", f"hubport,id={self.name}-port,hubid={self.hub}", *super().arguments(files)]
+
+    def properties(self):
+        return [f"netdev={self.name}-port", "romfile="]
+
+
+@dataclass
+class PciIommu(Part):
+    """The RISC-V IOMMU as a PCI function."""
+
+    slot: int = 1
+    kind = "riscv-iommu-pci"

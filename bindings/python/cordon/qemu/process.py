@@ -1,0 +1,104 @@
+"""A QEMU process with qtest and QMP sockets, whose RAM and disks are files in memory that we share."""
+import ctypes
+import mmap
+import os
+import signal
+import subprocess
+import tempfile
+
+from .qmp import Qmp, QmpError
+from .qtest import QTest, pair
+
+BINARY = "qemu-system-riscv64"
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+class QemuError(Exception):
+    """QEMU is missing, refused its command line, or died. Its own words are in the text."""
+
+
+class SharedFile:
+    """A file in memory that QEMU opens by name and we map. Gone with the last of both."""
+
+    def __init__(self, name, size):
+        self.name, self.size = name, size
+        self.fd = os.memfd_create(name)
+        os.ftruncate(self.fd, size)
+        self.map = mmap.mmap(self.fd, size)
+
+    @property
+    def path(self):
+        """The name that a child which inherited the descriptor opens it by."""
+        return f"/proc/self/fd/{self.fd}"
+
+    def close(self):
+        """Our descriptor; the mapping goes when nothing looks into it any more."""
+        os.close(self.fd)
+
+
+def _die_with_parent():
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class QemuProcess:
+    """Starts QEMU stopped (-S) with ARGUMENTS; `files` are the SharedFile objects they name."""
+
+    def __init__(self, arguments, files=(), timeout=20.0, binary=BINARY):
+        self._stderr = tempfile.TemporaryFile()
+        self._ours, theirs = zip(*(pair() for _ in range(2)))
+        self.command = [binary, "-S", "-display", "none", "-nodefaults", "-no-user-config", "-no-reboot",
+                        "-qtest-log", "none",
+                        "-chardev", f"socket,id=qtest,fd={theirs[0].fileno()}", "-qtest", "chardev:qtest",
+                        "-chardev", f"socket,id=qmp,fd={theirs[1].fileno()}",
+                        "-mon", "chardev=qmp,mode=control", *arguments]
+        inherited = [s.fileno() for s in theirs] + [f.fd for f in files]
+        try:
+            self._process = subprocess.Popen(
+                self.command, stdin=subprocess.DEVNULL, stdout=self._stderr, stderr=self._stderr,
+                pass_fds=inherited, preexec_fn=_die_with_parent)
+        except OSError as why:
+            raise QemuError(f"cannot start {binary}: {why}") from None
+        finally:
+            for sock in theirs:
+                sock.close()
+        self.qtest = QTest(self._ours[0], timeout)
+        self._connect(timeout)
+
+    def _connect(self, timeout):
+        try:
+            self.qmp = Qmp(self._ours[1], timeout)
+        except (OSError, QmpError, ValueError) as why:
+            self.kill()
+            raise QemuError(f"{self.command[0]} did not start ({why}):\n{self.stderr()}") from None
+
+    @property
+    def pid(self):
+        return self._process.pid
+
+    @property
+    def returncode(self):
+        return self._process.poll()
+
+    def stderr(self):
+        """What QEMU has printed so far."""
+        self._stderr.seek(0)
+        return self._stderr.read().decode(errors="replace")
+
+    def kill(self):
+        """End the process, whatever it is doing, and wait for it."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        for sock in self._ours:
+            sock.close()
+
+    def close(self):
+        """Ask QEMU to quit; kill it if it does not."""
+        if self._process.poll() is None:
+            try:
+                self.qmp.command("quit")
+                self._process.wait(5)
+            except (OSError, QmpError, ValueError, subprocess.TimeoutExpired):
+                pass
+        self.kill()
