@@ -7,6 +7,7 @@ MAKEFLAGS += -j$(shell nproc)
 endif
 .DELETE_ON_ERROR:
 .SUFFIXES:
+.SECONDARY:
 SHELL := /bin/bash
 PYTHON ?= /usr/bin/python3
 OUT := out

@@ -10,7 +10,7 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fra
 ASAN_CFLAGS := $(BASE_CFLAGS) -O1 $(SANITIZE) $(INCLUDE) -Iiommu/port/record
 
 .PHONY: host
-host: $(if $(HOST_OBJ),$(OUT)/host/libcordon.so $(OUT)/host/libcordon.a) ## libcordon for this machine
+host: $(OUT)/host/libcordon.so $(OUT)/host/libcordon.a | $(OUT)/setup.stamp ## libcordon for this machine
 
 $(eval $(call flags_stamp,$(OUT)/host,$(CC) $(HOST_CFLAGS)))
 $(eval $(call flags_stamp,$(OUT)/asan,$(CC) $(ASAN_CFLAGS)))

@@ -22,7 +22,7 @@ $(UNIT_DIR)/%: $(OUT)/asan/obj/dma-tests/unit/%.o $(UNIT_SUPPORT_OBJ) $(OUT)/asa
 
 -include $(UNIT_SRC:%.c=$(OUT)/asan/obj/%.d) $(UNIT_SUPPORT_OBJ:.o=.d)
 
-check-unit: $(UNIT_RUN) ## C unit tests, with sanitizers (T=test_x: one)
+check-unit: $(UNIT_RUN) | $(OUT)/setup.stamp ## C unit tests, with sanitizers (T=test_x: one)
 	@$(PYTHON) tools/run-unit $^
 
 # Python tests: T=NAME is pytest's -k.
