@@ -3,7 +3,8 @@
 GUEST := $(OUT)/guest
 GUEST_ETC := $(sort $(wildcard tools/guest/etc/*))
 GUEST_PROG := $(patsubst dma-tests/guest/%.c,$(GUEST)/bin/%,$(sort $(wildcard dma-tests/guest/*.c)))
-GUEST_CFLAGS := -std=gnu11 -O2 -g $(WARN) -Wno-missing-prototypes -static -MMD -MP
+GUEST_LIB := $(sort $(wildcard dma-tests/guest/lib/*.c))
+GUEST_CFLAGS := -Idma-tests/guest -std=gnu11 -O2 -g $(WARN) -Wno-missing-prototypes -static
 
 .PHONY: guest
 guest: $(GUEST)/Image $(GUEST)/initramfs.cpio.gz ## the guests' kernel and initramfs, from Debian's riscv64 packages
@@ -35,10 +36,9 @@ $(GUEST)/busybox: $(OUT)/riscv64.stamp
 
 $(eval $(call flags_stamp,$(GUEST)/bin,$(GUEST_CROSS)gcc $(GUEST_CFLAGS)))
 
-$(GUEST)/bin/%: dma-tests/guest/%.c $(GUEST)/bin/flags | $(OUT)/setup.stamp
+$(GUEST)/bin/%: dma-tests/guest/%.c $(GUEST_LIB) $(wildcard dma-tests/guest/lib/*.h) $(GUEST)/bin/flags | $(OUT)/setup.stamp
 	$(note) CC $@
-	$(quiet)$(GUEST_CROSS)gcc $(GUEST_CFLAGS) $< -o $@
--include $(GUEST_PROG:=.d)
+	$(quiet)$(GUEST_CROSS)gcc $(GUEST_CFLAGS) $< $(GUEST_LIB) -o $@
 
 $(GUEST)/initramfs.cpio.gz: $(GUEST)/busybox $(GUEST)/kernel.stamp $(GUEST_ETC) $(GUEST_PROG) \
 		tools/guest/make-initramfs tools/guest/init tools/guest/initramfs.list tools/guest/modules.txt

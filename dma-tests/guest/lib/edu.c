@@ -1,0 +1,103 @@
+/* QEMU's edu function as an instrument: see edu.h. */
+#include "lib/edu.h"
+
+#include <err.h>
+#include <time.h>
+
+#define REG_RAISE 0x60u
+#define REG_ACKNOWLEDGE 0x64u
+#define REG_SOURCE 0x80u
+#define REG_TARGET 0x88u
+#define REG_COUNT 0x90u
+#define REG_COMMAND 0x98u
+#define COMMAND_RUN 1u
+#define COMMAND_TO_MEMORY 2u
+#define BUFFER_ADDRESS 0x40000u
+#define TIMEOUT_SECONDS 10
+
+#define CAP_MSI 5u
+#define MSI_CONTROL 2u
+#define MSI_CONTROL_ENABLE 1u
+#define MSI_CONTROL_64BIT 0x80u
+
+static void put64(struct edu *e, unsigned reg, uint64_t value)
+{
+    *(volatile uint64_t *)(e->bar + reg) = value;
+}
+
+static uint64_t get64(const struct edu *e, unsigned reg)
+{
+    return *(volatile uint64_t *)(e->bar + reg);
+}
+
+size_t edu_open(struct edu *out, size_t max)
+{
+    struct pci functions[EDU_MAX];
+    size_t count = pci_open(EDU_VENDOR, EDU_DEVICE, functions, max < EDU_MAX ? max : EDU_MAX);
+    size_t len;
+
+    if (count == 0) {
+        errx(2, "this guest has no edu function");
+    }
+    for (size_t i = 0; i < count; i++) {
+        out[i].pci = functions[i];
+        out[i].bar = pci_map(&functions[i], 0, &len);
+    }
+    return count;
+}
+
+static void start(struct edu *e, uint64_t from, uint64_t to, uint32_t len, uint64_t command)
+{
+    if (len == 0 || len > EDU_BUFFER) {
+        errx(2, "edu copies 1 to %u bytes, not %u", EDU_BUFFER, len);
+    }
+    edu_wait(e);
+    put64(e, REG_SOURCE, from);
+    put64(e, REG_TARGET, to);
+    put64(e, REG_COUNT, len);
+    put64(e, REG_COMMAND, command | COMMAND_RUN);
+}
+
+void edu_fetch(struct edu *e, uint64_t iova, uint32_t len)
+{
+    start(e, iova, BUFFER_ADDRESS, len, 0);
+}
+
+void edu_store(struct edu *e, uint64_t iova, uint32_t len)
+{
+    start(e, BUFFER_ADDRESS, iova, len, COMMAND_TO_MEMORY);
+}
+
+void edu_wait(struct edu *e)
+{
+    struct timespec now, end;
+
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_sec += TIMEOUT_SECONDS;
+    while ((get64(e, REG_COMMAND) & COMMAND_RUN) != 0) {
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        if (now.tv_sec > end.tv_sec) {
+            errx(2, "%s: the transfer does not end", e->pci.name);
+        }
+    }
+}
+
+void edu_message(struct edu *e, uint64_t address, uint16_t data)
+{
+    unsigned cap = pci_capability(&e->pci, CAP_MSI);
+    uint32_t control;
+
+    if (cap == 0) {
+        errx(2, "%s has no MSI capability", e->pci.name);
+    }
+    control = pci_read(&e->pci, cap + MSI_CONTROL, 2);
+    pci_write(&e->pci, cap + 4, 4, (uint32_t)address);
+    if ((control & MSI_CONTROL_64BIT) != 0) {
+        pci_write(&e->pci, cap + 8, 4, (uint32_t)(address >> 32));
+    }
+    pci_write(&e->pci, cap + ((control & MSI_CONTROL_64BIT) != 0 ? 12u : 8u), 2, data);
+    pci_write(&e->pci, cap + MSI_CONTROL, 2, control | MSI_CONTROL_ENABLE);
+    *(volatile uint32_t *)(e->bar + REG_RAISE) = 1;
+    *(volatile uint32_t *)(e->bar + REG_ACKNOWLEDGE) = 1;
+    pci_write(&e->pci, cap + MSI_CONTROL, 2, control & ~MSI_CONTROL_ENABLE);
+}
