@@ -1,4 +1,4 @@
-/* The NS16550A model, as a driver sees it: registers at their offsets, and the level of the wire. */
+/* The NS16550A model as a driver sees it: registers at their offsets, and the wire's level. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +9,7 @@
 
 #include "uart/uart.h"
 
-/* Offsets and bits from the data sheet, written out again: the model's own header is not the judge. */
+/* Offsets and bits from the data sheet, written out again: the model's header is no judge. */
 enum { RBR, IER, IIR, LCR, MCR, LSR, MSR, SCR };
 #define THR RBR
 #define FCR IIR

@@ -1,9 +1,9 @@
 /*
- * An APLIC: one supervisor-level domain without children, in MSI delivery mode only [AIA 4.5 to 4.9].
+ * An APLIC: one supervisor-level domain without children, in MSI delivery mode only [AIA 4].
  *
  * 31 sources. A pending and enabled source becomes a message to a vCPU's interrupt file at once, so
  * no state waits for a vCPU. There are no interrupt delivery structures (direct mode is absent), no
- * guest index (the guest's harts lack H), and no MSI address registers (they belong to machine level).
+ * guest index (the guest's harts lack H), no MSI address registers (machine level has them).
  */
 #ifndef VDEV_APLIC_APLIC_H
 #define VDEV_APLIC_APLIC_H
@@ -37,8 +37,8 @@ void aplic_init(struct aplic *a, uint32_t vcpus, const struct vdev_msi *msi);
  * another is ignored. From any hart. */
 void aplic_wire_set(void *arg, uint32_t source, bool level);
 
-/* The two functions of struct vbus_device; STATE is the struct aplic. Only naturally aligned accesses
- * of 32 bits have an effect. */
+/* The two functions of struct vbus_device; STATE is the struct aplic. Only naturally aligned
+ * accesses of 32 bits have an effect. */
 uint64_t aplic_read(void *state, uint64_t offset, unsigned width);
 void aplic_write(void *state, uint64_t offset, unsigned width, uint64_t value);
 

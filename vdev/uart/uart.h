@@ -28,16 +28,16 @@ struct uart {
     uint8_t ring[UART_RING_BYTES];
 };
 
-/* A UART after reset. SINK takes what the guest sends (in order, called with the UART's lock held),
- * WIRE's line SOURCE carries its interrupt and is low at this moment. */
+/* A UART after reset. SINK takes what the guest sends, in order, with the UART's lock held. WIRE's
+ * line SOURCE carries its interrupt and is low at this moment. */
 void uart_init(struct uart *u, const struct vdev_sink *sink, const struct vdev_wire *wire,
                uint32_t source);
 
 /* Give the guest up to LEN bytes to read; returns how many there was room for. From any hart. */
 size_t uart_input(struct uart *u, const uint8_t *bytes, size_t len);
 
-/* The two functions of struct vbus_device; STATE is the struct uart. One register an access: its low
- * byte, whatever the width. */
+/* The two functions of struct vbus_device; STATE is the struct uart. One register an access: its
+ * low byte, whatever the width. */
 uint64_t uart_read(void *state, uint64_t offset, unsigned width);
 void uart_write(void *state, uint64_t offset, unsigned width, uint64_t value);
 
