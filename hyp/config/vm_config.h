@@ -1,5 +1,6 @@
 /*
- * What a bundle says of one VM, checked; and where things stand in a guest's physical address space.
+ * What a bundle says of one VM, checked; and where things stand in a guest's physical address
+ * space.
  *
  * Filled by bundle.c from a Flattened Image Tree, read by the VM builder and the guest device tree.
  */
@@ -13,11 +14,13 @@
 #define VM_MAX_DEVICES 16u
 #define VM_NAME_BYTES 32u
 #define VM_BOOTARGS_BYTES 512u
+#define BUNDLE_MAX_IMAGES 24u
 
-/* A piece of the bundle: offset and length in bytes from the bundle's first byte, already in bounds. */
+/* A piece of the bundle: offset and length in bytes from the bundle's first byte, in bounds. */
 struct vm_blob {
     uint64_t offset;
-    uint64_t len; /* 0: absent */
+    uint64_t len;   /* 0: absent */
+    uint32_t image; /* index into the bundle's images */
     uint8_t sha256[32];
 };
 
@@ -34,17 +37,38 @@ struct vm_config {
     char name[VM_NAME_BYTES]; /* letters, digits, - and _; NUL-terminated */
     uint32_t vcpus;           /* 1..VM_MAX_VCPUS */
     cordon_gpa ram_base;      /* 2 MiB aligned, 0 works */
-    uint64_t ram_len;         /* bytes, 2 MiB multiple */
-    uint32_t scatter_pieces;  /* as in cordon_scatter_alloc; 0: largest first */
+    uint64_t ram_len;         /* bytes, 2 MiB multiple; see the guest layout below */
+    uint32_t scatter_pieces;  /* as in cordon_scatter_alloc; 0: largest first. The smallest divides
+                                 ram_len */
     uint64_t scatter_seed;
-    uint64_t pool_len;        /* bytes of the pool contiguous in GPA and HPA, 0: none; below 4 GiB GPA */
-    struct vm_blob kernel;    /* RISC-V Image */
+    uint64_t pool_len; /* bytes of the pool, contiguous in GPA and HPA, beside ram_len; 0: none.
+                              It stands at guest_pool() */
+    struct vm_blob
+        kernel; /* RISC-V Image; its header, and that it fits into ram_len, are checked */
     struct vm_blob initrd;
-    struct vm_blob dtb;       /* supplied device tree, absent: made by us */
-    char bootargs[VM_BOOTARGS_BYTES];
+    struct vm_blob dtb;               /* supplied device tree, absent: made by us */
+    char bootargs[VM_BOOTARGS_BYTES]; /* printable characters */
     uint32_t device_count;
     struct vm_device device[VM_MAX_DEVICES];
-    bool allow_no_iommu;      /* devices may be given on a machine without IOMMU: no isolation */
+    bool allow_no_iommu; /* devices may be given on a machine without IOMMU: no isolation */
+};
+
+/* One sentence that names VM, object, value and limit. */
+struct config_error {
+    char text[160];
+};
+
+/* An image of the bundle that some VM uses: each is to be hashed once, whoever uses it. */
+struct bundle_image {
+    char name[VM_NAME_BYTES];
+    struct vm_blob blob;
+    bool used; /* by a VM in vm[] */
+};
+
+/* A VM that is not to be started, and why. NAME has only printable characters. */
+struct bundle_refusal {
+    char name[VM_NAME_BYTES];
+    struct config_error why;
 };
 
 struct bundle {
@@ -52,28 +76,49 @@ struct bundle {
     uint64_t len;
     uint32_t vm_count;
     struct vm_config vm[VM_MAX];
+    uint32_t refused_count;
+    struct bundle_refusal refused[VM_MAX];
+    uint32_t image_count;
+    struct bundle_image image[BUNDLE_MAX_IMAGES];
 };
 
 /*
- * Guest layout. Devices live in a window of 1 GiB that RAM never touches: [0, 1 GiB) when RAM starts
- * at 2 GiB or above, else [3 GiB, 4 GiB), and then RAM must end at 3 GiB. Offsets into the window:
+ * Guest layout. Devices and the pool live in a window of 1 GiB that RAM never touches: [0, 1 GiB)
+ * when RAM starts at 2 GiB or above, and then RAM must end at 256 GiB; else [3 GiB, 4 GiB), and
+ * then RAM must end at 3 GiB. Offsets into the window:
  */
-#define GUEST_UART 0x00000000u      /* 4 KiB, NS16550A, wired interrupt 1 */
-#define GUEST_APLIC 0x00100000u     /* 32 KiB, S-level domain, MSI mode */
-#define GUEST_IMSIC 0x01000000u     /* 4 KiB a vCPU, S-level files */
-#define GUEST_ECAM 0x10000000u      /* 1 MiB: bus 0 */
-#define GUEST_MMIO32 0x20000000u    /* 512 MiB of 32-bit BARs */
+#define GUEST_UART 0x00000000u     /* 4 KiB, NS16550A, wired interrupt 1 */
+#define GUEST_APLIC 0x00100000u    /* 32 KiB, S-level domain, MSI mode */
+#define GUEST_IMSIC 0x01000000u    /* 4 KiB a vCPU, S-level files */
+#define GUEST_POOL 0x02000000u     /* the contiguous pool, no part of the guest's RAM */
+#define GUEST_POOL_MAX 0x0E000000u /* 224 MiB */
+#define GUEST_ECAM 0x10000000u     /* 1 MiB: bus 0 */
+#define GUEST_MMIO32 0x20000000u   /* 512 MiB of 32-bit BARs */
 #define GUEST_MMIO32_LEN 0x20000000u
 #define GUEST_MMIO64 UINT64_C(0x4000000000) /* absolute: 64-bit BARs, 64 GiB at 256 GiB */
 #define GUEST_MMIO64_LEN UINT64_C(0x1000000000)
 #define GUEST_APLIC_SOURCES 31u
 #define GUEST_IRQ_UART 1u
+#define GUEST_RAM_ALIGN UINT64_C(0x200000)
 #define GUEST_POOL_ALIGN UINT64_C(0x200000)
+#define GUEST_RAM_HIGH UINT64_C(0x80000000) /* RAM from here on has the window below it */
 
 /* First byte of the device window for a guest whose RAM starts at RAM_BASE. */
 static inline uint64_t guest_window(cordon_gpa ram_base)
 {
-    return ram_base.v >= UINT64_C(0x80000000) ? 0 : UINT64_C(0xC0000000);
+    return ram_base.v >= GUEST_RAM_HIGH ? 0 : UINT64_C(0xC0000000);
+}
+
+/* First byte of the pool. */
+static inline cordon_gpa guest_pool(cordon_gpa ram_base)
+{
+    return cordon_gpa_make(guest_window(ram_base) + GUEST_POOL);
+}
+
+/* First byte behind the RAM that a guest may have. */
+static inline uint64_t guest_ram_end(cordon_gpa ram_base)
+{
+    return ram_base.v >= GUEST_RAM_HIGH ? GUEST_MMIO64 : guest_window(ram_base);
 }
 
 #endif
