@@ -35,6 +35,8 @@ def include_folders(path):
         folders = ["vdev", *folders]
     elif path.parts[:2] == ("dma-tests", "unit"):
         folders = ["dma-tests/unit/support", "dma-tests/unit", "vdev", *folders]
+    elif path.parts[:2] == ("dma-tests", "guest"):
+        folders = ["dma-tests/guest", "iommu/include"]
     return [Path(f) for f in folders]
 
 
