@@ -1,4 +1,4 @@
-/* The inside of a context. Lives in a HYP frame of the RAM that it manages. */
+/* The inside of a context. Lives in HYP frames of the RAM that it manages. */
 #ifndef CORDON_CORE_CTX_H
 #define CORDON_CORE_CTX_H
 
@@ -9,16 +9,19 @@
 #include <cordon/cordon.h>
 
 struct cordon_ctx {
+    uint64_t alive; /* a mark: what is destroyed or stray does not have it */
     void *cookie;
     uint64_t ram_offset;
     uint32_t hart_modes;
+    uint32_t device_modes; /* modes that every IOMMU added so far can walk */
     uint32_t vmid_bits;
     uint64_t seed;
     struct frame_pool frames;      /* map/pool.h: banks, block words, free lists, lock */
     struct resources resources;    /* map/resource.h */
-    struct lock lock;              /* lists of domains and IOMMUs, VMIDs */
+    struct lock lock;              /* lists of domains and IOMMUs, domain numbers */
     struct cordon_domain *domains; /* list, map/domain.h */
     struct cordon_iommu *iommus;   /* list, riscv/iommu.h */
+    uint64_t numbers[CORDON_MAX_DOMAINS / 64]; /* bit n: domain number n is taken */
 };
 
 #endif

@@ -17,8 +17,8 @@ struct domain_view {
 struct msi_window {
     bool set;
     cordon_gpa base;
-    uint64_t mask;  /* page-number bits that select a file */
-    unsigned bits;  /* how many */
+    uint64_t mask; /* page-number bits that select a file */
+    unsigned bits; /* how many */
 };
 
 struct cordon_domain {

@@ -26,6 +26,7 @@
 #define FW_DOMAIN GENMASK64(14, 3)
 #define FW_KEEP BIT64(15)
 #define FW_GFN GENMASK64(62, 16)
+#define FW_GFN_ONE BIT64(16)
 #define FW_ORDER GENMASK64(7, 3)
 #define FW_ORDER_INSIDE 31u
 #define FW_TABLE_REFS GENMASK64(18, 3)
@@ -44,25 +45,44 @@ uint64_t *frames_word_at(struct cordon_ctx *ctx, cordon_hpa hpa);
 bool frames_all(const struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len,
                 enum cordon_frame_state state);
 
-/* Allocate 2^ORDER frames, naturally aligned, state HELD; TABLE ones with frames_alloc_table, always
- * with a word of their own, zeroed. ENOMEM. Take the frames lock themselves. */
+/* Allocate 2^ORDER frames, naturally aligned and zeroed: HELD; or TABLE, always with a word of their
+ * own. ENOMEM. These and all below take the frames lock themselves. */
 CORDON_MUST_CHECK int frames_alloc(struct cordon_ctx *ctx, unsigned order, cordon_hpa *out);
 CORDON_MUST_CHECK int frames_alloc_table(struct cordon_ctx *ctx, unsigned order, cordon_hpa *out);
 
-/* Back to FREE. For tables: retired by both kinds of cache before. */
+/* Back to FREE, from HELD or TABLE. For tables: retired by both kinds of cache before. */
 void frames_free(struct cordon_ctx *ctx, cordon_hpa hpa, unsigned order);
 
+/* The number of a new transaction: blocks that are split for it are joined again when it is undone. */
+uint32_t frames_begin(struct cordon_ctx *ctx);
+
 /*
- * Claim for a domain: HELD -> OWNED(domain, gfn...) over a run. frames_reserve_split first, with the
- * runs of the whole transaction, so that no block that must be split lacks its page of words.
+ * Claim for a domain: HELD -> OWNED(domain, gfn...) over extents, which are page-aligned and do not
+ * wrap. All or nothing. Errors: EPERM (BAD: the first frame that is not HELD), ENOMEM (words).
+ * frames_unclaim puts the first PAGES of them back to HELD.
  */
+struct frames_claim {
+    const struct cordon_extent *extents;
+    uint64_t count;
+    uint64_t gfn;
+    uint32_t domain;
+    uint32_t epoch;
+    bool keep;
+};
+CORDON_MUST_CHECK int frames_claim(struct cordon_ctx *ctx, const struct frames_claim *claim,
+                                   cordon_hpa *bad);
+void frames_unclaim(struct cordon_ctx *ctx, const struct frames_claim *claim, uint64_t pages);
+
+/* Give every block that a run covers in part its page of words, so that the run can change alone; and
+ * undo it. ENOMEM; then undo it too. */
 CORDON_MUST_CHECK int frames_reserve_split(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len);
-void frames_claim(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len, uint32_t domain,
-                  uint64_t gfn, bool keep);
-/* OWNED -> REVOKING, and REVOKING -> FREE or HELD. */
+void frames_unreserve_split(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len, uint32_t epoch);
+
+/* OWNED -> REVOKING, and REVOKING -> FREE, or HELD where KEEP. */
 void frames_revoke(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len);
 void frames_release(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len);
-/* Release every REVOKING frame of DOMAIN. Linear in blocks. Returns bytes released. */
+/* The same for every frame of DOMAIN. Linear in blocks. Return bytes. */
+uint64_t frames_revoke_domain(struct cordon_ctx *ctx, uint32_t domain);
 uint64_t frames_release_domain(struct cordon_ctx *ctx, uint32_t domain);
 
 /* Pointer to a frame's memory, through the linear offset. */

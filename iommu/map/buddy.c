@@ -1,0 +1,225 @@
+/*
+ * Free lists: runs of 2^0 to 2^18 frames, naturally aligned, linked through nodes in the free frames
+ * themselves.
+ *
+ * The memory of a FREE frame is in no view (INV 4), so nobody but us can write a node; each is checked
+ * against its place, its order and its neighbours when it is used, since a node that is not as we left
+ * it means that the invariant is broken.
+ */
+#include "map/pool.h"
+#include <cordon/error.h>
+
+struct free_node {
+    uint64_t mark; /* key, place and order in one: stray or stale nodes do not match */
+    uint64_t next, prev;
+};
+
+static struct free_node *node_at(const struct frame_pool *p, uint64_t hfn)
+{
+    return pool_ptr(p, hfn);
+}
+
+static uint64_t node_mark(const struct frame_pool *p, uint64_t hfn, unsigned order)
+{
+    return (p->key ^ hfn) * UINT64_C(0x9e3779b97f4a7c15) + order;
+}
+
+/* The word that a free run of an order starts with. */
+static uint64_t free_word(unsigned order)
+{
+    return CORDON_FRAME_FREE | (uint64_t)order << 3;
+}
+
+bool buddy_node_ok(const struct frame_pool *p, uint64_t hfn, unsigned order, uint64_t *next)
+{
+    const struct free_node *n = node_at(p, hfn);
+    const struct frame_block *b = pool_block(p, hfn);
+
+    if (b == NULL || n->mark != node_mark(p, hfn, order) || pool_word(b, hfn) != free_word(order)) {
+        return false;
+    }
+    if (n->prev == HFN_NONE ? p->free[order] != hfn
+                            : pool_bank(p, n->prev) == NULL || node_at(p, n->prev)->next != hfn) {
+        return false;
+    }
+    if (n->next != HFN_NONE &&
+        (pool_bank(p, n->next) == NULL || node_at(p, n->next)->prev != hfn)) {
+        return false;
+    }
+    *next = n->next;
+    return true;
+}
+
+static void node_link(struct frame_pool *p, uint64_t hfn, unsigned order)
+{
+    struct free_node *n = node_at(p, hfn);
+
+    n->mark = node_mark(p, hfn, order);
+    n->prev = HFN_NONE;
+    n->next = p->free[order];
+    if (n->next != HFN_NONE) {
+        node_at(p, n->next)->prev = hfn;
+    }
+    p->free[order] = hfn;
+    p->nonempty |= 1u << order;
+}
+
+static void node_unlink(struct frame_pool *p, uint64_t hfn, unsigned order)
+{
+    struct free_node *n = node_at(p, hfn);
+    uint64_t next;
+
+    cordon_assert(buddy_node_ok(p, hfn, order, &next)); /* INV 4 */
+    n->mark = 0;
+    if (n->prev != HFN_NONE) {
+        node_at(p, n->prev)->next = n->next;
+    } else {
+        p->free[order] = n->next;
+    }
+    if (n->next != HFN_NONE) {
+        node_at(p, n->next)->prev = n->prev;
+    }
+    if (p->free[order] == HFN_NONE) {
+        p->nonempty &= ~(1u << order);
+    }
+}
+
+/* Write the word of the frame, or of the whole block, that a free run starts at. */
+static void word_write(struct frame_pool *p, uint64_t hfn, uint64_t word)
+{
+    struct frame_block *b = pool_block(p, hfn);
+
+    cordon_assert(b != NULL);
+    if (b->words != NULL) {
+        b->words[hfn & (BLOCK_FRAMES - 1)] = word;
+    } else {
+        cordon_assert(is_aligned(hfn, BLOCK_FRAMES));
+        b->word = word;
+    }
+}
+
+unsigned buddy_piece(uint64_t hfn, uint64_t pages)
+{
+    unsigned order = 63u - (unsigned)__builtin_clzll(pages);
+    unsigned align = hfn != 0 ? (unsigned)__builtin_ctzll(hfn) : MAX_ORDER;
+
+    order = order < align ? order : align;
+    return order < MAX_ORDER ? order : MAX_ORDER;
+}
+
+/* Say FREE over a run: words of split blocks, or blocks made whole. */
+static void run_mark_free(struct frame_pool *p, uint64_t hfn, unsigned order)
+{
+    struct frame_block *b = pool_block(p, hfn);
+
+    cordon_assert(b != NULL);
+    if (order < BLOCK_ORDER) {
+        cordon_assert(b->words != NULL);
+        uint64_t *word = &b->words[hfn & (BLOCK_FRAMES - 1)];
+
+        for (uint64_t i = 0; i < BIT64(order); i++) {
+            word[i] = FW_FREE_INSIDE;
+        }
+        return;
+    }
+    for (uint64_t i = 0; i < BIT64(order - BLOCK_ORDER); i++) {
+        if (b[i].words != NULL) {
+            pool_join(p, &b[i], FW_FREE_INSIDE);
+        }
+        b[i].word = FW_FREE_INSIDE;
+    }
+}
+
+void buddy_insert(struct frame_pool *p, uint64_t hfn, unsigned order)
+{
+    run_mark_free(p, hfn, order);
+    word_write(p, hfn, free_word(order));
+    node_link(p, hfn, order);
+}
+
+void buddy_put(struct frame_pool *p, uint64_t hfn, unsigned order)
+{
+    const struct frame_bank *bank = pool_bank(p, hfn);
+
+    cordon_assert(bank != NULL && hfn + BIT64(order) <= bank->end);
+    run_mark_free(p, hfn, order);
+    for (; order < MAX_ORDER; order++) {
+        uint64_t other = hfn ^ BIT64(order);
+
+        if (other < bank->first || other >= bank->end ||
+            pool_word(pool_block(p, other), other) != free_word(order)) {
+            break;
+        }
+        node_unlink(p, other, order);
+        word_write(p, other, FW_FREE_INSIDE);
+        hfn &= ~BIT64(order);
+        if (order + 1 == BLOCK_ORDER) {
+            pool_join(p, pool_block(p, hfn), FW_FREE_INSIDE);
+        }
+    }
+    word_write(p, hfn, free_word(order));
+    node_link(p, hfn, order);
+}
+
+void buddy_put_run(struct frame_pool *p, uint64_t hfn, uint64_t pages)
+{
+    while (pages > 0) {
+        unsigned order = buddy_piece(hfn, pages);
+
+        buddy_put(p, hfn, order);
+        hfn += BIT64(order);
+        pages -= BIT64(order);
+    }
+}
+
+unsigned buddy_remove(struct frame_pool *p, uint64_t hfn)
+{
+    uint64_t word = pool_word(pool_block(p, hfn), hfn);
+    unsigned order = (unsigned)field_get(FW_ORDER, word);
+
+    cordon_assert(field_get(FW_STATE, word) == CORDON_FRAME_FREE && order <= MAX_ORDER);
+    node_unlink(p, hfn, order);
+    word_write(p, hfn, FW_FREE_INSIDE);
+    return order;
+}
+
+/* The smallest order with a free run that is at least ORDER, or MAX_ORDER + 1. */
+static unsigned order_from(const struct frame_pool *p, unsigned order)
+{
+    uint32_t fits = p->nonempty & ~((1u << order) - 1u);
+
+    return fits != 0 ? (unsigned)__builtin_ctz(fits) : MAX_ORDER + 1;
+}
+
+int buddy_ready(struct frame_pool *p, unsigned order)
+{
+    if (order < BLOCK_ORDER && order_from(p, order) >= BLOCK_ORDER) {
+        int err = meta_ready(p, 1);
+
+        if (err != 0) {
+            return err;
+        }
+    }
+    return order_from(p, order) <= MAX_ORDER ? 0 : -CORDON_ENOMEM;
+}
+
+uint64_t buddy_take(struct frame_pool *p, unsigned order)
+{
+    unsigned at = order_from(p, order);
+
+    if (at > MAX_ORDER) {
+        return HFN_NONE;
+    }
+    uint64_t hfn = p->free[at];
+
+    (void)buddy_remove(p, hfn);
+    while (at > order) {
+        if (at == BLOCK_ORDER) {
+            pool_split_with(p, pool_block(p, hfn), meta_take(p));
+        }
+        at--;
+        word_write(p, hfn + BIT64(at), free_word(at));
+        node_link(p, hfn + BIT64(at), at);
+    }
+    return hfn;
+}

@@ -1,0 +1,42 @@
+/*
+ * The regions of one guest: what stands at each guest page, with which rights. The only truth.
+ *
+ * Neighbours with equal attributes are one region. Checks are pure; changes happen in nodes that
+ * regions_reserve has set aside, and cannot fail. Page numbers are GFNs.
+ */
+#ifndef CORDON_MAP_REGION_H
+#define CORDON_MAP_REGION_H
+
+#include "map/span.h"
+
+/* Nodes that one change of the map can need: the two ends of a range each cut a region. */
+#define REGION_NODES_PER_OP 2u
+
+struct regions {
+    struct span_set set;
+};
+
+static inline uint32_t region_attr(uint32_t perms, uint32_t flags)
+{
+    return perms | flags << 8;
+}
+
+static inline uint32_t region_perms(const struct span *s)
+{
+    return s->attr & 0xff;
+}
+
+static inline uint32_t region_flags(const struct span *s)
+{
+    return s->attr >> 8;
+}
+
+/* True if every page of the range stands in a region. */
+bool regions_cover(const struct regions *r, uint64_t first, uint64_t pages);
+
+/* Commit. insert: the range was clear. remove, protect: it was covered. */
+void regions_insert(struct regions *r, uint64_t first, uint64_t pages, uint32_t attr);
+void regions_remove(struct regions *r, uint64_t first, uint64_t pages);
+void regions_protect(struct regions *r, uint64_t first, uint64_t pages, uint32_t perms);
+
+#endif

@@ -1,0 +1,192 @@
+/*
+ * Frames on their way out of a domain: revoked, and released once hardware is proven quiet.
+ */
+#include "core/ctx.h"
+#include "map/owner.h"
+
+int frames_reserve_split(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len)
+{
+    struct frame_pool *p = &ctx->frames;
+    uint64_t hfn = hpa.v >> CORDON_PAGE_SHIFT;
+    uint64_t pages = len >> CORDON_PAGE_SHIFT;
+    struct part at;
+    int err = 0;
+
+    lock_take(&p->lock);
+    for (; pages > 0 && err == 0; hfn += at.pages, pages -= at.pages) {
+        at = part_at(p, hfn, pages);
+        if (at.block->words == NULL && at.pages < BLOCK_FRAMES) {
+            err = pool_split(ctx, at.block);
+        }
+    }
+    pool_unlock(ctx);
+    return err;
+}
+
+void frames_unreserve_split(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len, uint32_t epoch)
+{
+    struct frame_pool *p = &ctx->frames;
+    uint64_t hfn = hpa.v >> CORDON_PAGE_SHIFT;
+    uint64_t pages = len >> CORDON_PAGE_SHIFT;
+    struct part at;
+
+    lock_take(&p->lock);
+    for (; pages > 0; hfn += at.pages, pages -= at.pages) {
+        at = part_at(p, hfn, pages);
+        owner_join_stamped(p, at.block, epoch);
+    }
+    pool_unlock(ctx);
+}
+
+/* OWNED and REVOKING differ in the state field only. */
+static uint64_t revoked(uint64_t word)
+{
+    cordon_assert(field_get(FW_STATE, word) == CORDON_FRAME_OWNED);
+    return (word & ~FW_STATE) | CORDON_FRAME_REVOKING;
+}
+
+static void revoke_part(const struct part *at)
+{
+    if (at->block->words == NULL) {
+        cordon_assert(at->pages == BLOCK_FRAMES);
+        at->block->word = revoked(at->block->word);
+        return;
+    }
+    for (uint64_t i = 0; i < at->pages; i++) {
+        at->block->words[at->index + i] = revoked(at->block->words[at->index + i]);
+    }
+}
+
+void frames_revoke(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len)
+{
+    struct frame_pool *p = &ctx->frames;
+    uint64_t hfn = hpa.v >> CORDON_PAGE_SHIFT;
+    uint64_t pages = len >> CORDON_PAGE_SHIFT;
+    struct part at;
+
+    lock_take(&p->lock);
+    pool_count(p, CORDON_FRAME_OWNED, CORDON_FRAME_REVOKING, pages);
+    for (; pages > 0; hfn += at.pages, pages -= at.pages) {
+        at = part_at(p, hfn, pages);
+        revoke_part(&at);
+    }
+    lock_give(&p->lock);
+}
+
+/* REVOKING frames with the same KEEP, at most to the end of the part, become FREE or HELD. Returns
+ * how many. */
+static uint64_t release_some(struct cordon_ctx *ctx, struct part *at, uint64_t hfn)
+{
+    struct frame_pool *p = &ctx->frames;
+    uint64_t word = pool_word(at->block, hfn);
+    uint64_t n = 1;
+
+    cordon_assert(field_get(FW_STATE, word) == CORDON_FRAME_REVOKING);
+    if (at->block->words == NULL) {
+        cordon_assert(at->pages == BLOCK_FRAMES);
+        n = BLOCK_FRAMES;
+    }
+    while (n < at->pages && (at->block->words[at->index + n] & (FW_STATE | FW_KEEP)) ==
+                                (word & (FW_STATE | FW_KEEP))) {
+        n++;
+    }
+    part_note(ctx->cookie, PORT_NOTE_FREE, hfn, n, word);
+    if ((word & FW_KEEP) != 0) {
+        pool_count(p, CORDON_FRAME_REVOKING, CORDON_FRAME_HELD, n);
+        pool_mark(p, hfn, n, CORDON_FRAME_HELD);
+    } else {
+        pool_count(p, CORDON_FRAME_REVOKING, CORDON_FRAME_FREE, n);
+        buddy_put_run(p, hfn, n);
+    }
+    return n;
+}
+
+void frames_release(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len)
+{
+    struct frame_pool *p = &ctx->frames;
+    uint64_t hfn = hpa.v >> CORDON_PAGE_SHIFT;
+    uint64_t pages = len >> CORDON_PAGE_SHIFT;
+
+    lock_take(&p->lock);
+    while (pages > 0) {
+        struct part at = part_at(p, hfn, pages);
+        uint64_t n = release_some(ctx, &at, hfn);
+
+        hfn += n;
+        pages -= n;
+    }
+    pool_unlock(ctx);
+}
+
+/* ---- a whole domain ----------------------------------------------------------------------- */
+
+static bool word_is(uint64_t word, uint64_t state, uint32_t domain)
+{
+    return field_get(FW_STATE, word) == state && field_get(FW_DOMAIN, word) == domain;
+}
+
+/* The first run in a block, from frame INDEX on, whose words are STATE of DOMAIN. */
+static bool run_of(struct frame_block *b, uint64_t state, uint32_t domain, uint64_t index,
+                   struct part *out)
+{
+    uint64_t end;
+
+    if (b->words == NULL) {
+        *out = (struct part){b, 0, BLOCK_FRAMES};
+        return index == 0 && word_is(b->word, state, domain);
+    }
+    while (index < BLOCK_FRAMES && !word_is(b->words[index], state, domain)) {
+        index++;
+    }
+    for (end = index; end < BLOCK_FRAMES && word_is(b->words[end], state, domain); end++) {
+    }
+    *out = (struct part){b, index, end - index};
+    return end > index;
+}
+
+uint64_t frames_revoke_domain(struct cordon_ctx *ctx, uint32_t domain)
+{
+    struct frame_pool *p = &ctx->frames;
+    uint64_t pages = 0;
+
+    for (uint32_t i = 0; i < p->bank_count; i++) {
+        const struct frame_bank *bank = &p->bank[i];
+
+        for (uint64_t n = 0; n < bank_blocks(bank); n++) {
+            struct part at = {.index = 0, .pages = 0};
+
+            lock_take(&p->lock);
+            while (run_of(&bank->blocks[n], CORDON_FRAME_OWNED, domain, at.index + at.pages, &at)) {
+                revoke_part(&at);
+                pool_count(p, CORDON_FRAME_OWNED, CORDON_FRAME_REVOKING, at.pages);
+                pages += at.pages;
+            }
+            lock_give(&p->lock);
+        }
+    }
+    return pages << CORDON_PAGE_SHIFT;
+}
+
+uint64_t frames_release_domain(struct cordon_ctx *ctx, uint32_t domain)
+{
+    struct frame_pool *p = &ctx->frames;
+    uint64_t pages = 0;
+
+    for (uint32_t i = 0; i < p->bank_count; i++) {
+        const struct frame_bank *bank = &p->bank[i];
+
+        for (uint64_t n = 0; n < bank_blocks(bank); n++) {
+            uint64_t base = (bank->block0 + n) << BLOCK_ORDER;
+            struct part at = {.index = 0, .pages = 0};
+
+            lock_take(&p->lock);
+            while (
+                run_of(&bank->blocks[n], CORDON_FRAME_REVOKING, domain, at.index + at.pages, &at)) {
+                at.pages = release_some(ctx, &at, base + at.index);
+                pages += at.pages;
+            }
+            pool_unlock(ctx);
+        }
+    }
+    return pages << CORDON_PAGE_SHIFT;
+}

@@ -1,0 +1,261 @@
+/*
+ * Treap of page ranges, all loops, and the slab its nodes come from.
+ */
+#include "map/span.h"
+#include "core/ctx.h"
+
+struct span_page {
+    struct span_page *next, *prev;
+    struct span *free; /* chained through left */
+    uint64_t used;
+    struct span node[];
+};
+
+#define SPANS_PER_PAGE ((CORDON_PAGE_SIZE - sizeof(struct span_page)) / sizeof(struct span))
+
+/* ---- slab --------------------------------------------------------------------------------- */
+
+static struct span_page *page_of(struct span *node)
+{
+    return (struct span_page *)((uintptr_t)node & ~(uintptr_t)(CORDON_PAGE_SIZE - 1));
+}
+
+static void page_link(struct span_page **list, struct span_page *page)
+{
+    page->prev = NULL;
+    page->next = *list;
+    if (page->next != NULL) {
+        page->next->prev = page;
+    }
+    *list = page;
+}
+
+static void page_unlink(struct span_page **list, struct span_page *page)
+{
+    if (page->prev != NULL) {
+        page->prev->next = page->next;
+    } else {
+        *list = page->next;
+    }
+    if (page->next != NULL) {
+        page->next->prev = page->prev;
+    }
+}
+
+int span_reserve(struct span_set *s, uint64_t nodes)
+{
+    while (s->free_nodes < nodes) {
+        struct span_page *page = pool_page_alloc(s->ctx);
+
+        if (page == NULL) {
+            return -CORDON_ENOMEM;
+        }
+        for (size_t i = SPANS_PER_PAGE; i > 0; i--) {
+            page->node[i - 1].left = page->free;
+            page->free = &page->node[i - 1];
+        }
+        page_link(&s->empty, page);
+        s->free_nodes += SPANS_PER_PAGE;
+    }
+    return 0;
+}
+
+void span_trim(struct span_set *s)
+{
+    while (s->empty != NULL) {
+        struct span_page *page = s->empty;
+
+        page_unlink(&s->empty, page);
+        s->free_nodes -= SPANS_PER_PAGE;
+        pool_page_free(s->ctx, page);
+    }
+}
+
+static struct span *node_take(struct span_set *s)
+{
+    struct span_page *page = s->room;
+
+    if (page == NULL) {
+        page = s->empty;
+        cordon_assert(page != NULL); /* reserved before */
+        page_unlink(&s->empty, page);
+        page_link(&s->room, page);
+    }
+    struct span *node = page->free;
+
+    page->free = node->left;
+    page->used++;
+    s->free_nodes--;
+    if (page->free == NULL) {
+        page_unlink(&s->room, page); /* full pages are on no list */
+    }
+    return node;
+}
+
+static void node_give(struct span_set *s, struct span *node)
+{
+    struct span_page *page = page_of(node);
+
+    if (page->free == NULL) {
+        page_link(&s->room, page);
+    }
+    node->left = page->free;
+    page->free = node;
+    page->used--;
+    s->free_nodes++;
+    if (page->used == 0) {
+        page_unlink(&s->room, page);
+        page_link(&s->empty, page);
+    }
+}
+
+/* ---- treap -------------------------------------------------------------------------------- */
+
+static uint64_t random_next(struct span_set *s)
+{
+    uint64_t z = s->random += UINT64_C(0x9e3779b97f4a7c15);
+
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+void span_set_init(struct span_set *s, struct cordon_ctx *ctx, uint64_t seed)
+{
+    *s = (struct span_set){.ctx = ctx, .random = seed};
+}
+
+/* Cut a tree in two: starts below FIRST, and the others. */
+static void tree_split(struct span *t, uint64_t first, struct span **low, struct span **high)
+{
+    while (t != NULL) {
+        if (t->first < first) {
+            *low = t;
+            low = &t->right;
+            t = t->right;
+        } else {
+            *high = t;
+            high = &t->left;
+            t = t->left;
+        }
+    }
+    *low = NULL;
+    *high = NULL;
+}
+
+/* All of A lies below all of B. */
+static void tree_merge(struct span **at, struct span *a, struct span *b)
+{
+    while (a != NULL && b != NULL) {
+        if (a->heap > b->heap) {
+            *at = a;
+            at = &a->right;
+            a = a->right;
+        } else {
+            *at = b;
+            at = &b->left;
+            b = b->left;
+        }
+    }
+    *at = a != NULL ? a : b;
+}
+
+struct span *span_insert(struct span_set *s, uint64_t first, uint64_t pages, uint32_t attr,
+                         uint64_t value)
+{
+    struct span *node = node_take(s);
+    struct span **at = &s->root;
+
+    *node = (struct span){.first = first,
+                          .pages = pages,
+                          .value = value,
+                          .attr = attr,
+                          .heap = (uint32_t)random_next(s)};
+    while (*at != NULL && (*at)->heap >= node->heap) {
+        at = (*at)->first < first ? &(*at)->right : &(*at)->left;
+    }
+    tree_split(*at, first, &node->left, &node->right);
+    *at = node;
+    s->count++;
+    return node;
+}
+
+void span_remove(struct span_set *s, struct span *node)
+{
+    struct span **at = &s->root;
+
+    while (*at != node) {
+        cordon_assert(*at != NULL);
+        at = (*at)->first < node->first ? &(*at)->right : &(*at)->left;
+    }
+    tree_merge(at, node->left, node->right);
+    node_give(s, node);
+    s->count--;
+}
+
+void span_set_clear(struct span_set *s)
+{
+    while (s->root != NULL) {
+        struct span *t = s->root;
+
+        tree_merge(&s->root, t->left, t->right);
+        node_give(s, t);
+        s->count--;
+    }
+    span_trim(s);
+}
+
+void span_around(const struct span_set *s, uint64_t page, struct span **below, struct span **above)
+{
+    struct span *t = s->root;
+
+    *below = NULL;
+    *above = NULL;
+    while (t != NULL) {
+        if (t->first <= page) {
+            *below = t;
+            t = t->right;
+        } else {
+            *above = t;
+            t = t->left;
+        }
+    }
+}
+
+struct span *span_find(const struct span_set *s, uint64_t page)
+{
+    struct span *below, *above;
+
+    span_around(s, page, &below, &above);
+    return below != NULL && span_end(below) > page ? below : NULL;
+}
+
+struct span *span_next(const struct span_set *s, uint64_t page)
+{
+    struct span *below, *above;
+
+    span_around(s, page, &below, &above);
+    return below != NULL && span_end(below) > page ? below : above;
+}
+
+bool span_clear_of(const struct span_set *s, uint64_t first, uint64_t pages)
+{
+    const struct span *hit = span_next(s, first);
+
+    return hit == NULL || hit->first >= first + pages;
+}
+
+unsigned span_depth(const struct span_set *s)
+{
+    unsigned deepest = 0;
+
+    for (struct span *n = span_next(s, 0); n != NULL; n = span_next(s, span_end(n))) {
+        unsigned depth = 1;
+
+        for (const struct span *t = s->root; t != n; depth++) {
+            t = t->first < n->first ? t->right : t->left;
+        }
+        deepest = depth > deepest ? depth : deepest;
+    }
+    return deepest;
+}

@@ -1,0 +1,28 @@
+/* Words that hardware walks, recording build: each step is logged, in order, and checked. */
+#ifndef CORDON_PORT_WORD_H
+#define CORDON_PORT_WORD_H
+
+#include <cordon/port.h>
+
+enum port_note { PORT_NOTE_CLAIM, PORT_NOTE_FREE, PORT_NOTE_DRAIN, PORT_NOTE_COMMAND };
+
+/* Make one word of a table, directory or queue visible; a single 64-bit store. HPA is its address. */
+void port_store64(void *cookie, uint64_t *word, cordon_hpa hpa, uint64_t value);
+
+/* Order all earlier memory accesses before all later stores to memory and devices. */
+void port_fence(void *cookie);
+
+/*
+ * Tell the recorder of a step that is no store:
+ *   CLAIM    frames got a state that is not FREE: a = HPA | pages - 1 (at most 512), b = first word
+ *   FREE     frames become FREE or HELD again:    a = HPA | pages - 1, b = state or word before
+ *   COMMAND  an IOMMU was given a command:        a, b = its two words
+ *   DRAIN    an IOMMU has confirmed all commands before, or a reset has ended a device's DMA:
+ *            a = domain number, b = 0
+ */
+void port_note(void *cookie, enum port_note note, uint64_t a, uint64_t b);
+
+/* False when a test wants this allocation to fail. */
+bool port_may_alloc(void *cookie);
+
+#endif
