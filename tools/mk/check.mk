@@ -16,16 +16,31 @@ check-headers: $(OUT)/setup.stamp $(LIBFDT)
 
 # clang's own warnings and clang-tidy, a file at a time, again only when something changed.
 TIDY_SRC := $(strip $(CORE_SRC) $(sort $(wildcard iommu/port/host/*.c)) $(VDEV_SRC) $(MODEL_SRC))
-TIDY_FLAGS := -std=c11 $(filter-out -Werror,$(WARN)) $(INCLUDE) -Iiommu/port/host
-check-tidy: $(TIDY_SRC:%=$(OUT)/check/tidy/%.ok)
+TIDY_HYP_SRC := $(filter hyp/%.c,$(HYP_SRC))
+TIDY_FLAGS = -std=c11 $(filter-out -Werror,$(WARN)) $(INCLUDE)
+TIDY_HOST = $(TIDY_FLAGS) -Iiommu/port/host
+TIDY_HYP = $(TIDY_FLAGS) -Iiommu/port/free --target=riscv64-unknown-elf -march=rv64gc \
+	-mabi=lp64d -mcmodel=medany -ffreestanding -nostdinc \
+	-isystem $$(clang -print-resource-dir)/include -isystem $(PICOLIBC)/include \
+	-isystem $(SYSROOT)/usr/include
+PICOLIBC := /usr/lib/picolibc/riscv64-unknown-elf
+
+check-tidy: $(TIDY_SRC:%=$(OUT)/check/tidy/%.ok) $(TIDY_HYP_SRC:%=$(OUT)/check/tidy/%.ok)
 	@echo "check-tidy: $(words $^) files"
 
-$(OUT)/check/tidy/%.c.ok: %.c .clang-tidy $(OUT)/host/obj/%.o
+define tidy
 	$(note) TIDY $<
 	@mkdir -p $(@D)
-	$(quiet)clang-tidy --quiet $< -- $(TIDY_FLAGS) $(call room_include,$<) 2>$@.log || \
-		{ cat $@.log; exit 1; }
+	$(quiet)clang-tidy --quiet $< -- $1 $(call room_include,$<) >$@.log 2>&1 || \
+		{ grep -v 'warnings\? generated' $@.log; exit 1; }
 	@touch $@
+endef
+
+$(OUT)/check/tidy/hyp/%.c.ok: hyp/%.c .clang-tidy $(OUT)/hyp/obj/hyp/%.c.o
+	$(call tidy,$(TIDY_HYP))
+
+$(OUT)/check/tidy/%.c.ok: %.c .clang-tidy $(OUT)/host/obj/%.o
+	$(call tidy,$(TIDY_HOST))
 
 CPPCHECK := cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr \
 	--enable=warning,performance,portability --suppress=missingIncludeSystem \
