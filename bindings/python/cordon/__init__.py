@@ -5,14 +5,14 @@ from .domain import Domain, Grant, Hit, Protect, Region, Revoke
 from .errors import (AlreadyExists, Busy, CordonError, Corrupt, HardwareError, HardwareTimeout,
                      InvalidArgument, LibraryError, LimitReached, Misaligned, NotFound, NotOwner,
                      NotSupported, OutOfMemory, OutOfRange, Pending, TranslationFault, UseAfterClose)
-from .iommu import Fault, Iommu, Nearest
+from .iommu import Cause, Fault, Iommu, Nearest
 from .types import PAGE, Drain, Extent, FrameState, Gpa, Gva, Hpa, Iova, Mode, Perm
 
 __all__ = [
-    "PAGE", "AlreadyExists", "Busy", "Context", "CordonError", "Corrupt", "Device", "Domain", "Drain",
+    "PAGE", "AlreadyExists", "Busy", "Cause", "Context", "CordonError", "Corrupt", "Device", "Domain", "Drain",
     "Extent", "Fault", "FrameInfo", "FrameState", "Gpa", "Grant", "Gva", "HardwareError",
     "HardwareTimeout", "Hit", "Hpa", "InvalidArgument", "Iommu", "Iova", "LibraryError", "LimitReached",
     "Misaligned", "Mode", "Nearest", "NotFound", "NotOwner", "NotSupported", "OutOfMemory",
-    "OutOfRange", "PAGE", "Pending", "Perm", "Protect", "Region", "Revoke", "TranslationFault",
+    "OutOfRange", "Pending", "Perm", "Protect", "Region", "Revoke", "TranslationFault",
     "UseAfterClose",
 ]

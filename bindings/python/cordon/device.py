@@ -4,7 +4,7 @@ from contextlib import suppress
 
 from . import _abi
 from .context import Child
-from .errors import CordonError, NotFound
+from .errors import CordonError, NotFound, Pending
 from .types import Drain
 
 
@@ -39,7 +39,7 @@ class Device(Child):
         try:
             self.context.call("cordon_device_detach", self.ptr, device=self.name)
         except CordonError as error:
-            if isinstance(error, NotFound) or error.code == _abi.CORDON_EPENDING:
+            if isinstance(error, (NotFound, Pending)):
                 self.domain = None
             raise
         self.domain = None
@@ -57,6 +57,15 @@ class Device(Child):
                 self.detach()
         self.context.call("cordon_device_remove", self._ptr, device=self.name)
         self.forget()
+
+    def close_after_reset(self):
+        """Close a device whose reset has completed while it was off the bus."""
+        if self.domain is not None:
+            with suppress(Pending):
+                self.detach()
+        with suppress(NotFound):
+            self.drained()
+        self.close()
 
     def __repr__(self):
         state = "closed" if self._ptr is None else f"in {self.domain!r}" if self.domain else "detached"

@@ -1,5 +1,6 @@
 """Iommu: hardware that stands between devices and memory, its devices and its faults."""
 import ctypes
+import enum
 from dataclasses import dataclass
 
 from . import _abi
@@ -7,6 +8,22 @@ from .context import Child
 from .types import Gpa, Hpa, Iova, Mode, Perm, address
 
 FAULT_BUDGET = 4096
+
+
+class Cause(enum.IntEnum):
+    """Why a request was refused [IOMMU table of causes], those that are met here."""
+
+    INSN_GUEST_PAGE = 20
+    READ_GUEST_PAGE = 21
+    WRITE_GUEST_PAGE = 23
+    ALL_DISALLOWED = 256
+    DDT_LOAD = 257
+    DDT_INVALID = 258
+    DDT_MISCONFIGURED = 259
+    TYPE_DISALLOWED = 260
+    MSI_LOAD = 261
+    MSI_INVALID = 262
+    MSI_MISCONFIGURED = 263
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 """QEMU as a test bench: Debian's own binary, no guest, real devices and its RISC-V IOMMU."""
+from .guest import Guest
 from .machine import QemuMachine, guest_file
 from .parts import E1000e, Edu, Nvme, Part, PciIommu
+from .platform import QemuPlatform, QtestPort
 from .process import QemuError, QemuProcess
 
-__all__ = ["E1000e", "Edu", "Nvme", "Part", "PciIommu", "QemuError", "QemuMachine", "QemuProcess",
-           "guest_file"]
+__all__ = ["E1000e", "Edu", "Guest", "Nvme", "Part", "PciIommu", "QemuError", "QemuMachine",
+           "QemuPlatform", "QemuProcess", "QtestPort", "guest_file"]
