@@ -12,6 +12,14 @@
  * undoable; pt_map, pt_unmap and pt_protect take from that reserve and cannot fail. Tables that fall
  * out of use are collected in struct pt_retire and freed by pt_retire_free once the caller has proof
  * that no hart and no IOMMU still holds them.
+ *
+ * A transaction reserves for all its changes, then commits those that map, then those that change
+ * rights, and last those that unmap; their ranges do not overlap. In that order no change takes away
+ * a table that another one counted on. Inside a change, what a new table holds is fenced before the
+ * word that makes it reachable; behind its last one, the caller fences once.
+ *
+ * In a table's ownership word stand its parent words (FW_TABLE_REFS; 0 for a root) and its valid
+ * entries (FW_TABLE_VALID). A root of the x4 formats is four frames; the first one's word counts.
  */
 #ifndef CORDON_PT_PT_H
 #define CORDON_PT_PT_H
@@ -31,14 +39,14 @@
 #define PTE_PPN GENMASK64(53, 10)
 
 struct pt_fmt {
-    const char *name;      /* "Sv39x4" */
-    uint8_t levels;        /* 3, 4, 5 */
-    uint8_t root_bits;     /* index bits of the root: 11 for x4, 9 else */
-    uint8_t address_bits;  /* 41, 50, 59; 39, 48, 57 */
-    uint8_t mode;          /* hgatp.MODE = iohgatp.MODE = satp.MODE number: 8, 9, 10 */
-    uint32_t mode_bit;     /* CORDON_MODE_*, 0 for first-stage formats */
-    uint64_t leaf_bits;    /* set in every leaf: V A D, and U for the second stage */
-    bool sign_extended;    /* first stage: bits above must equal the top bit */
+    const char *name;     /* "Sv39x4" */
+    uint8_t levels;       /* 3, 4, 5 */
+    uint8_t root_bits;    /* index bits of the root: 11 for x4, 9 else */
+    uint8_t address_bits; /* 41, 50, 59; 39, 48, 57 */
+    uint8_t mode;         /* hgatp.MODE = iohgatp.MODE = satp.MODE number: 8, 9, 10 */
+    uint32_t mode_bit;    /* CORDON_MODE_*, 0 for first-stage formats */
+    uint64_t leaf_bits;   /* set in every leaf: V A D, and U for the second stage */
+    bool sign_extended;   /* first stage: bits above must equal the top bit */
 };
 
 extern const struct pt_fmt pt_sv39x4, pt_sv48x4, pt_sv57x4, pt_sv39, pt_sv48, pt_sv57;
@@ -49,7 +57,7 @@ const struct pt_fmt *pt_fmt_choose(uint32_t modes, uint64_t limit);
 struct pt_forest {
     struct cordon_ctx *ctx;
     const struct pt_fmt *fmt;
-    uint32_t views;                      /* bit v: view v exists */
+    uint32_t views; /* bit v: view v exists */
     cordon_hpa root[CORDON_MAX_VIEWS];
 };
 
@@ -62,35 +70,42 @@ struct pt_run {
     uint32_t views; /* bit mask */
 };
 
-/* Frames set aside for a transaction. */
+/* Frames set aside for a transaction. Zeroed before its first use. */
 struct pt_pool {
     cordon_hpa first; /* chain of zeroed TABLE frames; link in word 0 */
     uint64_t count;
 };
 
-/* What a change took away, for the caller to retire. */
+/* What a change took away, for the caller to retire. Zeroed before its first use. Dead tables keep
+ * their words until they are freed, for walkers that are still on the way; they are chained through
+ * their ownership words. */
 struct pt_retire {
-    cordon_hpa tables;  /* chain of dead table frames, link in word 1 so that walkers see V=0 in word 0 */
-    uint64_t count;
-    bool nonleaf;       /* a non-leaf word changed: caches of non-leaves must go too (AV=0) */
-    bool downgrade;     /* a valid translation changed or went */
+    cordon_hpa tables; /* first of the chain */
+    uint64_t count;    /* tables in it */
+    bool nonleaf;   /* a non-leaf word changed: caches of non-leaves must go too (AV=0), for a map
+                          too: hardware could go on using the table from before it was unshared */
+    bool downgrade; /* a valid translation changed or went */
 };
 
+/* ENOMEM. */
 CORDON_MUST_CHECK int pt_forest_init(struct pt_forest *f, struct cordon_ctx *ctx,
                                      const struct pt_fmt *fmt); /* with view 0 */
 /* Free every table of every view. Nothing may use them any more. */
 void pt_forest_free(struct pt_forest *f);
 
-/* An empty view. pt_view_link then fills it from another. */
+/* An empty view. pt_view_link then fills it from another. ELIMIT, EEXIST, ENOMEM. */
 CORDON_MUST_CHECK int pt_view_add(struct pt_forest *f, uint32_t view);
 /* Put every table of the view that nobody shares on RETIRE, its root included; the view is gone. */
 void pt_view_remove(struct pt_forest *f, uint32_t view, struct pt_retire *retire);
 /* Make TO hold in [gpa, gpa+len) exactly what FROM holds there, sharing every table that lies wholly
- * inside. TO holds nothing there before. len 0 means: to the end of the address space. */
+ * inside. TO holds nothing there before, and no hardware walks it yet. len 0 means: to the end of the
+ * address space. ENOMEM, EALIGN, ERANGE: nothing has changed. */
 CORDON_MUST_CHECK int pt_view_link(struct pt_forest *f, uint32_t from, uint32_t to, cordon_gpa gpa,
                                    uint64_t len);
 
-/* Allocate for the worst case of writing RUN (pt_map), or of clearing or changing it (splits, unsharing). */
+/* Add to POOL the worst case of writing RUN (pt_map), or of clearing or changing it (splits,
+ * unsharing). ENOMEM, EALIGN, ERANGE (beyond the format's width, or HPA beyond 56 bits), EINVAL
+ * (rights that no leaf can say): POOL is as it was. */
 CORDON_MUST_CHECK int pt_reserve_map(struct pt_forest *f, const struct pt_run *run,
                                      struct pt_pool *pool);
 CORDON_MUST_CHECK int pt_reserve_change(struct pt_forest *f, cordon_gpa gpa, uint64_t pages,
@@ -115,7 +130,7 @@ struct pt_hit {
     cordon_hpa word; /* HPA of the last word read */
     uint64_t pte;    /* its value */
     uint32_t level;
-    bool leaf;       /* else the walk stopped at an invalid word of LEVEL */
+    bool leaf; /* else the walk stopped at an invalid word of LEVEL */
 };
 
 /* Walk as the hardware does. ERANGE beyond the address width, ECORRUPT for a word no builder of ours
@@ -125,7 +140,8 @@ CORDON_MUST_CHECK int pt_lookup(const struct pt_forest *f, uint32_t view, cordon
 /* The first leaf at or above *GPA in a view: *GPA becomes the leaf's start. ENOENT at the end; ECORRUPT. */
 CORDON_MUST_CHECK int pt_next_leaf(const struct pt_forest *f, uint32_t view, cordon_gpa *gpa,
                                    struct pt_hit *hit);
-/* Call FN for each table frame reachable in a view, once a path, parents first; stops at nonzero. */
+/* Call FN for each table reachable in a view, once a path, parents first; stops at nonzero and returns
+ * it, or ECORRUPT at a word that leads to no table. A root is told once, by its first frame. */
 int pt_each_table(const struct pt_forest *f, uint32_t view,
                   int (*fn)(void *arg, cordon_hpa table, uint32_t level), void *arg);
 

@@ -1,0 +1,86 @@
+/*
+ * What the builder's files share: one descent over the tables of several views at once.
+ *
+ * A node is one table on the way, with the word that led to it. Views that came to the same table make
+ * one node, so that what they share is written once; an entry that is empty in several nodes gets one
+ * new table for all of them. Every table that a change enters belongs to the change's views alone:
+ * pt_open puts a copy in the place of one that others share too.
+ *
+ * A new table (a copy, a split leaf, a part that was empty) is fresh: it is filled before pt_close
+ * fences and stores the one word that makes it reachable. [INV 7]
+ */
+#ifndef CORDON_PT_EDIT_H
+#define CORDON_PT_EDIT_H
+
+#include "pt/walk.h"
+
+struct pt_node {
+    uint64_t *table;
+    uint64_t old;     /* the word in its parents: 0, a leaf that is split, or a table */
+    uint32_t members; /* bit i: node i of the level above leads here */
+    bool fresh;       /* not reachable yet; in pt_reserve: would be */
+};
+
+struct pt_edit {
+    struct pt_forest *f;
+    struct pt_pool *pool;
+    struct pt_retire *retire;
+    uint64_t offset;   /* mapping: HPA less linear address */
+    uint64_t bits;     /* mapping: a leaf without PPN; changing rights: the R, W and X bits */
+    unsigned max_leaf; /* mapping: the highest level that may hold leaves */
+    bool map;
+    bool all; /* every view of the forest takes part: no table is shared with others */
+};
+
+/* One node for each view's root; returns how many. */
+unsigned pt_roots(const struct pt_forest *f, uint32_t views, struct pt_node *nodes);
+
+/* Group what entry INDEX of the nodes holds, one child for each different word; members and old are
+ * set. Returns how many. */
+unsigned pt_gather(const struct pt_node *nodes, unsigned count, unsigned index,
+                   struct pt_node *child);
+
+/* Does a table of LEVEL hold a leaf in FIRST..LAST? */
+bool pt_holds(const struct pt_forest *f, unsigned level, const uint64_t *table, uint64_t first,
+              uint64_t last);
+
+/* The tables under the entry that holds FIRST..LAST, made where needed: empty entries when mapping,
+ * leaves that the range covers in part, tables shared with others. Returns how many. */
+unsigned pt_open(struct pt_edit *e, unsigned level, const struct pt_node *nodes, unsigned count,
+                 uint64_t first, uint64_t last, struct pt_node *child);
+
+/* After the children were edited: publish the fresh ones, take out those that EMPTY names (bit i:
+ * child i). Returns which nodes became empty by that. */
+uint32_t pt_close(struct pt_edit *e, unsigned level, const struct pt_node *nodes, unsigned index,
+                  const struct pt_node *child, unsigned count, uint32_t empty);
+
+/* Write leaves for FIRST..LAST into every node, from LEVEL down. */
+void pt_map_level(struct pt_edit *e, unsigned level, const struct pt_node *nodes, unsigned count,
+                  uint64_t first, uint64_t last);
+
+/* Frames of the reserve. pt_pool_take gives a table of zeroes. pt_pool_grow: ENOMEM, nothing taken. */
+CORDON_MUST_CHECK int pt_pool_grow(struct pt_forest *f, struct pt_pool *pool, uint64_t tables);
+uint64_t *pt_pool_take(struct pt_forest *f, struct pt_pool *pool);
+void pt_pool_give(struct pt_forest *f, struct pt_pool *pool, uint64_t *table);
+
+/* TABLE has lost PARENTS words. Without any left it is retired, and so on below it. */
+void pt_drop(struct pt_forest *f, struct pt_retire *retire, unsigned level, uint64_t *table,
+             unsigned parents);
+
+/* While one table holds the whole range, and nobody else has it, go down; nothing needs opening. */
+static inline unsigned pt_sink(const struct pt_edit *e, unsigned level, struct pt_node *node,
+                               uint64_t first, uint64_t last)
+{
+    while (level > 0 && (first ^ last) >> pt_shift(level) == 0) {
+        uint64_t word = node->table[pt_index(e->f->fmt, level, first)];
+
+        if (!pt_word_is_table(word)) {
+            break;
+        }
+        node->table = pt_word_table(e->f, word);
+        level--;
+    }
+    return level;
+}
+
+#endif

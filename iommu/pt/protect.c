@@ -1,0 +1,66 @@
+/*
+ * Changing rights in place. A leaf is replaced by one store; until the caches are flushed, hardware
+ * may use its old or its new rights. [Priv 12.2.1; IOMMU guidelines on changing second-stage tables]
+ */
+#include "pt/edit.h"
+
+/* Give entries INDEX..LAST of a table the new rights, where they are leaves. */
+static void change_leaves(const struct pt_edit *e, uint64_t *table, unsigned index, unsigned last)
+{
+    for (; index <= last; index++) {
+        uint64_t word = table[index];
+        uint64_t changed = pt_leaf_rights(word, e->bits);
+
+        if (pt_word_is_leaf(word) && changed != word) {
+            pt_store(e->f, &table[index], changed);
+            e->retire->downgrade = true;
+        }
+    }
+}
+
+static void protect_level(struct pt_edit *e, unsigned level, const struct pt_node *nodes,
+                          unsigned count, uint64_t first, uint64_t last);
+
+static void protect_entry(struct pt_edit *e, unsigned level, const struct pt_node *nodes,
+                          unsigned count, uint64_t first, uint64_t last)
+{
+    struct pt_node child[CORDON_MAX_VIEWS];
+    unsigned index = pt_index(e->f->fmt, level, first);
+    unsigned opened = pt_open(e, level, nodes, count, first, last, child);
+
+    protect_level(e, level - 1, child, opened, first, last);
+    pt_close(e, level, nodes, index, child, opened, 0);
+    for (unsigned i = 0; pt_entry_whole(level, first, last) && i < count; i++) {
+        change_leaves(e, nodes[i].table, index, index);
+    }
+}
+
+/* Depth is bounded by the format's levels. */
+static void protect_level(struct pt_edit *e, unsigned level, const struct pt_node *nodes,
+                          unsigned count, uint64_t first, uint64_t last)
+{
+    uint64_t next;
+
+    if (level == 0) {
+        for (unsigned i = 0; i < count; i++) {
+            change_leaves(e, nodes[i].table, pt_index_below(0, first), pt_index_below(0, last));
+        }
+        return;
+    }
+    for (uint64_t at = first; count > 0 && at <= last; at = next) {
+        next = pt_entry_last(level, at, last) + 1;
+        protect_entry(e, level, nodes, count, at, next - 1);
+    }
+}
+
+void pt_protect(struct pt_forest *f, cordon_gpa gpa, uint64_t pages, uint32_t perms, uint32_t views,
+                struct pt_pool *pool, struct pt_retire *retire)
+{
+    struct pt_node nodes[CORDON_MAX_VIEWS];
+    uint64_t first = pt_linear(f->fmt, gpa.v);
+    struct pt_edit e = {.f = f, .pool = pool, .retire = retire, .all = views == f->views};
+
+    e.bits = pt_leaf_make(f->fmt, 0, 0, perms) & PTE_RIGHTS;
+    protect_level(&e, pt_top(f->fmt), nodes, pt_roots(f, views, nodes), first,
+                  first + (pages << CORDON_PAGE_SHIFT) - 1);
+}

@@ -1,0 +1,218 @@
+/*
+ * How many tables a change needs, and the pool that holds them.
+ *
+ * The same descent as the change's own, without its stores. Where nothing stands yet, and where a
+ * superpage is to be split, the number follows from the range alone; tables that a wholly new part
+ * has in its inside are never visited one by one.
+ */
+#include <cordon/error.h>
+
+#include "pt/edit.h"
+
+struct reckon {
+    const struct pt_forest *f;
+    uint64_t tables;
+    unsigned max_leaf;
+    bool map;
+    bool all; /* as in struct pt_edit */
+};
+
+int pt_pool_grow(struct pt_forest *f, struct pt_pool *pool, uint64_t tables)
+{
+    for (uint64_t got = 0; got < tables; got++) {
+        cordon_hpa frame;
+        int error = frames_alloc_table(f->ctx, 0, &frame);
+
+        if (error != 0) {
+            for (; got > 0; got--) {
+                frames_free(f->ctx, pt_word_at(f, pt_pool_take(f, pool)), 0);
+            }
+            return error;
+        }
+        pt_pool_give(f, pool, pt_table_ptr(f, frame));
+    }
+    return 0;
+}
+
+void pt_pool_give(struct pt_forest *f, struct pt_pool *pool, uint64_t *table)
+{
+    table[0] = pool->first.v;
+    pool->first = pt_word_at(f, table);
+    pool->count++;
+}
+
+uint64_t *pt_pool_take(struct pt_forest *f, struct pt_pool *pool)
+{
+    uint64_t *table = pt_table_ptr(f, pool->first);
+
+    cordon_assert(pool->count > 0);
+    pool->first = cordon_hpa_make(table[0]);
+    pool->count--;
+    table[0] = 0;
+    return table;
+}
+
+void pt_pool_free(struct pt_forest *f, struct pt_pool *pool)
+{
+    while (pool->count > 0) {
+        frames_free(f->ctx, pt_word_at(f, pt_pool_take(f, pool)), 0);
+    }
+}
+
+/* Will this table be copied? It is shared with others, or a parent is and will be copied. */
+static bool must_copy(const struct reckon *r, const struct pt_node *nodes,
+                      const struct pt_node *child)
+{
+    if (r->all) {
+        return false;
+    }
+    for (uint32_t m = child->members; m != 0; m &= m - 1) {
+        if (nodes[__builtin_ctz(m)].fresh) {
+            return true;
+        }
+    }
+    return pt_refs(r->f, child->table) > (unsigned)__builtin_popcount(child->members);
+}
+
+/* Count what pt_open would make for one entry; CHILD gets the tables that must be looked into. */
+static unsigned reckon_open(struct reckon *r, unsigned level, const struct pt_node *nodes,
+                            unsigned count, uint64_t first, uint64_t last, struct pt_node *child)
+{
+    bool whole = pt_entry_whole(level, first, last), real = false;
+    unsigned groups = pt_gather(nodes, count, pt_index(r->f->fmt, level, first), child);
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < groups; i++) {
+        uint64_t old = child[i].old;
+
+        if (pt_word_is_table(old)) {
+            child[i].table = pt_word_table(r->f, old);
+            child[i].fresh = must_copy(r, nodes, &child[i]);
+            if (child[i].fresh && !r->map &&
+                !pt_holds(r->f, level - 1, child[i].table, first, last)) {
+                continue;
+            }
+            r->tables += child[i].fresh;
+            real = true;
+            child[kept++] = child[i];
+        } else if (old != 0) {
+            r->tables += r->map || whole ? 0 : pt_tables_for(level, level, first, last);
+        } else if (r->map) {
+            r->tables++;
+            child[kept++] = child[i]; /* a table that is not there yet: reads as empty */
+        }
+    }
+    if (!real && kept > 0) {
+        r->tables += pt_tables_for(level, r->max_leaf, first, last) - 1;
+    }
+    return real ? kept : 0;
+}
+
+/* Depth is bounded by the format's levels. */
+static void reckon_level(struct reckon *r, unsigned level, const struct pt_node *nodes,
+                         unsigned count, uint64_t first, uint64_t last)
+{
+    uint64_t next;
+
+    for (uint64_t at = first; at <= last; at = next) {
+        struct pt_node child[CORDON_MAX_VIEWS];
+        uint64_t end = pt_entry_last(level, at, last);
+        bool whole = pt_entry_whole(level, at, end);
+        unsigned kept;
+
+        next = end + 1;
+        if (whole && (r->map ? level <= r->max_leaf : r->all)) {
+            continue;
+        }
+        kept = reckon_open(r, level, nodes, count, at, end, child);
+        if (kept > 0 && level > 1) {
+            reckon_level(r, level - 1, child, kept, at, end);
+        }
+    }
+}
+
+/* True when the range lies in one leaf table that all roots lead to: the common case. */
+static bool stands_ready(const struct reckon *r, uint32_t views, uint64_t first, uint64_t last)
+{
+    const struct pt_forest *f = r->f;
+    unsigned level = pt_top(f->fmt);
+    uint64_t index = first >> pt_shift(level), pte;
+
+    if (!r->all || (first ^ last) >> pt_shift(1) != 0) {
+        return false;
+    }
+    pte = pt_table_ptr(f, f->root[__builtin_ctz(views)])[index];
+    for (views &= views - 1; views != 0; views &= views - 1) {
+        if (pt_table_ptr(f, f->root[__builtin_ctz(views)])[index] != pte) {
+            return false;
+        }
+    }
+    while (pt_word_is_table(pte)) {
+        if (--level == 0) {
+            return true;
+        }
+        pte = pt_word_table(f, pte)[pt_index_below(level, first)];
+    }
+    return false;
+}
+
+/* Between reserve and commit, other changes of the transaction may tell views apart that still share
+ * a table now. Each table that is counted can then be needed once for each view of the change, or
+ * once for each other view and one for all that have none. */
+static uint64_t spread(const struct pt_forest *f, uint32_t views)
+{
+    unsigned mine = (unsigned)__builtin_popcount(views);
+    unsigned others = (unsigned)__builtin_popcount(f->views & ~views);
+
+    return mine < others + 1 ? mine : others + 1;
+}
+
+static int reserve(struct pt_forest *f, struct reckon *r, uint64_t first, uint64_t last,
+                   uint32_t views, struct pt_pool *pool)
+{
+    struct pt_node nodes[CORDON_MAX_VIEWS];
+
+    cordon_assert(views != 0 && (views & ~f->views) == 0);
+    r->f = f;
+    r->all = views == f->views;
+    if (stands_ready(r, views, first, last)) {
+        return 0;
+    }
+    reckon_level(r, pt_top(f->fmt), nodes, pt_roots(f, views, nodes), first, last);
+    return pt_pool_grow(f, pool, r->tables * spread(f, views));
+}
+
+int pt_reserve_map(struct pt_forest *f, const struct pt_run *run, struct pt_pool *pool)
+{
+    uint64_t first = pt_linear(f->fmt, run->gpa.v);
+    struct reckon r = {.map = true, .max_leaf = pt_leaf_level(run->hpa.v - first)};
+    uint64_t len = run->pages << CORDON_PAGE_SHIFT;
+    int error = pt_range_check(f->fmt, run->gpa, run->pages);
+
+    if (error != 0) {
+        return error;
+    }
+    if (!is_aligned(run->hpa.v, CORDON_PAGE_SIZE)) {
+        return -CORDON_EALIGN;
+    }
+    if (run->hpa.v >> PT_HPA_BITS != 0 || (run->hpa.v + len - 1) >> PT_HPA_BITS != 0) {
+        return -CORDON_ERANGE;
+    }
+    if (!pt_perms_legal(run->perms)) {
+        return -CORDON_EINVAL;
+    }
+    return reserve(f, &r, first, first + len - 1, run->views, pool);
+}
+
+int pt_reserve_change(struct pt_forest *f, cordon_gpa gpa, uint64_t pages, uint32_t views,
+                      struct pt_pool *pool)
+{
+    uint64_t first = pt_linear(f->fmt, gpa.v);
+    struct reckon r = {.map = false};
+    int error = pt_range_check(f->fmt, gpa, pages);
+
+    if (error != 0) {
+        return error;
+    }
+    return reserve(f, &r, first, first + (pages << CORDON_PAGE_SHIFT) - 1, views, pool);
+}

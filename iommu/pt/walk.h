@@ -1,0 +1,166 @@
+/*
+ * Arithmetic over a format, and the ways from a table's HPA to its words and its ownership word.
+ *
+ * Inside the room an address is linear: the bits above the format's width are cut off, so that both
+ * halves of a sign-extended space stand one behind the other, and last + 1 never wraps. Ranges are
+ * first and last, both included.
+ */
+#ifndef CORDON_PT_WALK_H
+#define CORDON_PT_WALK_H
+
+#include "core/ctx.h"
+#include "pt/word.h"
+#include <port_word.h>
+
+#define PT_MAX_LEVELS 5u
+
+static inline unsigned pt_top(const struct pt_fmt *fmt)
+{
+    return fmt->levels - 1u;
+}
+
+static inline unsigned pt_root_order(const struct pt_fmt *fmt)
+{
+    return fmt->root_bits - PT_INDEX_BITS;
+}
+
+/* Words in a table of LEVEL. */
+static inline unsigned pt_entries(const struct pt_fmt *fmt, unsigned level)
+{
+    return 1u << (level == pt_top(fmt) ? fmt->root_bits : PT_INDEX_BITS);
+}
+
+static inline uint64_t pt_linear(const struct pt_fmt *fmt, uint64_t gpa)
+{
+    return gpa & (BIT64(fmt->address_bits) - 1);
+}
+
+/* The address that software says for a linear one. */
+static inline uint64_t pt_unlinear(const struct pt_fmt *fmt, uint64_t linear)
+{
+    bool high = fmt->sign_extended && linear >> (fmt->address_bits - 1u) != 0;
+
+    return high ? linear | ~(BIT64(fmt->address_bits) - 1) : linear;
+}
+
+static inline bool pt_in_width(const struct pt_fmt *fmt, uint64_t gpa)
+{
+    return pt_unlinear(fmt, pt_linear(fmt, gpa)) == gpa;
+}
+
+/* Index of a linear address. At the root nothing stands above the index. */
+static inline unsigned pt_index(const struct pt_fmt *fmt, unsigned level, uint64_t linear)
+{
+    return (unsigned)(linear >> pt_shift(level)) & (pt_entries(fmt, level) - 1u);
+}
+
+/* Index in a table that is not the root. */
+static inline unsigned pt_index_below(unsigned level, uint64_t linear)
+{
+    return (unsigned)(linear >> pt_shift(level)) & ((1u << PT_INDEX_BITS) - 1u);
+}
+
+/* Last address of the part of FIRST..LAST that the entry of FIRST holds. */
+static inline uint64_t pt_entry_last(unsigned level, uint64_t first, uint64_t last)
+{
+    uint64_t end = first | (pt_span(level) - 1);
+
+    return end < last ? end : last;
+}
+
+static inline bool pt_entry_whole(unsigned level, uint64_t first, uint64_t last)
+{
+    return ((first | ~last) & (pt_span(level) - 1)) == 0;
+}
+
+/* How many entries of LEVEL a range touches, and how many of these it covers in part: 0, 1 or 2. */
+static inline uint64_t pt_touched(unsigned level, uint64_t first, uint64_t last)
+{
+    return (last >> pt_shift(level)) - (first >> pt_shift(level)) + 1;
+}
+
+static inline uint64_t pt_partial(unsigned level, uint64_t first, uint64_t last)
+{
+    uint64_t inside = pt_span(level) - 1;
+    uint64_t head = (first & inside) != 0, tail = (~last & inside) != 0;
+
+    return pt_touched(level, first, last) == 1 ? (head | tail) : head + tail;
+}
+
+/* Table frames that an empty entry of TOP needs to hold first..last in leaves of at most MAX_LEAF; and
+ * with MAX_LEAF = TOP, what a leaf there needs to be split at both ends of the range. */
+static inline uint64_t pt_tables_for(unsigned top, unsigned max_leaf, uint64_t first, uint64_t last)
+{
+    uint64_t tables = 0;
+
+    for (unsigned level = 1; level <= top; level++) {
+        tables +=
+            level > max_leaf ? pt_touched(level, first, last) : pt_partial(level, first, last);
+    }
+    return tables;
+}
+
+/* The highest level whose leaves can hold a run that is backed OFFSET away from where it stands. */
+static inline unsigned pt_leaf_level(uint64_t offset)
+{
+    unsigned level = PT_LEAF_MAX;
+
+    while (!is_aligned(offset, pt_span(level))) {
+        level--;
+    }
+    return level;
+}
+
+static inline uint64_t *pt_table_ptr(const struct pt_forest *f, cordon_hpa table)
+{
+    return (uint64_t *)(uintptr_t)(table.v + f->ctx->frames.offset);
+}
+
+static inline cordon_hpa pt_word_at(const struct pt_forest *f, const uint64_t *word)
+{
+    return cordon_hpa_make((uint64_t)(uintptr_t)word - f->ctx->frames.offset);
+}
+
+static inline uint64_t *pt_word_table(const struct pt_forest *f, uint64_t word)
+{
+    return pt_table_ptr(f, pt_word_hpa(word));
+}
+
+/* One word that hardware may read; tables that are not reachable yet are written the same way. */
+static inline void pt_store(const struct pt_forest *f, uint64_t *word, uint64_t value)
+{
+    port_store64(f->ctx->cookie, word, pt_word_at(f, word), value);
+}
+
+/* A table's ownership word: parents and valid entries. A root's parents are not counted. */
+static inline uint64_t *pt_own(const struct pt_forest *f, const uint64_t *table)
+{
+    return frames_word_at(f->ctx, pt_word_at(f, table));
+}
+
+static inline uint64_t pt_refs(const struct pt_forest *f, const uint64_t *table)
+{
+    return field_get(FW_TABLE_REFS, *pt_own(f, table));
+}
+
+/* Add to the count of valid entries; returns the new one. */
+static inline uint64_t pt_valid_add(const struct pt_forest *f, const uint64_t *table, int delta)
+{
+    uint64_t *own = pt_own(f, table);
+
+    *own += (uint64_t)(int64_t)delta * (FW_TABLE_VALID & -FW_TABLE_VALID);
+    return field_get(FW_TABLE_VALID, *own);
+}
+
+static inline uint64_t pt_refs_add(const struct pt_forest *f, const uint64_t *table, int delta)
+{
+    uint64_t *own = pt_own(f, table);
+
+    *own += (uint64_t)(int64_t)delta * (FW_TABLE_REFS & -FW_TABLE_REFS);
+    return field_get(FW_TABLE_REFS, *own);
+}
+
+/* 0, EALIGN or ERANGE: can PAGES pages from GPA stand in a table of this format? */
+CORDON_MUST_CHECK int pt_range_check(const struct pt_fmt *fmt, cordon_gpa gpa, uint64_t pages);
+
+#endif

@@ -1,0 +1,102 @@
+/*
+ * Table words: made whole, and taken apart. [Priv 12.3.1, 12.4.1, 18.5.1]
+ *
+ * A leaf is V, A, D, U for the second stage, the rights and the PPN. A non-leaf is V and the PPN: A, D
+ * and U there are reserved. Nothing here sets G, PBMT, N or a reserved bit, so that a word with one of
+ * them is not ours. The word of what is not mapped is 0.
+ */
+#ifndef CORDON_PT_WORD_H
+#define CORDON_PT_WORD_H
+
+#include "pt/pt.h"
+
+#define PTE_RIGHTS (PTE_R | PTE_W | PTE_X)
+#define PT_INDEX_BITS 9u
+#define PT_LEAF_MAX 2u /* the highest level that may hold leaves: 1 GiB */
+#define PT_HPA_BITS 56u
+#define PT_RIGHTS_LEGAL \
+    0xbau /* bit p: a leaf can say the rights p; write without read is reserved */
+
+static inline unsigned pt_shift(unsigned level)
+{
+    return CORDON_PAGE_SHIFT + PT_INDEX_BITS * level;
+}
+
+/* Bytes under one entry of LEVEL. */
+static inline uint64_t pt_span(unsigned level)
+{
+    return BIT64(pt_shift(level));
+}
+
+static inline bool pt_perms_legal(uint32_t perms)
+{
+    return perms <= CORDON_RWX && ((PT_RIGHTS_LEGAL >> perms) & 1u) != 0;
+}
+
+/* The PPN field of HPA, and back. */
+static inline uint64_t pt_ppn_put(uint64_t hpa)
+{
+    return hpa >> (CORDON_PAGE_SHIFT - 10);
+}
+
+static inline cordon_hpa pt_word_hpa(uint64_t word)
+{
+    return cordon_hpa_make((word & PTE_PPN) << (CORDON_PAGE_SHIFT - 10));
+}
+
+static inline uint32_t pt_word_perms(uint64_t word)
+{
+    return (uint32_t)((word & PTE_RIGHTS) >> 1);
+}
+
+static inline uint64_t pt_leaf_make(const struct pt_fmt *fmt, unsigned level, uint64_t hpa,
+                                    uint32_t perms)
+{
+    cordon_assert(level <= PT_LEAF_MAX && pt_perms_legal(perms));
+    cordon_assert((hpa & (pt_span(level) - 1)) == 0 && hpa >> PT_HPA_BITS == 0);
+    return fmt->leaf_bits | (uint64_t)perms << 1 | pt_ppn_put(hpa);
+}
+
+/* What is added to a leaf of LEVEL to make the leaf of the run's next page. */
+static inline uint64_t pt_leaf_step(unsigned level)
+{
+    return pt_ppn_put(pt_span(level));
+}
+
+/* A leaf with other rights, BITS, and nothing else changed. */
+static inline uint64_t pt_leaf_rights(uint64_t word, uint64_t bits)
+{
+    return (word & ~PTE_RIGHTS) | bits;
+}
+
+static inline uint64_t pt_table_make(cordon_hpa table)
+{
+    return PTE_V | pt_ppn_put(table.v);
+}
+
+static inline bool pt_word_is_table(uint64_t word)
+{
+    return (word & (PTE_V | PTE_RIGHTS)) == PTE_V;
+}
+
+static inline bool pt_word_is_leaf(uint64_t word)
+{
+    return (word & PTE_V) != 0 && (word & PTE_RIGHTS) != 0;
+}
+
+/* True for words that the functions above make for this place, and for 0. */
+static inline bool pt_word_ours(const struct pt_fmt *fmt, unsigned level, uint64_t word)
+{
+    uint64_t plain = word & ~PTE_PPN;
+
+    if (plain == PTE_V) {
+        return level > 0;
+    }
+    if ((plain & ~PTE_RIGHTS) == fmt->leaf_bits) {
+        return pt_perms_legal(pt_word_perms(word)) && level <= PT_LEAF_MAX &&
+               (word & PTE_PPN & (pt_leaf_step(level) - 1)) == 0;
+    }
+    return word == 0;
+}
+
+#endif
