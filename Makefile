@@ -24,6 +24,7 @@ include tools/mk/host.mk
 include tools/mk/hyp.mk
 include tools/mk/guest.mk
 include tools/mk/test.mk
+include tools/mk/config.mk
 include tools/mk/check.mk
 
 .PHONY: help all clean

@@ -38,13 +38,10 @@ struct vm_config {
     uint32_t vcpus;           /* 1..VM_MAX_VCPUS */
     cordon_gpa ram_base;      /* 2 MiB aligned, 0 works */
     uint64_t ram_len;         /* bytes, 2 MiB multiple; see the guest layout below */
-    uint32_t scatter_pieces;  /* as in cordon_scatter_alloc; 0: largest first. The smallest divides
-                                 ram_len */
+    uint32_t scatter_pieces;  /* as in cordon_scatter_alloc; the smallest divides ram_len */
     uint64_t scatter_seed;
-    uint64_t pool_len; /* bytes of the pool, contiguous in GPA and HPA, beside ram_len; 0: none.
-                              It stands at guest_pool() */
-    struct vm_blob
-        kernel; /* RISC-V Image; its header, and that it fits into ram_len, are checked */
+    uint64_t pool_len;     /* bytes, contiguous in GPA and HPA, beside ram_len, at guest_pool() */
+    struct vm_blob kernel; /* a RISC-V Image whose header says that it fits into ram_len */
     struct vm_blob initrd;
     struct vm_blob dtb;               /* supplied device tree, absent: made by us */
     char bootargs[VM_BOOTARGS_BYTES]; /* printable characters */

@@ -34,7 +34,9 @@ def include_folders(path):
     elif room == "vdev":
         folders = ["vdev", *folders]
     elif path.parts[:2] == ("dma-tests", "unit"):
-        folders = ["dma-tests/unit/support", "dma-tests/unit", "vdev", *folders]
+        folders = ["dma-tests/unit/support", "dma-tests/unit", "vdev", "hyp", *folders]
+    elif path.parts[:2] in (("dma-tests", "fuzz"), ("dma-tests", "config")):
+        folders = ["hyp", "vdev", "iommu/include"]
     elif path.parts[:2] == ("dma-tests", "guest"):
         folders = ["dma-tests/guest", "iommu/include"]
     return [Path(f) for f in folders]

@@ -1,0 +1,174 @@
+/*
+ * A bundle as a whole: is it a tree, are its parts known, which of its VMs may be started.
+ *
+ * fdt_check_full walks the tree once, whole; after it libfdt's readers stay inside. The bundle is
+ * read-only memory that no guest reaches, so what was checked stays so.
+ */
+#include "config/bundle.h"
+
+#include <libfdt.h>
+#include <string.h>
+
+#include <cordon/error.h>
+
+#include "config/bundle_parts.h"
+#include "config/props.h"
+
+#define FDT_VERSION 17u
+#define HEADER_BYTES 40u
+
+static int check_tree(const void *base, uint64_t len, struct config_error *why)
+{
+    int status;
+
+    if ((uintptr_t)base % 8 != 0) {
+        return config_refuse(why, "bundle: its address is no multiple of 8");
+    }
+    if (len < HEADER_BYTES || fdt_magic(base) != FDT_MAGIC) {
+        return config_refuse(why, "bundle: 0x%lx bytes that are no Flattened Image Tree",
+                             (unsigned long)len);
+    }
+    if (fdt_totalsize(base) > len) {
+        return config_refuse(why, "bundle: cut short: its tree has 0x%x bytes, 0x%lx are here",
+                             (unsigned)fdt_totalsize(base), (unsigned long)len);
+    }
+    if (fdt_version(base) != FDT_VERSION) {
+        return config_refuse(why, "bundle: its tree has version %u, it must have %u",
+                             (unsigned)fdt_version(base), FDT_VERSION);
+    }
+    status = fdt_check_full(base, fdt_totalsize(base));
+    if (status != 0) {
+        return config_refuse(why, "bundle: malformed tree (%s)", fdt_strerror(status));
+    }
+    return 0;
+}
+
+/* The root may say what mkimage says there; /images and /vms have no properties. */
+static int check_root(const void *tree, struct config_error *why)
+{
+    static const struct prop_rule rules[] = {
+        {"description", PROP_TEXT, false},
+        {"timestamp", PROP_U32, false},
+        {"#address-cells", PROP_U32, false},
+    };
+    static const char *const children[] = {"images", "vms", "configurations"};
+    struct prop_value values[3];
+    int status = props_read(tree, 0, "bundle", rules, values, 3, why);
+
+    return status != 0 ? status : props_children_known(tree, 0, "bundle", children, 3, why);
+}
+
+/* The node of /NAME, which must be there, once, without properties. */
+static int folder_find(const void *tree, const char *name, struct config_error *why)
+{
+    struct prop_value none[1];
+    int node = props_child(tree, 0, name, "bundle", why);
+    int status;
+
+    if (node == -CORDON_ENOENT) {
+        return config_refuse(why, "bundle: node \"%s\" is missing", name);
+    }
+    if (node < 0) {
+        return node;
+    }
+    status = props_read(tree, node, "bundle", NULL, none, 0, why);
+    return status != 0 ? status : node;
+}
+
+/* How often NAME stands among VMS up to and including NODE. */
+static bool name_is_taken(const void *tree, int vms, int node)
+{
+    const char *name = fdt_get_name(tree, node, NULL);
+    int other;
+
+    fdt_for_each_subnode(other, tree, vms)
+    {
+        if (other == node) {
+            break;
+        }
+        if (strcmp(fdt_get_name(tree, other, NULL), name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void vm_accept(struct bundle *b)
+{
+    const struct vm_config *vm = &b->vm[b->vm_count++];
+
+    b->image[vm->kernel.image].used = true;
+    if (vm->initrd.len != 0) {
+        b->image[vm->initrd.image].used = true;
+    }
+    if (vm->dtb.len != 0) {
+        b->image[vm->dtb.image].used = true;
+    }
+}
+
+/* A refused VM leaves no claim behind, save images on the list that nobody uses. */
+static void vm_read(struct bundle *b, int vms, int node)
+{
+    const char *name = fdt_get_name(b->base, node, NULL);
+    struct bundle_refusal *refusal = &b->refused[b->refused_count];
+    int status = 0;
+
+    if (name_is_taken(b->base, vms, node)) {
+        status = config_refuse(&refusal->why, "VM \"%.40s\": an earlier VM has this name", name);
+    }
+    if (status == 0) {
+        status = bundle_vm_read(b, node, &b->vm[b->vm_count], &refusal->why);
+    }
+    if (status != 0) {
+        memset(&b->vm[b->vm_count], 0, sizeof b->vm[0]);
+        config_printable(refusal->name, sizeof refusal->name, name);
+        b->refused_count++;
+    } else {
+        vm_accept(b);
+    }
+}
+
+static int read_vms(struct bundle *b, struct config_error *why)
+{
+    int images = folder_find(b->base, "images", why);
+    int vms = images < 0 ? images : folder_find(b->base, "vms", why);
+    uint32_t count = 0;
+    int node;
+
+    if (vms < 0) {
+        return vms;
+    }
+    fdt_for_each_subnode(node, b->base, vms)
+    {
+        count++;
+    }
+    if (count == 0 || count > VM_MAX) {
+        return config_refuse(why, "bundle: it has %u VMs, it must have 1 to %u", count, VM_MAX);
+    }
+    fdt_for_each_subnode(node, b->base, vms)
+    {
+        vm_read(b, vms, node);
+    }
+    if (b->vm_count == 0) {
+        *why = b->refused[0].why;
+        return -CORDON_EINVAL;
+    }
+    return 0;
+}
+
+int bundle_parse(const void *base, uint64_t len, struct bundle *out, struct config_error *why)
+{
+    int status;
+
+    memset(out, 0, sizeof *out);
+    status = check_tree(base, len, why);
+    if (status == 0) {
+        status = check_root(base, why);
+    }
+    if (status == 0) {
+        out->base = base;
+        out->len = len;
+        status = read_vms(out, why);
+    }
+    return status;
+}
