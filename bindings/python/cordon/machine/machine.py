@@ -1,0 +1,107 @@
+"""One QEMU that runs the hypervisor and its guests, as a context manager."""
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+from .channel import Channel
+from .console import Console
+from ..qemu.process import BINARY, QemuError, SharedFile, _die_with_parent
+from ..qemu.qmp import Qmp, QmpError
+from ..types import size_bytes
+
+TREE = Path(__file__).resolve().parents[4]
+HYPERVISOR = TREE / "out/hyp/cordon.bin"
+FIRMWARE_GUEST_FILES = 4
+
+
+class Machine:
+    """A machine with OpenSBI, an AIA, an IOMMU, and Cordon as its kernel.
+
+    bundle      the .itb handed over as initrd
+    devices     more QEMU arguments (disks, functions)
+    iommu       "sys", or None for a machine without one
+    icount      a shift for -icount, or None
+    log         a path that gets every byte of the console
+    """
+
+    def __init__(self, bundle, *, harts=4, ram="4G", devices=(), iommu="sys", cpu="rv64,h=true",
+                 hypervisor=HYPERVISOR, icount=None, log=None, guest_files=FIRMWARE_GUEST_FILES):
+        self.ram_file = SharedFile("ram", size_bytes(ram))
+        self._log = open(log, "wb") if log else None
+        self._stderr = tempfile.TemporaryFile()
+        machine = f"virt,aia=aplic-imsic,aia-guests={guest_files},memory-backend=ram"
+        pairs = [socket.socketpair() for _ in range(3)]
+        self._ours, theirs = zip(*pairs)
+        self.command = [
+            BINARY, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+            "-M", machine + (",iommu-sys=on" if iommu == "sys" else ""), "-cpu", cpu,
+            "-smp", str(harts), "-m", str(size_bytes(ram) >> 20),
+            "-object", f"memory-backend-file,id=ram,size={size_bytes(ram)},share=on,mem-path={self.ram_file.path}",
+            "-kernel", str(hypervisor), "-initrd", str(bundle),
+            "-chardev", f"socket,id=console,fd={theirs[0].fileno()}", "-serial", "chardev:console",
+            "-chardev", f"socket,id=channel,fd={theirs[1].fileno()}",
+            "-global", "virtio-mmio.force-legacy=false",
+            "-device", "virtio-serial-device,max_ports=1", "-device", "virtconsole,chardev=channel",
+            "-chardev", f"socket,id=qmp,fd={theirs[2].fileno()}", "-mon", "chardev=qmp,mode=control",
+            *(("-icount", f"shift={icount}") if icount is not None else ()), *devices]
+        self._start(theirs)
+
+    def _start(self, theirs):
+        inherited = [s.fileno() for s in theirs] + [self.ram_file.fd]
+        try:
+            self._process = subprocess.Popen(
+                self.command, stdin=subprocess.DEVNULL, stdout=self._stderr, stderr=self._stderr,
+                pass_fds=inherited, preexec_fn=_die_with_parent)
+        except OSError as why:
+            raise QemuError(f"cannot start {BINARY}: {why}") from None
+        finally:
+            for sock in theirs:
+                sock.close()
+        self.console = Console(self._ours[0], self._log)
+        self.channel = Channel(self._ours[1])
+        try:
+            self.qmp = Qmp(self._ours[2], 20.0)
+        except (OSError, QmpError, ValueError) as why:
+            self.close()
+            raise QemuError(f"{BINARY} did not start ({why}):\n{self.stderr()}") from None
+
+    @property
+    def ram(self):
+        """The machine's RAM, as it is at this moment; index 0 is its first byte."""
+        return memoryview(self.ram_file.map)
+
+    def stderr(self):
+        """What QEMU has printed so far."""
+        self._stderr.seek(0)
+        return self._stderr.read().decode(errors="replace")
+
+    def wait_end(self, timeout=60.0):
+        """Wait until QEMU ends by itself; its exit status."""
+        return self._process.wait(timeout)
+
+    def stop(self):
+        """Stop the clock of the whole machine, devices included."""
+        self.qmp.command("stop")
+
+    def resume(self):
+        self.qmp.command("cont")
+
+    def close(self):
+        """End QEMU, whatever it is doing."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+        for sock in self._ours:
+            sock.close()
+        if self._log:
+            self._log.close()
+        os.close(self.ram_file.fd)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
