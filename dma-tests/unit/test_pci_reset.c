@@ -1,0 +1,372 @@
+/* Resets: each method, its bounds, what is restored, and the ones that only pretend. */
+#include "pci_bench.h"
+
+#include "pci/place.h"
+#include "pci/reset.h"
+#include "pci/scan.h"
+#include <cordon/device.h>
+
+static void discover(struct pci_bench *b)
+{
+    struct pci_scan_report s;
+    struct pci_place_report p;
+
+    fpci_host(&b->fake, &b->host, b->table, FPCI_MAX);
+    assert_int_equal(pci_scan(&b->host, &s), 0);
+    pci_place(&b->host, &p);
+    assert_int_equal(p.unplaced, 0);
+}
+
+static struct fpci_fn *device(struct pci_bench *b, int parent)
+{
+    struct fpci_fn *f = bench_endpoint(b, parent, 9);
+
+    fpci_bar(f, 0, 0x4000, PCI_BAR_TYPE_64 | PCI_BAR_IS_PREFETCH);
+    fpci_bar(f, 2, 0x1000, 0);
+    return f;
+}
+
+/* Reset the function at BDF to its end. */
+static int reset(struct pci_bench *b, uint32_t bdf, struct pci_reset *r)
+{
+    int err = pci_reset_begin(r, &b->host, bench_find(b, bdf));
+
+    return err != 0 ? err : pci_reset_wait(r);
+}
+
+static void check_restored(struct pci_bench *b, struct fpci_fn *f, uint32_t bdf)
+{
+    const struct pci_function *fn = bench_find(b, bdf);
+
+    assert_int_equal(fpci_bar_address(f, 0), fn->bar[0].bus);
+    assert_int_equal(fpci_bar_address(f, 2), fn->bar[2].bus);
+    assert_int_equal(fpci_get(f, PCI_COMMAND) & 0xffffu, PCI_COMMAND_INTX_OFF);
+    assert_int_equal(f->early, 0);
+    assert_int_equal(b->fake.stray, 0);
+}
+
+static void test_flr_restores_bars_and_turns_messages_off(void **state)
+{
+    struct pci_bench *b = *state;
+    struct fpci_fn *f = device(b, -1);
+    struct pci_reset r;
+
+    fpci_cap_pcie(f, 0x40, PCI_EXP_TYPE_INTEGRATED, true);
+    fpci_cap_msi(f, 0x80, 0, PCI_MSI_64);
+    fpci_cap_msix(f, 0x90, 4, 0, 0x800);
+    discover(b);
+    f->reset[0x82] |= 0x01; /* comes back with messages on, and mastering the bus */
+    f->reset[0x93] |= 0x80;
+    f->reset[PCI_COMMAND] = 0x06;
+    pci_change(&b->host, PCI_BDF(0, 9, 0), 0x48, 0xffffu, 0x70e0u, 0x5040u);
+    assert_true(pci_reset_exists(&b->host, &b->table[0]));
+    assert_int_equal(reset(b, PCI_BDF(0, 9, 0), &r), 0);
+    assert_int_equal(r.kind, PCI_RESET_FLR);
+    assert_int_equal(f->resets, 1);
+    assert_int_equal(fpci_get(f, 0x80) & PCI_MSI_ENABLE, 0);
+    assert_int_equal(fpci_get(f, 0x90) & PCI_MSIX_ENABLE, 0);
+    assert_int_equal(fpci_get(f, 0x48) & 0x70e0u, 0x5040u);
+    check_restored(b, f, PCI_BDF(0, 9, 0));
+}
+
+static void test_flr_leaves_the_function_alone_for_100_ms(void **state)
+{
+    struct pci_bench *b = *state;
+    struct fpci_fn *f = device(b, -1);
+    struct pci_reset r;
+
+    fpci_cap_pcie(f, 0x40, PCI_EXP_TYPE_INTEGRATED, true);
+    f->reset_us = 99000;
+    discover(b);
+    assert_int_equal(pci_reset_begin(&r, &b->host, &b->table[0]), 0);
+    while (f->resets == 0) {
+        assert_int_equal(pci_reset_poll(&r), -CORDON_EBUSY);
+    }
+    uint64_t start = b->fake.now_us;
+
+    assert_int_equal(pci_reset_wait(&r), 0);
+    assert_true(b->fake.now_us - start >= 100000);
+    assert_int_equal(f->early, 0);
+}
+
+static void test_flr_waits_for_pending_requests_but_not_for_ever(void **state)
+{
+    struct pci_bench *b = *state;
+    struct fpci_fn *f = device(b, -1);
+    struct pci_reset r;
+
+    fpci_cap_pcie(f, 0x40, PCI_EXP_TYPE_INTEGRATED, true);
+    discover(b);
+    f->config[0x4a] |= 0x20; /* never idle until it is reset */
+    uint64_t start = b->fake.now_us;
+
+    assert_int_equal(reset(b, PCI_BDF(0, 9, 0), &r), 0);
+    assert_int_equal(f->resets, 1);
+    assert_true(b->fake.now_us - start >= 1000000);
+}
+
+static void test_slow_function_is_waited_for(void **state)
+{
+    struct pci_bench *b = *state;
+    struct fpci_fn *f = device(b, -1);
+    struct pci_reset r;
+
+    fpci_cap_pcie(f, 0x40, PCI_EXP_TYPE_INTEGRATED, true);
+    f->reset_us = 700000;
+    discover(b);
+    assert_int_equal(reset(b, PCI_BDF(0, 9, 0), &r), 0);
+    f->early = 0;
+    check_restored(b, f, PCI_BDF(0, 9, 0));
+}
+
+static void test_reset_that_never_ends_is_a_timeout(void **state)
+{
+    struct pci_bench *b = *state;
+    struct fpci_fn *f = device(b, -1);
+    struct pci_reset r;
+
+    fpci_cap_pcie(f, 0x40, PCI_EXP_TYPE_INTEGRATED, true);
+    f->reset_hangs = true;
+    discover(b);
+    uint64_t start = b->fake.now_us;
+
+    assert_int_equal(reset(b, PCI_BDF(0, 9, 0), &r), -CORDON_ETIMEOUT);
+    assert_true(b->fake.now_us - start < 3000000);
+}
+
+static void test_function_that_comes_back_as_another_is_refused(void **state)
+{
+    struct pci_bench *b = *state;
+    struct fpci_fn *f = device(b, -1);
+    struct pci_reset r;
+
+    fpci_cap_pcie(f, 0x40, PCI_EXP_TYPE_INTEGRATED, true);
+    f->reset_swaps = true;
+    discover(b);
+    assert_int_equal(reset(b, PCI_BDF(0, 9, 0), &r), -CORDON_EHW);
+}
+
+static void test_bars_that_do_not_hold_after_reset_are_refused(void **state)
+{
+    struct pci_bench *b = *state;
+    struct fpci_fn *f = device(b, -1);
+    struct pci_reset r;
+
+    fpci_cap_pcie(f, 0x40, PCI_EXP_TYPE_INTEGRATED, true);
+    f->bar_stuck = true;
+    discover(b);
+    assert_int_equal(reset(b, PCI_BDF(0, 9, 0), &r), -CORDON_EHW);
+}
+
+static void test_af_resets_a_conventional_function(void **state)
+{
+    struct pci_bench *b = *state;
+    struct fpci_fn *f = device(b, -1);
+    struct pci_reset r;
+
+    fpci_cap_af(f, 0x60);
+    discover(b);
+    assert_int_equal(reset(b, PCI_BDF(0, 9, 0), &r), 0);
+    assert_int_equal(r.kind, PCI_RESET_AF);
+    assert_int_equal(f->resets, 1);
+    check_restored(b, f, PCI_BDF(0, 9, 0));
+}
+
+static void test_pm_counts_when_it_clears_the_bars(void **state)
+{
+    struct pci_bench *b = *state;
+    struct fpci_fn *f = device(b, -1);
+    struct pci_reset r;
+
+    fpci_cap_pm(f, 0x60);
+    f->pm_resets = true;
+    f->reset_us = 5000;
+    discover(b);
+    assert_int_equal(reset(b, PCI_BDF(0, 9, 0), &r), 0);
+    assert_int_equal(r.kind, PCI_RESET_PM);
+    check_restored(b, f, PCI_BDF(0, 9, 0));
+}
+
+static void test_pm_that_only_pretends_is_no_reset(void **state)
+{
+    struct pci_bench *b = *state;
+    struct fpci_fn *f = device(b, -1);
+    struct pci_reset r;
+
+    fpci_cap_pm(f, 0x60);
+    discover(b);
+    assert_true(pci_reset_exists(&b->host, &b->table[0]));
+    assert_int_equal(reset(b, PCI_BDF(0, 9, 0), &r), -CORDON_ENOTSUP);
+    assert_int_equal(r.kind, PCI_RESET_NONE);
+    assert_int_equal(fpci_get(f, 0x64) & PCI_PM_STATE, 0);
+}
+
+static void test_pm_that_says_it_keeps_state_is_not_tried(void **state)
+{
+    struct pci_bench *b = *state;
+    struct fpci_fn *f = device(b, -1);
+    struct pci_reset r;
+
+    fpci_cap_pm(f, 0x60);
+    fpci_set(f, 0x64, PCI_PM_NO_SOFT_RESET);
+    discover(b);
+    assert_false(pci_reset_exists(&b->host, &b->table[0]));
+    assert_int_equal(reset(b, PCI_BDF(0, 9, 0), &r), -CORDON_ENOTSUP);
+}
+
+static struct fpci_fn *e1000e(struct pci_bench *b)
+{
+    struct fpci_fn *f = device(b, -1);
+
+    f->kind = FPCI_E1000E;
+    fpci_set(f, PCI_ID, 0x10d38086u);
+    fpci_cap_pm(f, 0x60);
+    return f;
+}
+
+static void test_e1000e_falls_back_to_its_own_register(void **state)
+{
+    struct pci_bench *b = *state;
+    struct fpci_fn *f = e1000e(b);
+    struct pci_reset r;
+
+    discover(b);
+    assert_int_equal(reset(b, PCI_BDF(0, 9, 0), &r), 0);
+    assert_int_equal(r.kind, PCI_RESET_DEVICE);
+    assert_int_equal(f->resets, 1);
+    check_restored(b, f, PCI_BDF(0, 9, 0));
+}
+
+static void test_e1000e_whose_bit_stays_is_a_timeout(void **state)
+{
+    struct pci_bench *b = *state;
+    struct fpci_fn *f = e1000e(b);
+    struct pci_reset r;
+
+    f->reset_hangs = true;
+    discover(b);
+    assert_int_equal(reset(b, PCI_BDF(0, 9, 0), &r), -CORDON_ETIMEOUT);
+    assert_int_equal(fpci_get(f, PCI_COMMAND) & 0x7u, 0);
+}
+
+static struct fpci_fn *nvme(struct pci_bench *b)
+{
+    struct fpci_fn *f = device(b, -1);
+
+    f->kind = FPCI_NVME;
+    fpci_set(f, PCI_CLASS, PCI_CLASS_NVME << 8);
+    f->reg[0x14 / 4] = 1; /* enabled and ready */
+    f->reg[0x1c / 4] = 1;
+    return f;
+}
+
+static void test_nvme_without_flr_is_disabled(void **state)
+{
+    struct pci_bench *b = *state;
+    struct fpci_fn *f = nvme(b);
+    struct pci_reset r;
+
+    discover(b);
+    assert_int_equal(reset(b, PCI_BDF(0, 9, 0), &r), 0);
+    assert_int_equal(r.kind, PCI_RESET_DEVICE);
+    assert_int_equal(f->reg[0x14 / 4] & 1u, 0);
+    check_restored(b, f, PCI_BDF(0, 9, 0));
+}
+
+static void test_nvme_that_stays_ready_is_a_timeout(void **state)
+{
+    struct pci_bench *b = *state;
+    struct fpci_fn *f = nvme(b);
+    struct pci_reset r;
+
+    f->reset_hangs = true;
+    discover(b);
+    uint64_t start = b->fake.now_us;
+
+    assert_int_equal(reset(b, PCI_BDF(0, 9, 0), &r), -CORDON_ETIMEOUT);
+    assert_true(b->fake.now_us - start < 20000000);
+}
+
+static void test_bus_reset_only_for_a_function_alone_below_its_bridge(void **state)
+{
+    struct pci_bench *b = *state;
+    int bridge = fpci_bridge(&b->fake, -1, 1, 0);
+    struct fpci_fn *f = device(b, bridge);
+    struct pci_reset r;
+
+    discover(b);
+    assert_int_equal(reset(b, PCI_BDF(1, 9, 0), &r), 0);
+    assert_int_equal(r.kind, PCI_RESET_BUS);
+    assert_int_equal(f->resets, 1);
+    assert_int_equal(fpci_get(&b->fake.fn[bridge], PCI_BRIDGE_CONTROL) >> 16 & 0x40u, 0);
+    check_restored(b, f, PCI_BDF(1, 9, 0));
+    bench_endpoint(b, bridge, 10);
+    discover(b);
+    assert_false(pci_reset_exists(&b->host, bench_find(b, PCI_BDF(1, 9, 0))));
+}
+
+static void test_function_with_nothing_has_no_reset(void **state)
+{
+    struct pci_bench *b = *state;
+    struct fpci_fn *f = device(b, -1);
+    struct pci_reset r;
+
+    discover(b);
+    fpci_set(f, PCI_COMMAND, PCI_COMMAND_MASTER);
+    assert_int_equal(pci_reset_begin(&r, &b->host, &b->table[0]), -CORDON_ENOTSUP);
+    assert_int_equal(fpci_get(f, PCI_COMMAND) & PCI_COMMAND_MASTER, 0);
+    assert_int_equal(pci_reset_poll(&r), -CORDON_ENOTSUP);
+    assert_string_equal(pci_reset_name(r.kind), "none");
+}
+
+static void test_unknown_devices_drain_by_reset(void **state)
+{
+    (void)state;
+    const struct {
+        uint16_t vendor, device;
+        uint32_t class_code, drain;
+    } row[] = {
+        {0x1b36, 0x0010, PCI_CLASS_NVME, CORDON_DRAIN_RESET},
+        {0x8086, 0x10d3, PCI_CLASS_NVME, CORDON_DRAIN_RESET},
+        {0x1af4, 0x1041, ENDPOINT_CLASS, CORDON_DRAIN_RESET},
+        {0x1234, 0x11e8, 0x00ff00, CORDON_DRAIN_IOMMU},
+        {0x8086, 0x10d3, ENDPOINT_CLASS, CORDON_DRAIN_IOMMU},
+        {0x8086, 0x10c9, ENDPOINT_CLASS, CORDON_DRAIN_IOMMU},
+        {0x1234, 0x11e9, 0x00ff00, CORDON_DRAIN_RESET},
+        {0xabcd, 0x0001, ENDPOINT_CLASS, CORDON_DRAIN_RESET},
+    };
+
+    for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+        struct pci_function f = {
+            .vendor = row[i].vendor, .device = row[i].device, .class_code = row[i].class_code};
+
+        assert_int_equal(pci_drain_method(&f), row[i].drain);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_flr_restores_bars_and_turns_messages_off, bench_setup),
+        cmocka_unit_test_setup(test_flr_leaves_the_function_alone_for_100_ms, bench_setup),
+        cmocka_unit_test_setup(test_flr_waits_for_pending_requests_but_not_for_ever, bench_setup),
+        cmocka_unit_test_setup(test_slow_function_is_waited_for, bench_setup),
+        cmocka_unit_test_setup(test_reset_that_never_ends_is_a_timeout, bench_setup),
+        cmocka_unit_test_setup(test_function_that_comes_back_as_another_is_refused, bench_setup),
+        cmocka_unit_test_setup(test_bars_that_do_not_hold_after_reset_are_refused, bench_setup),
+        cmocka_unit_test_setup(test_af_resets_a_conventional_function, bench_setup),
+        cmocka_unit_test_setup(test_pm_counts_when_it_clears_the_bars, bench_setup),
+        cmocka_unit_test_setup(test_pm_that_only_pretends_is_no_reset, bench_setup),
+        cmocka_unit_test_setup(test_pm_that_says_it_keeps_state_is_not_tried, bench_setup),
+        cmocka_unit_test_setup(test_e1000e_falls_back_to_its_own_register, bench_setup),
+        cmocka_unit_test_setup(test_e1000e_whose_bit_stays_is_a_timeout, bench_setup),
+        cmocka_unit_test_setup(test_nvme_without_flr_is_disabled, bench_setup),
+        cmocka_unit_test_setup(test_nvme_that_stays_ready_is_a_timeout, bench_setup),
+        cmocka_unit_test_setup(test_bus_reset_only_for_a_function_alone_below_its_bridge,
+                               bench_setup),
+        cmocka_unit_test_setup(test_function_with_nothing_has_no_reset, bench_setup),
+        cmocka_unit_test_setup(test_unknown_devices_drain_by_reset, bench_setup),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
