@@ -21,6 +21,12 @@ struct pt_node {
     bool fresh;       /* not reachable yet; in pt_reserve: would be */
 };
 
+/* A place in a list of extents. */
+struct pt_cursor {
+    const struct cordon_extent *extent;
+    uint64_t used; /* bytes of it that are behind us */
+};
+
 struct pt_edit {
     struct pt_forest *f;
     struct pt_pool *pool;
@@ -28,6 +34,8 @@ struct pt_edit {
     uint64_t offset;   /* mapping: HPA less linear address */
     uint64_t bits;     /* mapping: a leaf without PPN; changing rights: the R, W and X bits */
     unsigned max_leaf; /* mapping: the highest level that may hold leaves */
+    const struct pt_cursor
+        *list; /* mapping: where the leaves' frames come from, instead of OFFSET */
     bool map;
     bool all; /* every view of the forest takes part: no table is shared with others */
 };
@@ -53,6 +61,22 @@ unsigned pt_open(struct pt_edit *e, unsigned level, const struct pt_node *nodes,
  * child i). Returns which nodes became empty by that. */
 uint32_t pt_close(struct pt_edit *e, unsigned level, const struct pt_node *nodes, unsigned index,
                   const struct pt_node *child, unsigned count, uint32_t empty);
+
+/* A grant, cut into pieces: a run that one offset describes, or a list of short runs inside one leaf
+ * table. Reserve and commit cut alike. */
+struct pt_pieces {
+    struct pt_cursor at;
+    uint64_t next, last; /* linear */
+};
+struct pt_piece {
+    uint64_t first, last; /* linear */
+    uint64_t offset;
+    struct pt_cursor list; /* extent is null when OFFSET holds for all */
+};
+bool pt_piece_next(struct pt_pieces *p, struct pt_piece *out);
+/* Sum of the extents, in pages. EALIGN, ERANGE: one that no leaf can lead to. */
+CORDON_MUST_CHECK int pt_grant_pages(const struct pt_grant *g, uint64_t *pages);
+struct pt_pieces pt_pieces_of(const struct pt_fmt *fmt, const struct pt_grant *g, uint64_t pages);
 
 /* Write leaves for FIRST..LAST into every node, from LEVEL down. */
 void pt_map_level(struct pt_edit *e, unsigned level, const struct pt_node *nodes, unsigned count,

@@ -67,13 +67,26 @@ struct pt_run {
     cordon_hpa hpa;
     uint64_t pages;
     uint32_t perms; /* CORDON_READ.. */
-    uint32_t views; /* bit mask */
+    uint32_t views; /* bit mask: at least one, and all exist */
 };
 
-/* Frames set aside for a transaction. Zeroed before its first use. */
+/* The same, backed by extents in order: whole pages, page-aligned, none empty. Neighbours that happen
+ * to be contiguous count as one run, and get the leaves of one. */
+struct pt_grant {
+    cordon_gpa gpa;
+    const struct cordon_extent *extents;
+    uint64_t count;
+    uint32_t perms;
+    uint32_t views;
+};
+
+/* Frames set aside for one transaction on one forest. Zeroed before its first use. */
 struct pt_pool {
     cordon_hpa first; /* chain of zeroed TABLE frames; link in word 0 */
     uint64_t count;
+    uint64_t
+        map_last; /* where the last map that was reserved for ends: a next one beside it counts */
+    uint32_t map_views; /* on the same tables */
 };
 
 /* What a change took away, for the caller to retire. Zeroed before its first use. Dead tables keep
@@ -103,11 +116,13 @@ void pt_view_remove(struct pt_forest *f, uint32_t view, struct pt_retire *retire
 CORDON_MUST_CHECK int pt_view_link(struct pt_forest *f, uint32_t from, uint32_t to, cordon_gpa gpa,
                                    uint64_t len);
 
-/* Add to POOL the worst case of writing RUN (pt_map), or of clearing or changing it (splits,
+/* Add to POOL the worst case of writing RUN or GRANT (pt_map), or of clearing or changing it (splits,
  * unsharing). ENOMEM, EALIGN, ERANGE (beyond the format's width, or HPA beyond 56 bits), EINVAL
  * (rights that no leaf can say): POOL is as it was. */
 CORDON_MUST_CHECK int pt_reserve_map(struct pt_forest *f, const struct pt_run *run,
                                      struct pt_pool *pool);
+CORDON_MUST_CHECK int pt_reserve_grant(struct pt_forest *f, const struct pt_grant *grant,
+                                       struct pt_pool *pool);
 CORDON_MUST_CHECK int pt_reserve_change(struct pt_forest *f, cordon_gpa gpa, uint64_t pages,
                                         uint32_t views, struct pt_pool *pool);
 void pt_pool_free(struct pt_forest *f, struct pt_pool *pool);
@@ -116,6 +131,8 @@ void pt_pool_free(struct pt_forest *f, struct pt_pool *pool);
  * complete and fenced before the word that makes them reachable. */
 void pt_map(struct pt_forest *f, const struct pt_run *run, struct pt_pool *pool,
             struct pt_retire *retire);
+void pt_map_grant(struct pt_forest *f, const struct pt_grant *grant, struct pt_pool *pool,
+                  struct pt_retire *retire);
 /* Clear leaves of a range in these views; a superpage that sticks out is split without a moment in
  * which a translation outside the range is gone. Tables that become empty go to RETIRE. */
 void pt_unmap(struct pt_forest *f, cordon_gpa gpa, uint64_t pages, uint32_t views,

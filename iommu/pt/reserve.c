@@ -12,7 +12,9 @@
 struct reckon {
     const struct pt_forest *f;
     uint64_t tables;
+    uint64_t beside; /* an address whose tables the pool counts already, if CHAINED */
     unsigned max_leaf;
+    bool chained;
     bool map;
     bool all; /* as in struct pt_edit */
 };
@@ -74,13 +76,40 @@ static bool must_copy(const struct reckon *r, const struct pt_node *nodes,
     return pt_refs(r->f, child->table) > (unsigned)__builtin_popcount(child->members);
 }
 
+/* The table under the entry of LEVEL that holds FIRST is in the pool already. */
+static bool counted(const struct reckon *r, unsigned level, uint64_t first)
+{
+    return r->chained && (first ^ r->beside) >> pt_shift(level) == 0;
+}
+
+/* All tables of a part where nothing stands yet, from LEVEL down. */
+static uint64_t reckon_new(const struct reckon *r, unsigned level, uint64_t first, uint64_t last)
+{
+    uint64_t tables = pt_tables_for(level, r->max_leaf, first, last);
+
+    for (; level > 0 && counted(r, level, first); level--) {
+        tables--;
+    }
+    return tables;
+}
+
+static bool has_new(const struct pt_node *child, unsigned count)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < count; i++) {
+        any |= child[i].table == NULL;
+    }
+    return any;
+}
+
 /* Count what pt_open would make for one entry; CHILD gets the tables that must be looked into. */
 static unsigned reckon_open(struct reckon *r, unsigned level, const struct pt_node *nodes,
                             unsigned count, uint64_t first, uint64_t last, struct pt_node *child)
 {
-    bool whole = pt_entry_whole(level, first, last), real = false;
     unsigned groups = pt_gather(nodes, count, pt_index(r->f->fmt, level, first), child);
-    unsigned kept = 0;
+    bool whole = pt_entry_whole(level, first, last), real = false;
+    unsigned kept = 0, one = counted(r, level, first) ? 0 : 1;
 
     for (unsigned i = 0; i < groups; i++) {
         uint64_t old = child[i].old;
@@ -92,18 +121,19 @@ static unsigned reckon_open(struct reckon *r, unsigned level, const struct pt_no
                 !pt_holds(r->f, level - 1, child[i].table, first, last)) {
                 continue;
             }
-            r->tables += child[i].fresh;
+            r->tables += child[i].fresh ? one : 0;
             real = true;
             child[kept++] = child[i];
         } else if (old != 0) {
             r->tables += r->map || whole ? 0 : pt_tables_for(level, level, first, last);
         } else if (r->map) {
-            r->tables++;
             child[kept++] = child[i]; /* a table that is not there yet: reads as empty */
         }
     }
     if (!real && kept > 0) {
-        r->tables += pt_tables_for(level, r->max_leaf, first, last) - 1;
+        r->tables += reckon_new(r, level, first, last);
+    } else if (has_new(child, kept)) {
+        r->tables += one;
     }
     return real ? kept : 0;
 }
@@ -167,52 +197,76 @@ static uint64_t spread(const struct pt_forest *f, uint32_t views)
     return mine < others + 1 ? mine : others + 1;
 }
 
-static int reserve(struct pt_forest *f, struct reckon *r, uint64_t first, uint64_t last,
-                   uint32_t views, struct pt_pool *pool)
+/* Count one piece of a map, or all of a change. */
+static void reckon_range(struct reckon *r, uint32_t views, uint64_t first, uint64_t last)
 {
     struct pt_node nodes[CORDON_MAX_VIEWS];
 
-    cordon_assert(views != 0 && (views & ~f->views) == 0);
-    r->f = f;
-    r->all = views == f->views;
-    if (stands_ready(r, views, first, last)) {
-        return 0;
+    if (!stands_ready(r, views, first, last)) {
+        reckon_level(r, pt_top(r->f->fmt), nodes, pt_roots(r->f, views, nodes), first, last);
     }
-    reckon_level(r, pt_top(f->fmt), nodes, pt_roots(f, views, nodes), first, last);
-    return pt_pool_grow(f, pool, r->tables * spread(f, views));
+}
+
+static struct reckon reckon_for(struct pt_forest *f, uint32_t views)
+{
+    cordon_assert(views != 0 && (views & ~f->views) == 0);
+    return (struct reckon){.f = f, .all = views == f->views};
+}
+
+int pt_reserve_grant(struct pt_forest *f, const struct pt_grant *grant, struct pt_pool *pool)
+{
+    struct reckon r = reckon_for(f, grant->views);
+    struct pt_pieces pieces;
+    struct pt_piece piece;
+    uint64_t pages;
+    int error = pt_grant_pages(grant, &pages);
+
+    if (error == 0) {
+        error = pt_range_check(f->fmt, grant->gpa, pages);
+    }
+    if (error == 0 && !pt_perms_legal(grant->perms)) {
+        error = -CORDON_EINVAL;
+    }
+    if (error != 0) {
+        return error;
+    }
+    r.map = true;
+    r.chained = pool->map_views == grant->views;
+    r.beside = pool->map_last;
+    pieces = pt_pieces_of(f->fmt, grant, pages);
+    while (pt_piece_next(&pieces, &piece)) {
+        r.max_leaf = pt_leaf_level(piece.offset);
+        reckon_range(&r, grant->views, piece.first, piece.last);
+        r.chained = true;
+        r.beside = piece.last;
+    }
+    error = pt_pool_grow(f, pool, r.tables * spread(f, grant->views));
+    if (error == 0) {
+        pool->map_views = grant->views;
+        pool->map_last = r.beside;
+    }
+    return error;
 }
 
 int pt_reserve_map(struct pt_forest *f, const struct pt_run *run, struct pt_pool *pool)
 {
-    uint64_t first = pt_linear(f->fmt, run->gpa.v);
-    struct reckon r = {.map = true, .max_leaf = pt_leaf_level(run->hpa.v - first)};
-    uint64_t len = run->pages << CORDON_PAGE_SHIFT;
-    int error = pt_range_check(f->fmt, run->gpa, run->pages);
+    struct cordon_extent one = {run->hpa, run->pages << CORDON_PAGE_SHIFT};
+    struct pt_grant grant = {run->gpa, &one, 1, run->perms, run->views};
 
-    if (error != 0) {
-        return error;
-    }
-    if (!is_aligned(run->hpa.v, CORDON_PAGE_SIZE)) {
-        return -CORDON_EALIGN;
-    }
-    if (run->hpa.v >> PT_HPA_BITS != 0 || (run->hpa.v + len - 1) >> PT_HPA_BITS != 0) {
-        return -CORDON_ERANGE;
-    }
-    if (!pt_perms_legal(run->perms)) {
-        return -CORDON_EINVAL;
-    }
-    return reserve(f, &r, first, first + len - 1, run->views, pool);
+    return run->pages >> (64 - CORDON_PAGE_SHIFT) != 0 ? -CORDON_ERANGE
+                                                       : pt_reserve_grant(f, &grant, pool);
 }
 
 int pt_reserve_change(struct pt_forest *f, cordon_gpa gpa, uint64_t pages, uint32_t views,
                       struct pt_pool *pool)
 {
     uint64_t first = pt_linear(f->fmt, gpa.v);
-    struct reckon r = {.map = false};
+    struct reckon r = reckon_for(f, views);
     int error = pt_range_check(f->fmt, gpa, pages);
 
     if (error != 0) {
         return error;
     }
-    return reserve(f, &r, first, first + (pages << CORDON_PAGE_SHIFT) - 1, views, pool);
+    reckon_range(&r, views, first, first + (pages << CORDON_PAGE_SHIFT) - 1);
+    return pt_pool_grow(f, pool, r.tables * spread(f, views));
 }
