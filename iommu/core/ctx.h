@@ -13,7 +13,7 @@ struct cordon_ctx {
     void *cookie;
     uint64_t ram_offset;
     uint32_t hart_modes;
-    uint32_t device_modes; /* modes that every IOMMU added so far can walk */
+    uint32_t device_modes; /* modes that every IOMMU added so far can walk; under LOCK */
     uint32_t vmid_bits;
     uint64_t seed;
     struct frame_pool frames;      /* map/pool.h: banks, block words, free lists, lock */

@@ -32,8 +32,13 @@ struct cordon_domain {
     struct domain_view view[CORDON_MAX_VIEWS];
     struct msi_window msi;
     struct cordon_device *devices; /* attached, or detached and still undrained */
-    bool pending;                  /* frames are REVOKING */
+    uint64_t gfn_limit;            /* first guest page that the map never holds */
+    struct pt_retire dead;         /* tables that hardware may still read */
+    bool pending; /* frames are REVOKING, or a context or MSI entry is unconfirmed */
 };
+
+/* True if device views hold a region with these flags. */
+bool domain_devised(uint32_t region_flags);
 
 /* The views that hold a region with these flags, among those that exist. */
 uint32_t domain_views_for(const struct cordon_domain *d, uint32_t region_flags);
@@ -43,7 +48,11 @@ uint32_t domain_views_for(const struct cordon_domain *d, uint32_t region_flags);
 CORDON_MUST_CHECK int domain_view_add(struct cordon_domain *d, uint32_t *view);
 void domain_view_remove(struct cordon_domain *d, uint32_t view);
 
-/* The region that holds or is nearest to GPA, for fault reports. False when the map is empty. */
+/* True if a page of the range is an MSI target of the domain. */
+bool domain_msi_touches(const struct cordon_domain *d, uint64_t gfn, uint64_t pages);
+
+/* The region that holds or is nearest to GPA, for fault reports. False when the map is empty. Takes the
+ * domain's lock. */
 bool domain_nearest(struct cordon_domain *d, uint64_t gpa, struct cordon_region_info *out,
                     bool *after, uint64_t *gap);
 

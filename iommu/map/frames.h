@@ -74,13 +74,13 @@ CORDON_MUST_CHECK int frames_claim(struct cordon_ctx *ctx, const struct frames_c
 void frames_unclaim(struct cordon_ctx *ctx, const struct frames_claim *claim, uint64_t pages);
 
 /* Give every block that a run covers in part its page of words, so that the run can change alone; and
- * undo it. ENOMEM; then undo it too. */
+ * undo it. All frames are OWNED by one domain, whose lock is held. ENOMEM; then undo it too. */
 CORDON_MUST_CHECK int frames_reserve_split(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len);
 void frames_unreserve_split(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len, uint32_t epoch);
 
 /* OWNED -> REVOKING, and REVOKING -> FREE, or HELD where KEEP. */
-void frames_revoke(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len);
-void frames_release(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len);
+void frames_revoke(struct cordon_ctx *ctx, const struct cordon_extent *runs, uint64_t count);
+void frames_release(struct cordon_ctx *ctx, const struct cordon_extent *runs, uint64_t count);
 /* The same for every frame of DOMAIN. Linear in blocks. Return bytes. */
 uint64_t frames_revoke_domain(struct cordon_ctx *ctx, uint32_t domain);
 uint64_t frames_release_domain(struct cordon_ctx *ctx, uint32_t domain);

@@ -6,8 +6,6 @@
  */
 #include "core/ctx.h"
 
-#include <string.h>
-
 static uint64_t pages_of(uint64_t bytes)
 {
     return (bytes + CORDON_PAGE_SIZE - 1) >> CORDON_PAGE_SHIFT;
@@ -243,7 +241,9 @@ void pool_init(struct cordon_ctx *ctx, const struct cordon_config *cfg,
     lock_init(&p->lock);
     p->key = cfg->seed * UINT64_C(0xd6e8feb86659fd93) + 1;
     p->reserved_count = cfg->reserved_count;
-    memcpy(p->reserved, cfg->reserved, cfg->reserved_count * sizeof(*cfg->reserved));
+    for (uint32_t i = 0; i < cfg->reserved_count; i++) {
+        p->reserved[i] = cfg->reserved[i];
+    }
     p->meta_first = HFN_NONE;
     for (unsigned o = 0; o <= MAX_ORDER; o++) {
         p->free[o] = HFN_NONE;

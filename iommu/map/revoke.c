@@ -12,14 +12,15 @@ int frames_reserve_split(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len)
     struct part at;
     int err = 0;
 
-    lock_take(&p->lock);
     for (; pages > 0 && err == 0; hfn += at.pages, pages -= at.pages) {
         at = part_at(p, hfn, pages);
+        /* Nobody else splits or joins a block of which all is one domain's. */
         if (at.block->words == NULL && at.pages < BLOCK_FRAMES) {
+            lock_take(&p->lock);
             err = pool_split(ctx, at.block);
+            pool_unlock(ctx);
         }
     }
-    pool_unlock(ctx);
     return err;
 }
 
@@ -57,18 +58,21 @@ static void revoke_part(const struct part *at)
     }
 }
 
-void frames_revoke(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len)
+void frames_revoke(struct cordon_ctx *ctx, const struct cordon_extent *runs, uint64_t count)
 {
     struct frame_pool *p = &ctx->frames;
-    uint64_t hfn = hpa.v >> CORDON_PAGE_SHIFT;
-    uint64_t pages = len >> CORDON_PAGE_SHIFT;
-    struct part at;
 
     lock_take(&p->lock);
-    pool_count(p, CORDON_FRAME_OWNED, CORDON_FRAME_REVOKING, pages);
-    for (; pages > 0; hfn += at.pages, pages -= at.pages) {
-        at = part_at(p, hfn, pages);
-        revoke_part(&at);
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t hfn = runs[i].hpa.v >> CORDON_PAGE_SHIFT;
+        uint64_t pages = runs[i].len >> CORDON_PAGE_SHIFT;
+        struct part at;
+
+        pool_count(p, CORDON_FRAME_OWNED, CORDON_FRAME_REVOKING, pages);
+        for (; pages > 0; hfn += at.pages, pages -= at.pages) {
+            at = part_at(p, hfn, pages);
+            revoke_part(&at);
+        }
     }
     lock_give(&p->lock);
 }
@@ -101,19 +105,21 @@ static uint64_t release_some(struct cordon_ctx *ctx, struct part *at, uint64_t h
     return n;
 }
 
-void frames_release(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len)
+void frames_release(struct cordon_ctx *ctx, const struct cordon_extent *runs, uint64_t count)
 {
     struct frame_pool *p = &ctx->frames;
-    uint64_t hfn = hpa.v >> CORDON_PAGE_SHIFT;
-    uint64_t pages = len >> CORDON_PAGE_SHIFT;
 
     lock_take(&p->lock);
-    while (pages > 0) {
-        struct part at = part_at(p, hfn, pages);
-        uint64_t n = release_some(ctx, &at, hfn);
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t hfn = runs[i].hpa.v >> CORDON_PAGE_SHIFT;
+        uint64_t pages = runs[i].len >> CORDON_PAGE_SHIFT;
+        uint64_t n;
 
-        hfn += n;
-        pages -= n;
+        for (; pages > 0; hfn += n, pages -= n) {
+            struct part at = part_at(p, hfn, pages);
+
+            n = release_some(ctx, &at, hfn);
+        }
     }
     pool_unlock(ctx);
 }

@@ -1,0 +1,323 @@
+/*
+ * Domains: made, their views filled, undone.
+ */
+#include "map/domain.h"
+#include "core/ctx.h"
+#include "map/gone.h"
+#include "port_word.h"
+#include "riscv/device.h"
+
+#include <string.h>
+
+#define HGATP_MODE GENMASK64(63, 60)
+#define HGATP_VMID GENMASK64(57, 44)
+#define HGATP_PPN GENMASK64(43, 0)
+#define MODES_ALL (CORDON_MODE_SV39X4 | CORDON_MODE_SV48X4 | CORDON_MODE_SV57X4)
+
+_Static_assert(sizeof(struct cordon_domain) <= CORDON_PAGE_SIZE, "a domain lives in one page");
+
+/* ---- numbers ------------------------------------------------------------------------------ */
+
+/* Number n has VMID n - 1: both are unique while the domain lives. 0: none is left. */
+static uint32_t number_take(struct cordon_ctx *ctx)
+{
+    uint64_t limit = BIT64(ctx->vmid_bits) + 1;
+
+    if (limit > CORDON_MAX_DOMAINS) {
+        limit = CORDON_MAX_DOMAINS;
+    }
+    for (uint32_t n = 1; n < limit; n++) {
+        uint64_t bit = BIT64(n % 64);
+
+        if ((ctx->numbers[n / 64] & bit) == 0) {
+            ctx->numbers[n / 64] |= bit;
+            return n;
+        }
+    }
+    return 0;
+}
+
+/* ---- create ------------------------------------------------------------------------------- */
+
+static int enlist(struct cordon_domain *d, const struct cordon_domain_config *cfg,
+                  const struct pt_fmt **fmt)
+{
+    struct cordon_ctx *ctx = d->ctx;
+    uint32_t modes = cfg->modes != 0 ? cfg->modes : MODES_ALL;
+    int err = 0;
+
+    lock_take(&ctx->lock);
+    *fmt = pt_fmt_choose(modes & ctx->hart_modes & ctx->device_modes, cfg->gpa_limit);
+    if (*fmt == NULL) {
+        err = -CORDON_ENOTSUP;
+    } else {
+        d->number = number_take(ctx);
+        err = d->number != 0 ? 0 : -CORDON_ELIMIT;
+    }
+    lock_give(&ctx->lock);
+    d->vmid = (uint16_t)(d->number - 1);
+    return err;
+}
+
+static void number_give(struct cordon_ctx *ctx, uint32_t number)
+{
+    lock_take(&ctx->lock);
+    ctx->numbers[number / 64] &= ~BIT64(number % 64);
+    lock_give(&ctx->lock);
+}
+
+static int domain_build(struct cordon_domain *d, const struct cordon_domain_config *cfg)
+{
+    struct cordon_ctx *ctx = d->ctx;
+    const struct pt_fmt *fmt;
+    int err = enlist(d, cfg, &fmt);
+
+    if (err != 0) {
+        return err;
+    }
+    err = pt_forest_init(&d->forest, ctx, fmt);
+    if (err != 0) {
+        number_give(ctx, d->number);
+        return err;
+    }
+    lock_init(&d->lock);
+    span_set_init(&d->regions.set, ctx, ctx->seed ^ d->number * UINT64_C(0x2545f4914f6cdd1d));
+    d->gfn_limit = cfg->gpa_limit >> CORDON_PAGE_SHIFT;
+    lock_take(&ctx->lock);
+    d->next = ctx->domains;
+    ctx->domains = d;
+    lock_give(&ctx->lock);
+    return 0;
+}
+
+int cordon_domain_create(cordon_ctx *ctx, const struct cordon_domain_config *cfg,
+                         cordon_domain **out)
+{
+    if (ctx == NULL || cfg == NULL || out == NULL || cfg->size != sizeof(*cfg) ||
+        (cfg->modes & ~MODES_ALL) != 0) {
+        return -CORDON_EINVAL;
+    }
+    if (cfg->gpa_limit == 0 || !is_aligned(cfg->gpa_limit, CORDON_PAGE_SIZE)) {
+        return -CORDON_ERANGE;
+    }
+    struct cordon_domain *d = pool_page_alloc(ctx);
+
+    if (d == NULL) {
+        return -CORDON_ENOMEM;
+    }
+    d->ctx = ctx;
+    int err = domain_build(d, cfg);
+
+    if (err != 0) {
+        pool_page_free(ctx, d);
+        return err;
+    }
+    *out = d;
+    return 0;
+}
+
+/* ---- destroy ------------------------------------------------------------------------------ */
+
+static bool device_attached(const struct cordon_domain *d)
+{
+    for (const struct cordon_device *dev = d->devices; dev != NULL; dev = dev->domain_next) {
+        if (dev->attached) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Take everything out of the map and of every view. Whole regions of all views need no table more. */
+static void revoke_everything(struct cordon_domain *d)
+{
+    struct pt_pool none = {.count = 0};
+
+    (void)frames_revoke_domain(d->ctx, d->number);
+    resource_revoke_domain(d->ctx, d->number);
+    while (d->regions.set.root != NULL) {
+        struct span *s = d->regions.set.root;
+
+        pt_unmap(&d->forest, cordon_gpa_make(s->first << CORDON_PAGE_SHIFT), s->pages,
+                 d->forest.views, &none, &d->dead);
+        span_remove(&d->regions.set, s);
+    }
+    span_trim(&d->regions.set);
+}
+
+static void delist(struct cordon_domain *d)
+{
+    struct cordon_domain **at;
+
+    lock_take(&d->ctx->lock);
+    for (at = &d->ctx->domains; *at != d; at = &(*at)->next) {
+        cordon_assert(*at != NULL);
+    }
+    *at = d->next;
+    lock_give(&d->ctx->lock);
+    number_give(d->ctx, d->number);
+}
+
+int cordon_domain_destroy(cordon_domain *d)
+{
+    if (d == NULL) {
+        return -CORDON_EINVAL;
+    }
+    lock_take(&d->lock);
+    if (device_attached(d)) {
+        lock_give(&d->lock);
+        return -CORDON_EBUSY;
+    }
+    bool again = d->regions.set.root == NULL;
+
+    revoke_everything(d);
+    int err = gone_retire_all(d, again);
+
+    lock_give(&d->lock);
+    if (err != 0) {
+        return err;
+    }
+    cordon_assert(d->devices == NULL);
+    delist(d);
+    msi_forget(d);
+    pt_forest_free(&d->forest);
+    span_set_clear(&d->regions.set);
+    pool_page_free(d->ctx, d);
+    return 0;
+}
+
+int cordon_retire(cordon_domain *d)
+{
+    int err = 0;
+
+    if (d == NULL) {
+        return -CORDON_EINVAL;
+    }
+    lock_take(&d->lock);
+    if (d->pending) {
+        err = gone_retire_all(d, true);
+    }
+    lock_give(&d->lock);
+    return err;
+}
+
+/* ---- names -------------------------------------------------------------------------------- */
+
+uint32_t cordon_domain_number(const cordon_domain *d)
+{
+    return d->number;
+}
+
+uint64_t cordon_domain_hgatp(const cordon_domain *d)
+{
+    return field_put(HGATP_MODE, d->forest.fmt->mode) | field_put(HGATP_VMID, d->vmid) |
+           field_put(HGATP_PPN, d->forest.root[0].v >> CORDON_PAGE_SHIFT);
+}
+
+/* ---- views -------------------------------------------------------------------------------- */
+
+bool domain_devised(uint32_t region_flags)
+{
+    if ((region_flags & CORDON_REGION_MMIO) != 0) {
+        return (region_flags & CORDON_REGION_PEER) != 0;
+    }
+    return (region_flags & CORDON_REGION_NODMA) == 0;
+}
+
+uint32_t domain_views_for(const struct cordon_domain *d, uint32_t region_flags)
+{
+    return domain_devised(region_flags) ? d->forest.views : d->forest.views & 1u;
+}
+
+/* Link the parts of the map between regions that device views do not hold. */
+static int view_fill(struct cordon_domain *d, uint32_t view)
+{
+    uint64_t from = 0;
+    uint64_t end = d->gfn_limit;
+
+    for (const struct span *s = span_next(&d->regions.set, 0); s != NULL;
+         s = span_next(&d->regions.set, span_end(s))) {
+        if (domain_devised(region_flags(s))) {
+            continue;
+        }
+        if (s->first > from) {
+            int err = pt_view_link(&d->forest, 0, view, cordon_gpa_make(from << CORDON_PAGE_SHIFT),
+                                   (s->first - from) << CORDON_PAGE_SHIFT);
+            if (err != 0) {
+                return err;
+            }
+        }
+        from = span_end(s);
+    }
+    if (from == end) {
+        return 0;
+    }
+    return pt_view_link(&d->forest, 0, view, cordon_gpa_make(from << CORDON_PAGE_SHIFT), 0);
+}
+
+int domain_view_add(struct cordon_domain *d, uint32_t *view)
+{
+    uint32_t free_views = ~d->forest.views & ((1u << CORDON_MAX_VIEWS) - 1u);
+
+    if (free_views == 0) {
+        return -CORDON_ELIMIT;
+    }
+    uint32_t number = (uint32_t)__builtin_ctz(free_views);
+    int err = pt_view_add(&d->forest, number);
+
+    if (err != 0) {
+        return err;
+    }
+    err = view_fill(d, number);
+    if (err != 0) {
+        domain_view_remove(d, number);
+        return err;
+    }
+    *view = number;
+    return 0;
+}
+
+void domain_view_remove(struct cordon_domain *d, uint32_t view)
+{
+    pt_view_remove(&d->forest, view, &d->dead);
+    if (!d->pending) {
+        pt_retire_free(&d->forest,
+                       &d->dead); /* no IOMMU knows the view: see cordon_device_detach */
+    }
+}
+
+/* The lowest page at or above FROM whose bits outside of MASK are those of BASE. */
+static uint64_t masked_next(uint64_t from, uint64_t base, uint64_t mask)
+{
+    uint64_t fixed = base & ~mask;
+    uint64_t wrong = (from & ~mask) ^ fixed;
+
+    if (wrong == 0) {
+        return from;
+    }
+    unsigned top = 63u - (unsigned)__builtin_clzll(wrong);
+    uint64_t below = BIT64(top) - 1;
+
+    if ((fixed & BIT64(top)) != 0) {
+        return (from & ~below & mask) | fixed; /* rises at the highest wrong bit */
+    }
+    /* It must fall there: some free bit above that is 0 has to rise instead. */
+    uint64_t risable = mask & ~from & ~(below | BIT64(top));
+
+    if (risable == 0) {
+        return UINT64_MAX;
+    }
+    uint64_t rise = risable & -risable;
+
+    return (from & mask & ~(rise - 1)) | rise | fixed;
+}
+
+bool domain_msi_touches(const struct cordon_domain *d, uint64_t gfn, uint64_t pages)
+{
+    if (!d->msi.set) {
+        return false;
+    }
+    uint64_t next = masked_next(gfn, d->msi.base.v >> CORDON_PAGE_SHIFT, d->msi.mask);
+
+    return next != UINT64_MAX && next - gfn < pages;
+}

@@ -1,0 +1,177 @@
+/*
+ * Retiring: harts first, then IOMMUs and devices, and only then frames and tables. [INV 4]
+ */
+#include "map/gone.h"
+#include "core/ctx.h"
+#include "port_word.h"
+
+struct gone_page {
+    struct gone_page *next; /* the one filled before */
+    uint64_t reserved;
+    struct cordon_extent run[];
+};
+
+#define RUNS_PER_PAGE ((CORDON_PAGE_SIZE - sizeof(struct gone_page)) / sizeof(struct cordon_extent))
+
+/* ---- the list ----------------------------------------------------------------------------- */
+
+static bool room_make(struct cordon_ctx *ctx, struct gone *g)
+{
+    uint64_t room = g->page == NULL ? GONE_INLINE : RUNS_PER_PAGE;
+
+    if (g->used < room) {
+        return true;
+    }
+    struct gone_page *page = g->page_count < GONE_PAGES ? pool_page_alloc(ctx) : NULL;
+
+    if (page == NULL) {
+        return false;
+    }
+    page->next = g->page;
+    g->page = page;
+    g->page_count++;
+    g->used = 0;
+    return true;
+}
+
+void gone_add(struct cordon_ctx *ctx, struct gone *g, cordon_hpa hpa, uint64_t len)
+{
+    struct cordon_extent *runs = g->page == NULL ? g->run : g->page->run;
+
+    if (g->lost) {
+        return;
+    }
+    if (g->used > 0 && runs[g->used - 1].hpa.v + runs[g->used - 1].len == hpa.v) {
+        runs[g->used - 1].len += len;
+        return;
+    }
+    if (!room_make(ctx, g)) {
+        gone_clear(ctx, g);
+        g->lost = true;
+        return;
+    }
+    runs = g->page == NULL ? g->run : g->page->run;
+    runs[g->used++] = (struct cordon_extent){hpa, len};
+}
+
+void gone_range(struct gone *g, cordon_gpa gpa, uint64_t len)
+{
+    g->pages += len >> CORDON_PAGE_SHIFT;
+    if (g->ranges == GONE_RANGES || g->pages > GONE_FENCE_PAGES) {
+        g->whole = true;
+        return;
+    }
+    g->range[g->ranges++] = (struct retire_range){gpa, len};
+}
+
+void gone_clear(struct cordon_ctx *ctx, struct gone *g)
+{
+    while (g->page != NULL) {
+        struct gone_page *next = g->page->next;
+
+        pool_page_free(ctx, g->page);
+        g->page = next;
+    }
+    g->page_count = 0;
+    g->used = 0;
+}
+
+void gone_each(struct cordon_ctx *ctx, const struct gone *g,
+               void (*fn)(struct cordon_ctx *ctx, const struct cordon_extent *runs, uint64_t count))
+{
+    uint64_t used = g->used;
+
+    for (const struct gone_page *page = g->page; page != NULL; page = page->next) {
+        fn(ctx, page->run, used);
+        used = page->next != NULL ? RUNS_PER_PAGE : GONE_INLINE;
+    }
+    fn(ctx, g->run, used);
+}
+
+/* ---- retiring ----------------------------------------------------------------------------- */
+
+static void harts_fence(const struct cordon_domain *d, const struct gone *g, bool whole)
+{
+    void *cookie = d->ctx->cookie;
+
+    if (whole) {
+        cordon_port_hart_fence(cookie, d->vmid, cordon_gpa_make(0), 0);
+        return;
+    }
+    for (uint32_t i = 0; i < g->ranges; i++) {
+        cordon_port_hart_fence(cookie, d->vmid, g->range[i].gpa, g->range[i].len);
+    }
+}
+
+/* Everything REVOKING of the domain, and every dead table, is proven to be unused. */
+static void release_all(struct cordon_domain *d)
+{
+    (void)frames_release_domain(d->ctx, d->number);
+    resource_release_domain(d->ctx, d->number);
+    pt_retire_free(&d->forest, &d->dead);
+    d->pending = false;
+}
+
+int gone_retire_all(struct cordon_domain *d, bool again)
+{
+    const struct retire_request req = {.whole = true, .again = again};
+
+    port_fence(d->ctx->cookie);
+    cordon_port_hart_fence(d->ctx->cookie, d->vmid, cordon_gpa_make(0), 0);
+    if (retire_devices(d, &req) != 0) {
+        d->pending = true;
+        return -CORDON_EPENDING;
+    }
+    release_all(d);
+    return 0;
+}
+
+/* This change's own part is proven to be unused; what older ones left may still be pending. */
+static void release_own(struct cordon_domain *d, const struct gone *g)
+{
+    if (g->lost) {
+        (void)frames_release_domain(d->ctx, d->number);
+    } else {
+        gone_each(d->ctx, g, frames_release);
+    }
+    if (!d->pending) {
+        resource_release_domain(d->ctx, d->number);
+        pt_retire_free(&d->forest, &d->dead);
+    }
+}
+
+/* Tell the IOMMUs. Rights that only came need no proof, unless tables went with them. */
+static int devices_retire(struct cordon_domain *d, const struct gone *g, bool whole)
+{
+    const struct retire_request req = {.ranges = g->range, .count = g->ranges, .whole = whole};
+    int err;
+
+    if (g->rights) {
+        return g->devised ? retire_devices(d, &req) : retire_invalidate(d, &req);
+    }
+    if (!g->devised) {
+        return 0;
+    }
+    err = retire_invalidate(d, &req);
+    return d->dead.count != g->dead_before ? err : 0;
+}
+
+int gone_retire(struct cordon_domain *d, const struct gone *g)
+{
+    bool whole = g->whole || d->dead.nonleaf;
+
+    port_fence(d->ctx->cookie);
+    if (!g->rights && !d->dead.downgrade && !d->dead.nonleaf) {
+        return 0;
+    }
+    if (g->rights && d->pending && (g->devised || g->lost)) {
+        return gone_retire_all(d, false);
+    }
+    harts_fence(d, g, whole);
+    if (devices_retire(d, g, whole) != 0) {
+        d->pending = true;
+        return -CORDON_EPENDING;
+    }
+    release_own(d, g);
+    return 0;
+}

@@ -1,0 +1,57 @@
+/*
+ * What a change takes away, and the way to the proof that nothing uses it any more.
+ *
+ * Frames that go are remembered as runs, so that a small change need not search for them. Where there
+ * are too many, or no page for the list, it is given up: their words say REVOKING and the domain, and
+ * a scan of the blocks finds them.
+ */
+#ifndef CORDON_MAP_GONE_H
+#define CORDON_MAP_GONE_H
+
+#include "map/domain.h"
+#include "riscv/retire.h"
+
+#define GONE_INLINE 8u       /* runs that need no page */
+#define GONE_PAGES 16u       /* then up to so many pages of them */
+#define GONE_RANGES 16u      /* GPA ranges told one by one; beyond, everything of the VMID */
+#define GONE_FENCE_PAGES 64u /* the same for their sum in pages */
+
+struct gone_page;
+
+struct gone {
+    struct cordon_extent run[GONE_INLINE];
+    uint32_t used; /* runs in the part that is being filled */
+    uint32_t page_count;
+    struct gone_page *page;
+    bool lost; /* the list is not complete: scan */
+
+    struct retire_range range[GONE_RANGES];
+    uint32_t ranges;
+    uint64_t pages;
+    bool whole;           /* too many ranges */
+    bool rights;          /* a right went that hardware may still use */
+    bool devised;         /* of something that device views hold, or held */
+    uint64_t dead_before; /* tables that were waiting already */
+};
+
+/* Note a run of frames that will go. */
+void gone_add(struct cordon_ctx *ctx, struct gone *g, cordon_hpa hpa, uint64_t len);
+/* Note where it was. */
+void gone_range(struct gone *g, cordon_gpa gpa, uint64_t len);
+void gone_clear(struct cordon_ctx *ctx, struct gone *g);
+
+/* For the runs of the list, some at a time; it is complete. */
+void gone_each(struct cordon_ctx *ctx, const struct gone *g,
+               void (*fn)(struct cordon_ctx *ctx, const struct cordon_extent *runs,
+                          uint64_t count));
+
+/*
+ * The tables say it already: tell harts and IOMMUs, wait, and let go of frames and dead tables.
+ * EPENDING: they stay, and the domain is pending. The caller holds the domain's lock.
+ */
+CORDON_MUST_CHECK int gone_retire(struct cordon_domain *d, const struct gone *g);
+
+/* The same for all that is REVOKING in a domain. AGAIN: nothing new went since the last time. */
+CORDON_MUST_CHECK int gone_retire_all(struct cordon_domain *d, bool again);
+
+#endif

@@ -1,0 +1,247 @@
+/*
+ * Reserving for a change, and undoing it. Nothing that hardware or a question could see changes here,
+ * save that granted frames are claimed. [design: check, reserve, commit, retire]
+ */
+#include "core/ctx.h"
+#include "map/check.h"
+#include "map/txn.h"
+
+/* ---- grants ------------------------------------------------------------------------------- */
+
+struct pt_grant txn_grant(const struct txn *t, const struct cordon_op *op)
+{
+    return (struct pt_grant){.gpa = op->gpa,
+                             .extents = op->extents,
+                             .count = op->extent_count,
+                             .perms = op->perms,
+                             .views = domain_views_for(t->d, op->flags)};
+}
+
+static int reserve_grant(struct txn *t, const struct cordon_op *op)
+{
+    struct pt_grant grant = txn_grant(t, op);
+    uint64_t done = 0;
+
+    for (uint64_t i = 0; i < op->extent_count; i++) {
+        int err = check_extent(&op->extents[i]);
+
+        if (err != 0) {
+            return err;
+        }
+        if (op->extents[i].len > op->len - done) {
+            return -CORDON_EINVAL;
+        }
+        done += op->extents[i].len;
+    }
+    return done == op->len ? pt_reserve_grant(&t->d->forest, &grant, &t->tables) : -CORDON_EINVAL;
+}
+
+/* ---- revokes and changes of rights -------------------------------------------------------- */
+
+/* The part of an operation that lies in one region. */
+struct piece {
+    uint64_t first, pages;
+    uint32_t flags, perms;
+};
+
+static struct piece piece_at(const struct txn *t, const struct cordon_op *op, uint64_t gfn)
+{
+    const struct span *s = span_find(&t->d->regions.set, gfn);
+    uint64_t end = (op->gpa.v + op->len) >> CORDON_PAGE_SHIFT;
+
+    cordon_assert(s != NULL); /* covered: checked */
+    uint64_t last = span_end(s) < end ? span_end(s) : end;
+
+    return (struct piece){gfn, last - gfn, region_flags(s), region_perms(s)};
+}
+
+/* Note what goes, and give partly covered blocks their words. */
+static int reserve_piece_gone(struct txn *t, const struct piece *p, uint64_t *resource_runs)
+{
+    struct backing b = backing_of(t->d, p->first, p->pages);
+    bool mmio = (p->flags & CORDON_REGION_MMIO) != 0;
+    int err = 0;
+
+    while (err == 0 && backing_next(&b)) {
+        if (mmio) {
+            ++*resource_runs;
+        } else {
+            gone_add(t->d->ctx, &t->gone, b.hpa, b.len);
+            err = frames_reserve_split(t->d->ctx, b.hpa, b.len);
+        }
+    }
+    return err;
+}
+
+static int reserve_change(struct txn *t, const struct cordon_op *op, uint64_t *resource_runs)
+{
+    uint64_t gfn = op->gpa.v >> CORDON_PAGE_SHIFT;
+    uint64_t end = gfn + (op->len >> CORDON_PAGE_SHIFT);
+    int err = pt_reserve_change(&t->d->forest, op->gpa, op->len >> CORDON_PAGE_SHIFT,
+                                t->d->forest.views, &t->tables);
+
+    gone_range(&t->gone, op->gpa, op->len);
+    while (gfn < end && err == 0) {
+        struct piece p = piece_at(t, op, gfn);
+
+        t->gone.devised |= domain_devised(p.flags);
+        if (op->kind == CORDON_OP_REVOKE) {
+            t->gone.rights = true;
+            err = reserve_piece_gone(t, &p, resource_runs);
+        } else {
+            t->gone.rights |= (p.perms & ~op->perms) != 0;
+        }
+        gfn = p.first + p.pages;
+    }
+    return err;
+}
+
+/* ---- claims ------------------------------------------------------------------------------- */
+
+/* Does a grant of this change stand at GFN? */
+static bool granted_here(const struct txn *t, uint64_t gfn)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        uint64_t first = t->ops[i].gpa.v >> CORDON_PAGE_SHIFT;
+
+        if (t->ops[i].kind == CORDON_OP_GRANT && gfn >= first &&
+            gfn - first < t->ops[i].len >> CORDON_PAGE_SHIFT) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Why a claim was refused: the same page twice in this change, or another's. */
+static int refusal(const struct txn *t, const struct cordon_op *op, cordon_hpa bad)
+{
+    struct cordon_ctx *ctx = t->d->ctx;
+    struct resource_holder holder;
+
+    if ((op->flags & CORDON_REGION_MMIO) != 0) {
+        bool held = resource_holder(ctx, bad, &holder);
+        bool ours = held && holder.domain == t->d->number && !holder.revoking &&
+                    granted_here(t, holder.gfn);
+
+        return ours || (!held && resource_known(ctx, bad)) ? -CORDON_EEXIST : -CORDON_EPERM;
+    }
+    uint64_t word = frames_word(ctx, bad);
+    uint64_t state = field_get(FW_STATE, word);
+    bool ours = state == CORDON_FRAME_OWNED && field_get(FW_DOMAIN, word) == t->d->number &&
+                granted_here(t, field_get(FW_GFN, word));
+
+    /* What this grant itself had claimed is HELD again by now. */
+    return ours || state == CORDON_FRAME_HELD ? -CORDON_EEXIST : -CORDON_EPERM;
+}
+
+static struct frames_claim claim_of(const struct txn *t, const struct cordon_op *op)
+{
+    return (struct frames_claim){
+        .extents = op->extents,
+        .count = op->extent_count,
+        .gfn = op->gpa.v >> CORDON_PAGE_SHIFT,
+        .domain = t->d->number,
+        .epoch = t->epoch,
+        .keep = (op->flags & CORDON_REGION_KEEP) != 0,
+    };
+}
+
+static int claim_op(struct txn *t, const struct cordon_op *op)
+{
+    struct frames_claim claim = claim_of(t, op);
+    cordon_hpa bad;
+    int err;
+
+    if (op->kind != CORDON_OP_GRANT) {
+        return 0;
+    }
+    if ((op->flags & CORDON_REGION_MMIO) != 0) {
+        err =
+            resource_claim(t->d->ctx, op->extents, op->extent_count, t->d->number, claim.gfn, &bad);
+    } else {
+        err = frames_claim(t->d->ctx, &claim, &bad);
+    }
+    return err == -CORDON_EPERM ? refusal(t, op, bad) : err;
+}
+
+static void unclaim_op(struct txn *t, const struct cordon_op *op)
+{
+    struct frames_claim claim = claim_of(t, op);
+
+    if (op->kind != CORDON_OP_GRANT) {
+        return;
+    }
+    if ((op->flags & CORDON_REGION_MMIO) != 0) {
+        resource_unclaim(t->d->ctx, op->extents, op->extent_count);
+    } else {
+        frames_unclaim(t->d->ctx, &claim, op->len >> CORDON_PAGE_SHIFT);
+    }
+}
+
+/* ---- all of it ---------------------------------------------------------------------------- */
+
+static void unsplit_op(struct txn *t, const struct cordon_op *op)
+{
+    uint64_t gfn = op->gpa.v >> CORDON_PAGE_SHIFT;
+    uint64_t end = gfn + (op->len >> CORDON_PAGE_SHIFT);
+
+    while (op->kind == CORDON_OP_REVOKE && gfn < end) {
+        struct piece p = piece_at(t, op, gfn);
+        struct backing b = backing_of(t->d, p.first, p.pages);
+
+        while ((p.flags & CORDON_REGION_MMIO) == 0 && backing_next(&b)) {
+            frames_unreserve_split(t->d->ctx, b.hpa, b.len, t->epoch);
+        }
+        gfn = p.first + p.pages;
+    }
+}
+
+void txn_undo(struct txn *t)
+{
+    while (t->claimed > 0) {
+        unclaim_op(t, &t->ops[--t->claimed]);
+    }
+    for (size_t i = 0; i < t->count; i++) {
+        unsplit_op(t, &t->ops[i]);
+    }
+    gone_clear(t->d->ctx, &t->gone);
+    pt_pool_free(&t->d->forest, &t->tables);
+    span_trim(&t->d->regions.set);
+}
+
+static int reserve_ops(struct txn *t)
+{
+    uint64_t resource_runs = 0;
+    int err = 0;
+
+    for (size_t i = 0; i < t->count && err == 0; i++) {
+        if (t->ops[i].kind == CORDON_OP_GRANT) {
+            t->gone.devised |= domain_devised(t->ops[i].flags);
+            err = reserve_grant(t, &t->ops[i]);
+        } else {
+            err = reserve_change(t, &t->ops[i], &resource_runs);
+        }
+    }
+    if (err == 0) {
+        err = span_reserve(&t->d->regions.set, t->count * REGION_NODES_PER_OP);
+    }
+    while (err == 0 && t->claimed < t->count) {
+        err = claim_op(t, &t->ops[t->claimed]);
+        t->claimed += err == 0;
+    }
+    if (err == 0 && resource_runs > 0) {
+        err = resource_reserve(t->d->ctx, resource_runs);
+        t->resources = err == 0;
+    }
+    return err;
+}
+
+int txn_reserve(struct txn *t)
+{
+    int err = reserve_ops(t);
+
+    if (err != 0) {
+        txn_undo(t);
+    }
+    return err;
+}
