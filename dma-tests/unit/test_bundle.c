@@ -117,7 +117,7 @@ static void test_an_image_of_a_refused_vm_alone_is_not_used(void **state)
     assert_int_equal(used, 2);
 }
 
-/* Every length from nothing to one byte less than whole: refused, and nothing read behind the end. */
+/* Every length from nothing to one byte less than whole: refused, nothing read behind the end. */
 static void test_a_bundle_cut_short_anywhere_is_refused(void **state)
 {
     struct made *m = *state;
