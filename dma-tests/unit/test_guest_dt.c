@@ -16,14 +16,14 @@ static void test_high_ram_has_its_devices_in_the_first_gibibyte(void **state)
     make(t);
     EXPECT_CELLS(t, "/memory@80000000", "reg", 0, 0x80000000, 0, 0x20000000);
     expect_text(t, "/memory@80000000", "device_type", "memory");
-    EXPECT_CELLS(t, "/soc/serial@0", "reg", 0, 0, 0, 0x1000);
+    EXPECT_CELLS(t, "/soc/serial@10000", "reg", 0, 0x10000, 0, 0x1000);
     EXPECT_CELLS(t, "/soc/interrupt-controller@100000", "reg", 0, 0x100000, 0, 0x8000);
     EXPECT_CELLS(t, "/soc/interrupt-controller@1000000", "reg", 0, 0x1000000, 0, 0x2000);
     EXPECT_CELLS(t, "/soc/pci@10000000", "reg", 0, 0x10000000, 0, 0x100000);
     EXPECT_CELLS(t, "/soc/pci@10000000", "ranges", 0x02000000, 0, 0x20000000, 0, 0x20000000, 0,
                  0x20000000, 0x03000000, 0x40, 0, 0x40, 0, 0x10, 0);
-    expect_text(t, "/chosen", "stdout-path", "/soc/serial@0");
-    expect_text(t, "/aliases", "serial0", "/soc/serial@0");
+    expect_text(t, "/chosen", "stdout-path", "/soc/serial@10000");
+    expect_text(t, "/aliases", "serial0", "/soc/serial@10000");
 }
 
 static void test_ram_from_zero_has_its_devices_in_the_fourth_gibibyte(void **state)
@@ -34,13 +34,13 @@ static void test_ram_from_zero_has_its_devices_in_the_fourth_gibibyte(void **sta
     t->vm.vcpus = 1;
     make(t);
     EXPECT_CELLS(t, "/memory@0", "reg", 0, 0, 0, 0x20000000);
-    EXPECT_CELLS(t, "/soc/serial@c0000000", "reg", 0, 0xC0000000, 0, 0x1000);
+    EXPECT_CELLS(t, "/soc/serial@c0010000", "reg", 0, 0xC0010000, 0, 0x1000);
     EXPECT_CELLS(t, "/soc/interrupt-controller@c0100000", "reg", 0, 0xC0100000, 0, 0x8000);
     EXPECT_CELLS(t, "/soc/interrupt-controller@c1000000", "reg", 0, 0xC1000000, 0, 0x1000);
     EXPECT_CELLS(t, "/soc/pci@d0000000", "reg", 0, 0xD0000000, 0, 0x100000);
     EXPECT_CELLS(t, "/soc/pci@d0000000", "ranges", 0x02000000, 0, 0xE0000000, 0, 0xE0000000, 0,
                  0x20000000, 0x03000000, 0x40, 0, 0x40, 0, 0x10, 0);
-    expect_text(t, "/chosen", "stdout-path", "/soc/serial@c0000000");
+    expect_text(t, "/chosen", "stdout-path", "/soc/serial@c0010000");
 }
 
 static void test_large_ram_keeps_all_its_bits(void **state)
@@ -135,9 +135,9 @@ static void test_messages_lead_to_the_interrupt_files_and_wires_to_the_aplic(voi
     EXPECT_CELLS(t, aplic, "riscv,num-sources", 31);
     EXPECT_CELLS(t, aplic, "#interrupt-cells", 2);
     assert_true(tree_has_prop(t, aplic, "interrupt-controller"));
-    expect_text(t, "/soc/serial@0", "compatible", "ns16550a");
-    EXPECT_CELLS(t, "/soc/serial@0", "interrupt-parent", aplic_phandle);
-    EXPECT_CELLS(t, "/soc/serial@0", "interrupts", 1, 4);
+    expect_text(t, "/soc/serial@10000", "compatible", "ns16550a");
+    EXPECT_CELLS(t, "/soc/serial@10000", "interrupt-parent", aplic_phandle);
+    EXPECT_CELLS(t, "/soc/serial@10000", "interrupts", 1, 4);
     expect_text(t, "/soc/pci@10000000", "compatible", "pci-host-ecam-generic");
     EXPECT_CELLS(t, "/soc/pci@10000000", "msi-parent", imsic_phandle);
     EXPECT_CELLS(t, "/soc/pci@10000000", "bus-range", 0, 0);

@@ -100,6 +100,7 @@ static void write_cpu(struct dt_writer *w, const struct guest_dt *in, uint32_t n
     dt_text(w, "compatible", "riscv,cpu-intc");
     dt_flag(w, "interrupt-controller");
     dt_u32(w, "#interrupt-cells", 1);
+    dt_u32(w, "#address-cells", 0);
     dt_u32(w, "phandle", PHANDLE_CPU + number);
     dt_close(w);
     dt_close(w);
@@ -152,6 +153,7 @@ static void write_imsic(struct dt_writer *w, const struct guest_dt *in, uint64_t
     dt_cells(w, "interrupts-extended", lines, (size_t)2 * in->vm->vcpus);
     dt_flag(w, "interrupt-controller");
     dt_u32(w, "#interrupt-cells", 0);
+    dt_u32(w, "#address-cells", 0);
     dt_flag(w, "msi-controller");
     dt_u32(w, "#msi-cells", 0);
     dt_u32(w, "riscv,num-ids", in->imsic_ids);

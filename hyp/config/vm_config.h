@@ -84,7 +84,8 @@ struct bundle {
  * when RAM starts at 2 GiB or above, and then RAM must end at 256 GiB; else [3 GiB, 4 GiB), and
  * then RAM must end at 3 GiB. Offsets into the window:
  */
-#define GUEST_UART 0x00000000u     /* 4 KiB, NS16550A, wired interrupt 1 */
+/* The UART is not at 0: Linux takes a UART at physical address 0 for none. */
+#define GUEST_UART 0x00010000u     /* 4 KiB, NS16550A, wired interrupt 1 */
 #define GUEST_APLIC 0x00100000u    /* 32 KiB, S-level domain, MSI mode */
 #define GUEST_IMSIC 0x01000000u    /* 4 KiB a vCPU, S-level files */
 #define GUEST_POOL 0x02000000u     /* the contiguous pool, no part of the guest's RAM */
