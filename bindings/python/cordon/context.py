@@ -159,19 +159,19 @@ class Context:
         return Iommu(self, base, **settings)
 
     def close(self):
-        """Close what lives in it, newest first, then the context. Closing twice is allowed."""
+        """Close what lives in it (devices, then domains, then IOMMUs), then the context itself.
+        Closing twice is allowed."""
         if self._ptr is None:
             return
-        for child in reversed(list(self.children)):
+        for child in sorted(self.children, key=lambda child: child.closed_after):
             child.close()
         self.call("cordon_ctx_destroy", self._ptr)
         self._ptr = None
 
     def abandon(self):
         """Forget the context without a call: its state lies in the RAM it was given."""
-        for child in self.children:
+        for child in list(self.children):
             child.forget()
-        self.children.clear()
         self._ptr = None
 
     def __enter__(self):
@@ -191,6 +191,8 @@ class Context:
 
 class Child:
     """An object of a context: a handle that close() or the context's end takes away."""
+
+    closed_after = 0  # objects of a context are closed in this order
 
     def __init__(self, context):
         self.context = context

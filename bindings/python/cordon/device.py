@@ -35,7 +35,8 @@ class Device(Child):
 
     def detach(self):
         """Withdraw the context and wait. The caller has quiesced the device. Pending: the context is
-        gone, but the IOMMU, or the device's reset, has still to confirm."""
+        gone, but the IOMMU did not confirm. A device that drains by reset is its domain's until
+        drained() says that its reset has completed."""
         try:
             self.context.call("cordon_device_detach", self.ptr, device=self.name)
         except CordonError as error:

@@ -82,6 +82,8 @@ class Hit:
 class Domain(Child):
     """One guest's map and the views made from it."""
 
+    closed_after = 1
+
     def __init__(self, context, gpa_limit=1 << 41, *, modes=0):
         super().__init__(context)
         config = _abi.DomainConfig(modes=int(modes), gpa_limit=as_int(gpa_limit, "gpa_limit"))

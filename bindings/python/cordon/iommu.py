@@ -74,6 +74,8 @@ class Fault:
 class Iommu(Child):
     """An IOMMU that the context has taken over; nothing passes it until a device is attached."""
 
+    closed_after = 2
+
     def __init__(self, context, base, *, cq_log2=0, fq_log2=0, timeout_us=0, max_device_id=0xffff):
         super().__init__(context)
         self.base = address(Hpa, base)

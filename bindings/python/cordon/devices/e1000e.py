@@ -13,6 +13,7 @@ RCTL_BUFFER_256 = 3 << 16
 TCTL_ON = 1 << 1 | 1 << 3
 TX_END, TX_REPORT = 1, 8
 DONE, LAST = 1, 2
+ID = 0x8086, 0x10d3
 ENTRIES, BUFFER = 16, 256
 RING_BYTES = 0x1000  # both rings
 
@@ -25,6 +26,7 @@ class E1000eDriver:
     """`memory` reads and writes the guest's memory by GPA; the rings take RING_BYTES at `rings`."""
 
     def __init__(self, function, memory, rings, timeout=10.0):
+        function.must_be("e1000e", vendor_device=ID)
         self.function, self.memory, self._timeout = function, memory, timeout
         self._bar, self.tx, self.rx = function.bars[0], int(rings), int(rings) + RING_BYTES // 2
         self._tail = self._head = 0

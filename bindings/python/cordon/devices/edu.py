@@ -15,6 +15,7 @@ class EduDriver:
     """Moves bytes by real DMA. The device never says whether its DMA was refused: look at memory."""
 
     def __init__(self, function, timeout=10.0):
+        function.must_be("edu", vendor_device=ID)
         self.function, self._bar, self._timeout = function, function.bars[0], timeout
 
     def _start(self, src, dst, length, command):

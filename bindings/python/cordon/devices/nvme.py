@@ -7,6 +7,7 @@ CAP, CC, CSTS, AQA, ASQ, ACQ, DOORBELLS = 0x00, 0x14, 0x1c, 0x24, 0x28, 0x30, 0x
 CC_ENABLE = 1 | 6 << 16 | 4 << 20  # 64-byte submission, 16-byte completion entries
 ADMIN_CREATE_SQ, ADMIN_CREATE_CQ, ADMIN_IDENTIFY = 0x01, 0x05, 0x06
 IO_WRITE, IO_READ = 0x01, 0x02
+CLASS = 0x010802
 ENTRIES, PAGE, BLOCK = 16, 0x1000, 512
 QUEUE_BYTES = 4 * PAGE  # admin and I/O queues, one page each
 
@@ -30,6 +31,7 @@ class NvmeDriver:
     Statuses are returned, not judged: a controller answers success for DMA that was refused."""
 
     def __init__(self, function, memory, queues, timeout=10.0):
+        function.must_be("nvme", class_code=CLASS)
         self.function, self.memory, self.queues, self._timeout = function, memory, int(queues), timeout
         self._bar = function.bars[0]
         self._next = 0

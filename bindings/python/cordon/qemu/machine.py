@@ -67,9 +67,9 @@ class QemuMachine:
         return self.functions[self.parts[name].device_id]
 
     def hold(self, part, bytes_per_second=1):
-        """From the next but one request on, the disk of PART answers at this rate; 0: at once again."""
-        limits = {"bps-read": bytes_per_second}
-        self.qmp.command("qom-set", path=f"/objects/{part.name}-hold", property="limits", value=limits)
+        """Reads from PART's disk wait for this rate, once one has used up what is free; 0: no more."""
+        others = dict.fromkeys(("bps", "bps_wr", "iops", "iops_rd", "iops_wr"), 0)
+        self.qmp.command("block_set_io_throttle", id=part.name, bps_rd=bytes_per_second, **others)
 
     def stderr(self):
         return self.process.stderr()

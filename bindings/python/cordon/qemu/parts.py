@@ -47,11 +47,9 @@ class Edu(Part):
 
 @dataclass
 class Nvme(Part):
-    """An NVMe controller with one namespace in `disk.map`. Its DMA in flight is drained by reset only.
-    With `hold`, reads wait once QemuMachine.hold was called."""
+    """An NVMe controller with one namespace in `disk.map`. Its DMA in flight is drained by reset only."""
 
     size: int | str = "4M"
-    hold: bool = False
     disk: SharedFile | None = field(default=None, repr=False)
     kind = "nvme"
     drain = Drain.RESET
@@ -59,19 +57,12 @@ class Nvme(Part):
     def arguments(self, files):
         self.disk = SharedFile(f"{self.name}-disk", size_bytes(self.size))
         files.append(self.disk)
-        node = f"{self.name}-raw"
-        command = ["-blockdev", f"driver=raw,node-name={node},file.driver=file,file.locking=off,"
-                                f"file.filename={self.disk.path}"]
-        if self.hold:
-            group = f"{self.name}-hold"
-            command += ["-object", f"throttle-group,id={group}", "-blockdev",
-                        f"driver=throttle,node-name={group}-node,throttle-group={group},file={node}"]
-            node = f"{group}-node"
-        self.node = node
+        command = ["-blockdev", f"driver=raw,node-name={self.name}-disk,file.driver=file,"
+                                f"file.locking=off,file.filename={self.disk.path}"]
         return command + super().arguments(files)
 
     def properties(self):
-        return [f"serial={self.name}", f"drive={self.node}"]
+        return [f"serial={self.name}", f"drive={self.name}-disk"]
 
 
 @dataclass

@@ -52,6 +52,11 @@ class Function:
     def set_config(self, offset, value, width=4):
         self._qtest.write(width, ECAM + (self.bdf << 12) + offset, value)
 
+    def must_be(self, what, vendor_device=None, class_code=None):
+        """PciError unless the function is what a driver takes it for."""
+        if vendor_device not in (None, (self.vendor, self.device)) or class_code not in (None, self.class_code):
+            raise PciError(f"{self} is no {what}")
+
     # ---- BARs ---------------------------------------------------------------------------------
 
     def place_bars(self, cursor):

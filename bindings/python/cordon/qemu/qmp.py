@@ -24,8 +24,7 @@ class Qmp:
         return json.loads(line)
 
     def command(self, name, **arguments):
-        """Run a command; its result. Underscores in argument names stand for hyphens."""
-        arguments = {key.replace("_", "-"): value for key, value in arguments.items()}
+        """Run a command; its result."""
         message = {"execute": name, "arguments": arguments}
         try:
             self._file.write(json.dumps(message).encode() + b"\n")
@@ -43,7 +42,7 @@ class Qmp:
 
     def hmp(self, line):
         """A line for the human monitor; what it prints."""
-        return self.command("human-monitor-command", command_line=line)
+        return self.command("human-monitor-command", **{"command-line": line})
 
     def close(self):
         self._file.close()
