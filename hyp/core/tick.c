@@ -1,0 +1,52 @@
+/* What is looked at now and then, on one hart only. */
+#include "core/tick.h"
+
+#include <stdatomic.h>
+
+#include "core/csr.h"
+#include "core/hart.h"
+#include "core/machine.h"
+#include "vm/devices.h"
+#include "vm/vm.h"
+
+static _Atomic(const struct hart *) ticker;
+static uint64_t next; /* the ticker's alone */
+
+uint64_t time_from_us(uint64_t us)
+{
+    return us / 1000000 * machine.timebase + us % 1000000 * machine.timebase / 1000000;
+}
+
+uint64_t time_us(void)
+{
+    uint64_t now = hart_time();
+
+    return now / machine.timebase * 1000000 + now % machine.timebase * 1000000 / machine.timebase;
+}
+
+void tick_assign(const struct hart *hart)
+{
+    atomic_store(&ticker, hart);
+}
+
+void tick(void)
+{
+    uint64_t now = hart_time();
+
+    if (atomic_load(&ticker) != hart_this()) {
+        csr_write(CSR_STIMECMP, UINT64_MAX);
+        return;
+    }
+    if (now < next) {
+        return;
+    }
+    next = now + time_from_us(TICK_US);
+    csr_write(CSR_STIMECMP, next);
+    vm_console_poll();
+    for (uint32_t i = 0; i < vm_count; i++) {
+        if (atomic_load(&vms[i].state) == VM_RUNNING) {
+            vm_console_flush(&vms[i], now - time_from_us(TICK_US));
+        }
+    }
+    devices_poll();
+}
