@@ -1,0 +1,128 @@
+/* A vCPU on its hart: from nothing to the first instruction, and back. */
+#include "vcpu/vcpu.h"
+
+#include <cordon/cordon.h>
+#include <string.h>
+
+#include "aia/imsic.h"
+#include "core/hart.h"
+#include "core/machine.h"
+#include "core/trap.h"
+#include "vm/vm.h"
+
+_Static_assert(offsetof(struct vcpu, x) == VCPU_X(0), "vcpu_offsets.h");
+_Static_assert(offsetof(struct vcpu, hyp_sp) == VCPU_HYP_SP, "vcpu_offsets.h");
+_Static_assert(offsetof(struct vcpu, hart) == VCPU_HART, "vcpu_offsets.h");
+
+#define SSTATUS_UXL_64 (UINT64_C(2) << 32)
+
+/* What the guest handles itself [Priv 18.2.2]. Guest-page faults, virtual instructions and ecalls from
+ * VS are ours. */
+#define DELEGATED                                                                \
+    (UINT64_C(1) << CAUSE_FETCH_MISALIGNED | UINT64_C(1) << CAUSE_FETCH_ACCESS | \
+     UINT64_C(1) << CAUSE_ILLEGAL | UINT64_C(1) << CAUSE_BREAKPOINT |            \
+     UINT64_C(1) << CAUSE_LOAD_MISALIGNED | UINT64_C(1) << CAUSE_LOAD_ACCESS |   \
+     UINT64_C(1) << CAUSE_STORE_MISALIGNED | UINT64_C(1) << CAUSE_STORE_ACCESS | \
+     UINT64_C(1) << CAUSE_ECALL_U | UINT64_C(1) << CAUSE_FETCH_PAGE |            \
+     UINT64_C(1) << CAUSE_LOAD_PAGE | UINT64_C(1) << CAUSE_STORE_PAGE)
+
+/* The hypervisor's side of the guest's machine. */
+static void set_hypervisor_csrs(const struct vcpu *vcpu)
+{
+    struct hart_abilities all;
+
+    hart_common(&all);
+    csr_write(CSR_HEDELEG, DELEGATED);
+    csr_write(CSR_HIDELEG, IRQ_VSSI | IRQ_VSTI | IRQ_VSEI);
+    csr_write(CSR_HVIP, 0);
+    csr_write(CSR_HVICTL, 0);
+    csr_write(CSR_HGEIE, 0);
+    csr_write(CSR_HTIMEDELTA, 0);
+    csr_write(CSR_HCOUNTEREN, all.counters);
+    csr_write(CSR_HENVCFG, all.henvcfg);
+    if (vcpu->hart->hstateen0 != 0) {
+        (void)csr_try_write(CSR_HSTATEEN0, vcpu->hart->hstateen0);
+    }
+    csr_write(CSR_HGATP, cordon_domain_hgatp(vcpu->vm->domain));
+    csr_write(CSR_HSTATUS, HSTATUS_VSXL_64 | HSTATUS_SPV | HSTATUS_SPVP |
+                               (uint64_t)vcpu->guest_file << HSTATUS_VGEIN_SHIFT);
+}
+
+/* The guest's own CSRs as a hart has them that was started [SBI 9.1]. */
+static void reset_guest_csrs(void)
+{
+    csr_write(CSR_VSSTATUS, SSTATUS_UXL_64);
+    csr_write(CSR_VSIE, 0);
+    csr_write(CSR_VSTVEC, 0);
+    csr_write(CSR_VSSCRATCH, 0);
+    csr_write(CSR_VSEPC, 0);
+    csr_write(CSR_VSCAUSE, 0);
+    csr_write(CSR_VSTVAL, 0);
+    csr_write(CSR_VSATP, 0);
+    csr_write(CSR_VSTIMECMP, UINT64_MAX);
+}
+
+/* Floating-point and vector registers hold nothing of whoever ran here before. */
+static void clear_extended_registers(void)
+{
+    csr_set(CSR_SSTATUS, SSTATUS_FS);
+    fp_clear();
+    if (machine_isa_has("v")) {
+        csr_set(CSR_SSTATUS, SSTATUS_VS);
+        vector_clear();
+    }
+}
+
+static void enter(struct vcpu *vcpu)
+{
+    if (!vcpu->file_clean) {
+        imsic_file_clear_here(vcpu->guest_file);
+        vcpu->file_clean = true;
+    }
+    memset(vcpu->x, 0, sizeof(vcpu->x));
+    vcpu->x[10] = vcpu->id;
+    vcpu->x[11] = vcpu->start_opaque;
+    set_hypervisor_csrs(vcpu);
+    reset_guest_csrs();
+    clear_extended_registers();
+    csr_write(CSR_SEPC, vcpu->start_pc);
+    csr_set(CSR_SSTATUS, SSTATUS_SPP | SSTATUS_SPIE);
+    /* INV 9, and nothing cached of an earlier user of this VMID. */
+    hart_fence_gstage();
+    hart_fence_vstage();
+    hart_fence_i();
+    hart_this()->vcpu = vcpu;
+    vcpu_serve_requests(vcpu);
+    vcpu_run(vcpu);
+}
+
+/* Nothing of the guest stays in force on this hart. */
+static void detach(struct vcpu *vcpu)
+{
+    hart_this()->vcpu = NULL;
+    csr_write(CSR_HGATP, 0);
+    csr_write(CSR_VSATP, 0);
+    csr_write(CSR_VSTIMECMP, UINT64_MAX);
+    csr_write(CSR_VSIE, 0);
+    csr_write(CSR_HVIP, 0);
+    csr_write(CSR_HSTATUS, 0);
+    hart_fence_gstage();
+    if (atomic_load(&vcpu->vm->state) != VM_RUNNING) {
+        imsic_file_clear_here(vcpu->guest_file);
+    }
+}
+
+void vcpu_start_here(struct vcpu *vcpu)
+{
+    if (vm_vcpu_begin(vcpu)) {
+        enter(vcpu);
+        detach(vcpu);
+        vm_vcpu_end(vcpu);
+    }
+}
+
+void vcpu_request(struct vcpu *vcpu, unsigned request)
+{
+    atomic_fetch_or(&vcpu->requests, request);
+    imsic_kick(vcpu->hart);
+}
