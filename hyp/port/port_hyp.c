@@ -1,0 +1,85 @@
+/* What the isolation layer runs on: this hypervisor [cordon/port.h]. */
+#include <cordon/port.h>
+
+#include "core/csr.h"
+#include "core/hart.h"
+#include "core/memory.h"
+#include "core/panic.h"
+#include "core/sbi_call.h"
+#include "core/tick.h"
+
+/* Registers of devices: mapped when they are first touched. */
+static volatile void *reg_at(cordon_hpa reg, uint64_t width)
+{
+    volatile void *at;
+
+    if (mmio_map(reg, width, &at) != 0) {
+        panic("device registers at 0x%lx cannot be mapped", reg.v);
+    }
+    return at;
+}
+
+uint32_t cordon_port_read32(void *cookie, cordon_hpa reg)
+{
+    uint32_t value = *(volatile uint32_t *)reg_at(reg, 4);
+
+    (void)cookie;
+    __asm__ volatile("fence i, r" ::: "memory");
+    return value;
+}
+
+uint64_t cordon_port_read64(void *cookie, cordon_hpa reg)
+{
+    uint64_t value = *(volatile uint64_t *)reg_at(reg, 8);
+
+    (void)cookie;
+    __asm__ volatile("fence i, r" ::: "memory");
+    return value;
+}
+
+void cordon_port_write32(void *cookie, cordon_hpa reg, uint32_t value)
+{
+    volatile uint32_t *at = reg_at(reg, 4);
+
+    (void)cookie;
+    __asm__ volatile("fence rw, o" ::: "memory");
+    *at = value;
+}
+
+void cordon_port_write64(void *cookie, cordon_hpa reg, uint64_t value)
+{
+    volatile uint64_t *at = reg_at(reg, 8);
+
+    (void)cookie;
+    __asm__ volatile("fence rw, o" ::: "memory");
+    *at = value;
+}
+
+void cordon_port_hart_fence(void *cookie, uint16_t vmid, cordon_gpa gpa, uint64_t len)
+{
+    (void)cookie;
+    for (uint32_t i = 0; i < hart_count; i++) {
+        struct sbi_ret ret;
+
+        if (atomic_load(&harts[i].online) != HART_READY) {
+            continue;
+        }
+        ret = sbi_call(SBI_RFENCE, SBI_RFENCE_HFENCE_GVMA_VMID, 1, harts[i].id,
+                       len == 0 ? 0 : gpa.v, len, vmid);
+        if (ret.error != 0) {
+            panic("the firmware does not fence hart %lu: SBI error %ld", harts[i].id, ret.error);
+        }
+    }
+}
+
+uint64_t cordon_port_time_us(void *cookie)
+{
+    (void)cookie;
+    return time_us();
+}
+
+void cordon_port_relax(void *cookie)
+{
+    (void)cookie;
+    __asm__ volatile(".insn i 0x0f, 0, x0, x0, 0x010" ::: "memory"); /* pause [Zihintpause] */
+}

@@ -1,0 +1,83 @@
+/* A guest, built: memory, emulated devices, images; vCPUs that can be started. */
+#include <string.h>
+
+#include "config/config_error.h"
+#include "core/hart.h"
+#include "core/memory.h"
+#include "vm/load.h"
+#include "vm/memory_vm.h"
+#include "vm/vm.h"
+
+/* A message of an emulated device: a store to the vCPU's interrupt file. */
+static void send_message(void *arg, uint32_t vcpu, uint32_t identity)
+{
+    struct vm *vm = arg;
+
+    cordon_assert(vcpu < vm->config->vcpus);
+    *vm->vcpu[vcpu].file_page = identity;
+}
+
+static void put_byte(void *arg, uint8_t byte)
+{
+    (void)vm_console_write(arg, &byte, 1);
+}
+
+static int build_devices(struct vm *vm)
+{
+    uint64_t window = guest_window(vm->config->ram_base);
+    struct vdev_msi msi = {vm, send_message};
+    struct vdev_sink sink = {vm, put_byte};
+    struct vdev_wire wire = {&vm->aplic, aplic_wire_set};
+    const struct vbus_device device[] = {
+        {cordon_gpa_make(window + GUEST_UART), UART_LEN, &vm->uart, uart_read, uart_write},
+        {cordon_gpa_make(window + GUEST_APLIC), APLIC_LEN, &vm->aplic, aplic_read, aplic_write},
+    };
+    int err = 0;
+
+    aplic_init(&vm->aplic, vm->config->vcpus, &msi);
+    uart_init(&vm->uart, &sink, &wire, GUEST_IRQ_UART);
+    for (size_t i = 0; i < sizeof(device) / sizeof(device[0]) && err == 0; i++) {
+        err = vbus_add(&vm->bus, &device[i]);
+    }
+    return err;
+}
+
+/* Answers nowhere: what a vCPU's last device is at first. */
+static const struct vbus_device no_device;
+
+static void build_vcpus(struct vm *vm)
+{
+    for (uint32_t i = 0; i < vm->config->vcpus; i++) {
+        struct vcpu *vcpu = &vm->vcpu[i];
+        struct hart *hart = vcpu->hart;
+
+        memset(vcpu, 0, sizeof(*vcpu));
+        vcpu->hart = hart;
+        vcpu->vm = vm;
+        vcpu->id = i;
+        vcpu->last_device = &no_device;
+    }
+}
+
+int vm_build(struct vm *vm, const struct bundle *bundle, struct config_error *why)
+{
+    int err;
+
+    build_vcpus(vm);
+    err = vm_memory_build(vm, why);
+    if (err == 0) {
+        err = build_devices(vm);
+        if (err != 0) {
+            (void)config_refuse(why, "%s: emulated devices: %s", vm_name(vm), cordon_strerror(err));
+        }
+    }
+    if (err == 0) {
+        err = load_images(vm, bundle, why);
+    }
+    if (err != 0) {
+        vm_memory_release(vm);
+        return err;
+    }
+    atomic_store(&vm->state, VM_BUILT);
+    return 0;
+}

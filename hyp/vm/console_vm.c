@@ -1,0 +1,111 @@
+/* A guest's console: whole lines out, with its name in front; what is typed in, to one guest. */
+#include <string.h>
+
+#include "core/console.h"
+#include "core/csr.h"
+#include "vm/vm.h"
+
+#define KEY_SWITCH 0x1du /* Ctrl-] */
+#define POLL_BYTES 64u
+
+static uint32_t focus;
+
+/* The caller holds the line's lock. */
+static void let_out(struct vm *vm, bool complete)
+{
+    console_emit(vm_name(vm), vm->line, vm->line_len, complete);
+    vm->line_len = 0;
+}
+
+static void put(struct vm *vm, uint8_t byte)
+{
+    if (byte == '\n') {
+        let_out(vm, true);
+        return;
+    }
+    if (byte == '\r' || byte == '\0') {
+        return;
+    }
+    vm->line[vm->line_len++] = (char)byte;
+    if (vm->line_len == VM_LINE_BYTES) {
+        let_out(vm, false);
+    }
+}
+
+uint64_t vm_console_write(struct vm *vm, const uint8_t *bytes, uint64_t len)
+{
+    cordon_lock_take(&vm->line_lock);
+    for (uint64_t i = 0; i < len; i++) {
+        put(vm, bytes[i]);
+    }
+    vm->line_time = hart_time();
+    cordon_lock_give(&vm->line_lock);
+    return len;
+}
+
+void vm_console_flush(struct vm *vm, uint64_t time)
+{
+    cordon_lock_take(&vm->line_lock);
+    if (vm->line_len != 0 && (time == 0 || vm->line_time < time)) {
+        let_out(vm, time == 0);
+    }
+    cordon_lock_give(&vm->line_lock);
+}
+
+uint64_t vm_console_read(struct vm *vm, uint8_t *bytes, uint64_t len)
+{
+    uint64_t done = 0;
+
+    cordon_lock_take(&vm->line_lock);
+    vm->reads_by_sbi = true;
+    while (done < len && vm->input_count != 0) {
+        bytes[done++] = vm->input[vm->input_first++ % VM_INPUT_BYTES];
+        vm->input_count--;
+    }
+    cordon_lock_give(&vm->line_lock);
+    return done;
+}
+
+/* A guest that has read by the SBI gets its input there, any other at its UART. What does not fit is
+ * dropped, as a UART without flow control does. */
+static void give(struct vm *vm, uint8_t byte)
+{
+    if (!vm->reads_by_sbi) {
+        (void)uart_input(&vm->uart, &byte, 1);
+        return;
+    }
+    cordon_lock_take(&vm->line_lock);
+    if (vm->input_count < VM_INPUT_BYTES) {
+        vm->input[(vm->input_first + vm->input_count++) % VM_INPUT_BYTES] = byte;
+    }
+    cordon_lock_give(&vm->line_lock);
+}
+
+static void switch_focus(void)
+{
+    for (uint32_t i = 1; i <= vm_count; i++) {
+        uint32_t next = (focus + i) % vm_count;
+
+        if (atomic_load(&vms[next].state) == VM_RUNNING) {
+            focus = next;
+            log_line("the console is %s's", vm_name(&vms[next]));
+            return;
+        }
+    }
+}
+
+void vm_console_poll(void)
+{
+    for (uint32_t i = 0; i < POLL_BYTES; i++) {
+        int byte = console_read_byte();
+
+        if (byte < 0) {
+            return;
+        }
+        if (byte == KEY_SWITCH) {
+            switch_focus();
+        } else if (focus < vm_count && atomic_load(&vms[focus].state) == VM_RUNNING) {
+            give(&vms[focus], (uint8_t)byte);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+/* The isolation layer's context over this machine. */
+#include "vm/context.h"
+
+#include "core/console.h"
+#include "core/csr.h"
+#include "core/hart.h"
+#include "core/machine.h"
+#include "core/memory.h"
+#include "core/panic.h"
+#include "core/tick.h"
+
+static cordon_ctx *ctx;
+
+cordon_ctx *guests_ctx(void)
+{
+    return ctx;
+}
+
+/* The reserved parts that lie in RAM, cut to it, joined where they touch, in order. */
+static uint32_t collect_reserved(struct cordon_extent *out)
+{
+    uint32_t count = 0;
+
+    for (uint32_t b = 0; b < machine.bank_count; b++) {
+        uint64_t at = machine.bank[b].hpa.v;
+        uint64_t end = at + machine.bank[b].len;
+
+        while (at < end) {
+            uint64_t first = end;
+            uint64_t last = end;
+
+            for (uint32_t i = 0; i < machine.reserved_count; i++) {
+                const struct cordon_extent *run = &machine.reserved[i].run;
+                uint64_t start = run->hpa.v > at ? run->hpa.v : at;
+                uint64_t stop = run->hpa.v + run->len < end ? run->hpa.v + run->len : end;
+
+                if (start < stop && (start < first || (start == first && stop > last))) {
+                    first = start;
+                    last = stop;
+                }
+            }
+            if (first == end || count == CORDON_MAX_BANKS) {
+                break;
+            }
+            if (count != 0 && out[count - 1].hpa.v + out[count - 1].len == first) {
+                out[count - 1].len += last - first;
+            } else {
+                out[count++] = (struct cordon_extent){cordon_hpa_make(first), last - first};
+            }
+            at = last;
+        }
+    }
+    return count;
+}
+
+void context_open(void)
+{
+    static struct cordon_extent reserved[CORDON_MAX_BANKS];
+    struct cordon_config cfg = {.size = sizeof(cfg),
+                                .ram_offset = memory_offset(),
+                                .banks = machine.bank,
+                                .reserved = reserved,
+                                .bank_count = machine.bank_count,
+                                .seed = hart_time()};
+    struct cordon_memory_stats stats;
+    struct hart_abilities all;
+    int err;
+
+    hart_common(&all);
+    if (all.harts == 0) {
+        panic("no hart of this machine can run guests");
+    }
+    cfg.hart_modes = all.gstage_modes;
+    cfg.vmid_bits = all.vmid_bits;
+    cfg.reserved_count = collect_reserved(reserved);
+    err = cordon_ctx_create(&cfg, &ctx);
+    if (err != 0) {
+        panic("isolation layer: %s", cordon_strerror(err));
+    }
+    cordon_memory_stats(ctx, &stats);
+    log_line("memory: %lu MiB free of %lu, G-stage modes 0x%x, %u VMID bits", stats.free >> 20,
+             stats.total >> 20, cfg.hart_modes, cfg.vmid_bits);
+}
+
+void context_audit(const char *when)
+{
+    struct cordon_finding found;
+
+    if (cordon_audit(ctx, &found) != 0) {
+        panic("audit %s: invariant %u, domain %u, view %u, word at 0x%lx = 0x%lx: %s", when,
+              found.invariant, found.domain, found.view, found.word.v, found.value, found.text);
+    }
+}

@@ -1,0 +1,86 @@
+/* The IOMMUs of the machine, and what they report. */
+#include "vm/devices.h"
+
+#include "core/console.h"
+#include "core/machine.h"
+
+#define POLL_BUDGET 4096u
+#define POLL_REPORTS 16u
+
+static cordon_iommu *iommus[CORDON_MAX_IOMMUS]; /* null: could not be taken over */
+
+static void take_over(cordon_ctx *ctx, uint32_t i)
+{
+    struct cordon_iommu_config cfg = {
+        .size = sizeof(cfg), .base = machine.iommu[i].base, .max_device_id = 0xffff};
+    struct cordon_iommu_info info;
+    int err = cordon_iommu_add(ctx, &cfg, &iommus[i]);
+
+    if (err != 0) {
+        log_line("IOMMU at 0x%lx: %s: it stays off, no device behind it is given away", cfg.base.v,
+                 cordon_strerror(err));
+        iommus[i] = NULL;
+        return;
+    }
+    cordon_iommu_info(iommus[i], &info);
+    log_line(
+        "IOMMU at 0x%lx: capabilities 0x%lx, %u directory levels, %s contexts, found %s: closed",
+        cfg.base.v, info.capabilities, info.directory_levels, info.extended ? "64-byte" : "32-byte",
+        info.found_mode == 0 ? "off" : "ON as firmware left it");
+}
+
+void devices_init(cordon_ctx *ctx)
+{
+    if (machine.iommu_count == 0) {
+        log_line("there is no IOMMU: no device can be given to a guest in isolation");
+    }
+    for (uint32_t i = 0; i < machine.iommu_count; i++) {
+        take_over(ctx, i);
+    }
+}
+
+cordon_iommu *devices_iommu(uint32_t phandle)
+{
+    for (uint32_t i = 0; i < machine.iommu_count; i++) {
+        if (machine.iommu[i].phandle == phandle) {
+            return iommus[i];
+        }
+    }
+    return NULL;
+}
+
+uint32_t devices_iommu_count(void)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < machine.iommu_count; i++) {
+        count += iommus[i] != NULL;
+    }
+    return count;
+}
+
+static void say_fault(const struct cordon_fault *f)
+{
+    log_line("device %s (0x%x), domain %u: %s%s%s at 0x%lx, %lu bytes: %s, %lu times",
+             f->device[0] != '\0' ? f->device : "without a name", f->device_id, f->domain,
+             (f->access & CORDON_READ) ? "read" : "", (f->access & CORDON_WRITE) ? "write" : "",
+             (f->access & CORDON_EXEC) ? "execute" : "", f->iova.v, f->span,
+             cordon_cause_name(f->cause), f->count);
+}
+
+void devices_poll(void)
+{
+    struct cordon_fault fault[POLL_REPORTS];
+
+    for (uint32_t i = 0; i < machine.iommu_count; i++) {
+        size_t count;
+
+        if (iommus[i] == NULL || cordon_faults_poll(iommus[i], POLL_BUDGET) == 0) {
+            continue;
+        }
+        count = cordon_faults_take(iommus[i], fault, POLL_REPORTS);
+        for (size_t k = 0; k < count; k++) {
+            say_fault(&fault[k]);
+        }
+    }
+}

@@ -1,0 +1,166 @@
+/* A guest's life: started, stopped, ended. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "core/console.h"
+#include "core/csr.h"
+#include "core/hart.h"
+#include "vm/guests.h"
+#include "vm/memory_vm.h"
+#include "vm/report.h"
+#include "vm/vm.h"
+
+#define FAULT_LINES 8u
+
+struct vm vms[VM_MAX];
+uint32_t vm_count;
+
+bool vm_may_log(struct vm *vm)
+{
+    unsigned long long n = atomic_fetch_add(&vm->faults, 1) + 1;
+
+    return n <= FAULT_LINES || (n & (n - 1)) == 0;
+}
+
+bool vm_vcpu_start(struct vcpu *vcpu, uint64_t pc, uint64_t opaque)
+{
+    struct vm *vm = vcpu->vm;
+    bool ok;
+
+    cordon_lock_take(&vm->lock);
+    ok = atomic_load(&vm->state) == VM_RUNNING && atomic_load(&vcpu->state) == VCPU_STOPPED;
+    if (ok) {
+        vcpu->start_pc = pc;
+        vcpu->start_opaque = opaque;
+        atomic_store(&vcpu->state, VCPU_START_PENDING);
+    }
+    cordon_lock_give(&vm->lock);
+    if (ok) {
+        vcpu_request(vcpu, 0);
+    }
+    return ok;
+}
+
+_Noreturn void vm_vcpu_restart(struct vcpu *vcpu, uint64_t pc, uint64_t opaque)
+{
+    cordon_lock_take(&vcpu->vm->lock);
+    vcpu->start_pc = pc;
+    vcpu->start_opaque = opaque;
+    atomic_store(&vcpu->state, VCPU_START_PENDING);
+    cordon_lock_give(&vcpu->vm->lock);
+    vcpu_leave(vcpu);
+}
+
+void vm_start(struct vm *vm)
+{
+    cordon_lock_take(&vm->lock);
+    vm->started = hart_time();
+    atomic_store(&vm->state, VM_RUNNING);
+    cordon_lock_give(&vm->lock);
+    (void)vm_vcpu_start(&vm->vcpu[0], vm->entry.v, vm->dtb.v);
+}
+
+/* Everything that it had goes back; said in one line. */
+static void finish(struct vm *vm)
+{
+    vm_console_flush(vm, 0);
+    for (uint32_t i = 0; i < vm->config->vcpus; i++) {
+        const struct vcpu_counts *c = &vm->vcpu[i].counts;
+
+        vm->counts.sbi += c->sbi;
+        vm->counts.mmio += c->mmio;
+        vm->counts.interrupt += c->interrupt;
+        vm->counts.virtual += c->virtual;
+        vm->counts.absent += c->absent;
+        vm->counts.spurious += c->spurious;
+    }
+    report_ended(vm);
+    vm_memory_release(vm);
+    atomic_store(&vm->state, VM_STOPPED);
+    guests_ended();
+}
+
+/* VM is RUNNING, its lock held: remember why it ends. */
+static void begin_end(struct vm *vm, enum vm_end end, const char *format, va_list args)
+{
+    vm->end = end;
+    (void)vsnprintf(vm->end_text, sizeof(vm->end_text), format, args);
+    atomic_store(&vm->state, VM_STOPPING);
+}
+
+void vm_stop(struct vm *vm, enum vm_end end, const char *format, ...)
+{
+    va_list args;
+    bool first;
+    bool nobody;
+
+    va_start(args, format);
+    cordon_lock_take(&vm->lock);
+    first = atomic_load(&vm->state) == VM_RUNNING;
+    if (first) {
+        begin_end(vm, end, format, args);
+    }
+    nobody = first && vm->live == 0;
+    cordon_lock_give(&vm->lock);
+    va_end(args);
+    if (nobody) {
+        finish(vm);
+        return;
+    }
+    for (uint32_t i = 0; first && i < vm->config->vcpus; i++) {
+        vcpu_request(&vm->vcpu[i], VCPU_REQUEST_STOP);
+    }
+}
+
+bool vm_vcpu_begin(struct vcpu *vcpu)
+{
+    struct vm *vm = vcpu->vm;
+    bool ok;
+
+    cordon_lock_take(&vm->lock);
+    ok = atomic_load(&vm->state) == VM_RUNNING && atomic_load(&vcpu->state) == VCPU_START_PENDING;
+    atomic_store(&vcpu->state, ok ? VCPU_STARTED : VCPU_STOPPED);
+    vm->live += ok;
+    cordon_lock_give(&vm->lock);
+    return ok;
+}
+
+static bool is_any_pending(const struct vm *vm)
+{
+    for (uint32_t i = 0; i < vm->config->vcpus; i++) {
+        if (atomic_load(&vm->vcpu[i].state) == VCPU_START_PENDING) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* As vm_stop, for a VM whose vCPUs have all stopped themselves; the lock is held. */
+static void end_alone(struct vm *vm, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    begin_end(vm, VM_END_ALONE, format, args);
+    va_end(args);
+}
+
+void vm_vcpu_end(struct vcpu *vcpu)
+{
+    struct vm *vm = vcpu->vm;
+    bool last;
+
+    cordon_lock_take(&vm->lock);
+    if (atomic_load(&vcpu->state) != VCPU_START_PENDING) {
+        atomic_store(&vcpu->state, VCPU_STOPPED);
+    }
+    vm->live--;
+    if (vm->live == 0 && atomic_load(&vm->state) == VM_RUNNING && !is_any_pending(vm)) {
+        end_alone(vm, "all %u vCPUs have stopped themselves", vm->config->vcpus);
+    }
+    last = vm->live == 0 && atomic_load(&vm->state) == VM_STOPPING;
+    cordon_lock_give(&vm->lock);
+    if (last) {
+        finish(vm);
+    }
+}

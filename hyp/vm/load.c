@@ -1,0 +1,121 @@
+/*
+ * Kernel, initial ramdisk and device tree, into a guest's memory.
+ *
+ *   ram_base + text_offset   kernel, image_size bytes [Linux, riscv boot]
+ *   from the top of RAM down device tree, then the ramdisk below it
+ *
+ * The harts of the guest run fence.i before they fetch any of it (vcpu.c; INV 9).
+ */
+#include "vm/load.h"
+
+#include "config/config_error.h"
+#include "config/guest_dt.h"
+#include "config/isa.h"
+#include "config/kernel_image.h"
+#include "core/hart.h"
+#include "core/machine.h"
+#include "core/memory.h"
+#include "vm/guests.h"
+#include "vm/memory_vm.h"
+
+#define DT_BYTES GUEST_DT_BYTES
+#define DT_RUN_ALIGN UINT64_C(0x10000)
+
+struct layout {
+    cordon_gpa kernel, ramdisk, tree;
+};
+
+static const uint8_t *blob(const struct bundle *bundle, const struct vm_blob *b)
+{
+    return (const uint8_t *)bundle->base + b->offset;
+}
+
+/* Where everything goes; the ramdisk must not reach down to the kernel. */
+static int lay_out(const struct vm *vm, const struct bundle *bundle, struct layout *out,
+                   struct config_error *why)
+{
+    const struct vm_config *c = vm->config;
+    struct kernel_image kernel;
+    uint64_t top = c->ram_len - DT_BYTES;
+    uint64_t kernel_end;
+
+    if (kernel_image_read(blob(bundle, &c->kernel), c->kernel.len, &kernel) != 0) {
+        return config_refuse(why, "%s: its kernel is no RISC-V Image", c->name);
+    }
+    kernel_end = kernel.text_offset + kernel.image_size;
+    if (kernel_end > top || c->initrd.len + CORDON_PAGE_SIZE > top - kernel_end) {
+        return config_refuse(why,
+                             "%s: kernel to 0x%lx, ramdisk of 0x%lx bytes and a device tree do not "
+                             "fit into 0x%lx bytes of RAM",
+                             c->name, kernel_end, c->initrd.len, c->ram_len);
+    }
+    out->kernel = cordon_gpa_add(c->ram_base, kernel.text_offset);
+    out->tree = cordon_gpa_add(c->ram_base, top);
+    out->ramdisk = cordon_gpa_add(c->ram_base, (top - c->initrd.len) & ~(CORDON_PAGE_SIZE - 1));
+    return 0;
+}
+
+/* The guest's tree at BUF: ours, or the bundle's completed. */
+static int make_tree(const struct vm *vm, const struct bundle *bundle, const struct layout *l,
+                     void *buf, struct config_error *why)
+{
+    struct guest_dt in = {.vm = vm->config,
+                          .cpu = machine.cpu,
+                          .timebase_hz = (uint32_t)machine.timebase,
+                          .imsic_ids = machine.imsic.ids,
+                          .initrd = l->ramdisk};
+    struct hart_abilities all;
+    int err;
+
+    hart_common(&all);
+    in.cpu.isa = isa_offer(in.cpu.isa, all.needs);
+    if (vm->config->dtb.len != 0) {
+        return guest_dt_patch(&in, blob(bundle, &vm->config->dtb), vm->config->dtb.len, buf,
+                              DT_BYTES, why);
+    }
+    err = guest_dt_make(&in, buf, DT_BYTES);
+    return err == 0 ? 0
+                    : config_refuse(why, "%s: device tree: %s", vm_name(vm), cordon_strerror(err));
+}
+
+/* The device tree is made in memory of ours, then copied. */
+static int load_tree(struct vm *vm, const struct bundle *bundle, const struct layout *l,
+                     struct config_error *why)
+{
+    struct cordon_run_want want = {.size = sizeof(want), .len = DT_BYTES, .align = DT_RUN_ALIGN};
+    cordon_hpa run;
+    int err = cordon_run_alloc(guests_ctx(), &want, &run);
+    int freed;
+
+    if (err != 0) {
+        return config_refuse(why, "%s: device tree: %s", vm_name(vm), cordon_strerror(err));
+    }
+    err = make_tree(vm, bundle, l, memory_ptr(run), why);
+    if (err == 0 && vm_memory_write(vm, l->tree, memory_ptr(run), DT_BYTES) != 0) {
+        err = config_refuse(why, "%s: device tree: no RAM at 0x%lx", vm_name(vm), l->tree.v);
+    }
+    freed = cordon_run_free(guests_ctx(), run, DT_BYTES);
+    cordon_assert(freed == 0);
+    return err;
+}
+
+int load_images(struct vm *vm, const struct bundle *bundle, struct config_error *why)
+{
+    const struct vm_config *c = vm->config;
+    struct layout l = {0};
+    int err = lay_out(vm, bundle, &l, why);
+
+    if (err != 0) {
+        return err;
+    }
+    if (vm_memory_write(vm, l.kernel, blob(bundle, &c->kernel), c->kernel.len) != 0 ||
+        vm_memory_write(vm, l.ramdisk, blob(bundle, &c->initrd), c->initrd.len) != 0) {
+        return config_refuse(why, "%s: images: no RAM where they belong", c->name);
+    }
+    err = load_tree(vm, bundle, &l, why);
+    if (err == 0) {
+        vm->entry = l.kernel;
+        vm->dtb = l.tree;
+    }
+    return err;
+}

@@ -1,0 +1,258 @@
+/* A guest's memory: its map, filled; and bytes copied into it. */
+#include "vm/memory_vm.h"
+
+#include <string.h>
+
+#include "aia/imsic.h"
+#include "config/config_error.h"
+#include "core/console.h"
+#include "core/hart.h"
+#include "core/memory.h"
+#include "vm/guests.h"
+
+#define CHUNK (UINT64_C(1) << 30) /* RAM that is granted in one transaction */
+#define RELEASE_TRIES 100u
+
+static int grant(struct vm *vm, cordon_gpa gpa, const struct cordon_extent *extents, size_t count,
+                 uint32_t perms, uint32_t flags)
+{
+    struct cordon_op op = {.kind = CORDON_OP_GRANT,
+                           .flags = flags,
+                           .gpa = gpa,
+                           .perms = perms,
+                           .extents = extents,
+                           .extent_count = count};
+
+    for (size_t i = 0; i < count; i++) {
+        op.len += extents[i].len;
+    }
+    return cordon_change(vm->domain, &op, 1);
+}
+
+static void free_extents(const struct cordon_extent *extents, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        int err = cordon_run_free(guests_ctx(), extents[i].hpa, extents[i].len);
+
+        cordon_assert(err == 0);
+    }
+}
+
+/* One chunk of RAM, in the pieces that the settings ask for. LIST has room for COUNT. */
+static int grant_chunk(struct vm *vm, uint64_t offset, uint64_t len, struct cordon_extent *list,
+                       size_t count)
+{
+    const struct vm_config *c = vm->config;
+    int err = cordon_scatter_alloc(guests_ctx(), len, c->scatter_pieces,
+                                   c->scatter_seed + offset / CHUNK, list, &count);
+
+    if (err != 0) {
+        return err;
+    }
+    err = grant(vm, cordon_gpa_add(c->ram_base, offset), list, count, CORDON_RWX, 0);
+    if (err != 0) {
+        free_extents(list, count);
+    }
+    return err;
+}
+
+static int build_ram(struct vm *vm)
+{
+    uint64_t ram = vm->config->ram_len;
+    uint64_t chunk = ram < CHUNK ? ram : CHUNK;
+    size_t count = (size_t)(chunk >> CORDON_PAGE_SHIFT);
+    struct cordon_run_want want = {
+        .size = sizeof(want),
+        .flags = CORDON_RUN_NOZERO,
+        .len =
+            (count * sizeof(struct cordon_extent) + CORDON_PAGE_SIZE - 1) & ~(CORDON_PAGE_SIZE - 1),
+    };
+    cordon_hpa list;
+    int err = cordon_run_alloc(guests_ctx(), &want, &list);
+    int freed;
+
+    if (err != 0) {
+        return err;
+    }
+    for (uint64_t at = 0; at < ram && err == 0; at += chunk) {
+        err = grant_chunk(vm, at, ram - at < chunk ? ram - at : chunk, memory_ptr(list), count);
+    }
+    freed = cordon_run_free(guests_ctx(), list, want.len);
+    cordon_assert(freed == 0);
+    return err;
+}
+
+static int build_pool(struct vm *vm)
+{
+    struct cordon_run_want want = {
+        .size = sizeof(want), .len = vm->config->pool_len, .align = GUEST_POOL_ALIGN};
+    struct cordon_extent run;
+    int err = cordon_run_alloc(guests_ctx(), &want, &run.hpa);
+
+    if (err != 0) {
+        return err;
+    }
+    run.len = want.len;
+    err = grant(vm, guest_pool(vm->config->ram_base), &run, 1, CORDON_RW, 0);
+    if (err != 0) {
+        free_extents(&run, 1);
+        return err;
+    }
+    vm->pool = run.hpa;
+    log_line("%s: pool: GPA 0x%lx, host run 0x%lx, %lu KiB", vm_name(vm),
+             guest_pool(vm->config->ram_base).v, run.hpa.v, run.len >> 10);
+    return 0;
+}
+
+/* An interrupt file for one vCPU, at its place in the guest. */
+static int build_file(struct vm *vm, struct vcpu *vcpu)
+{
+    cordon_gpa gpa = cordon_gpa_make(guest_window(vm->config->ram_base) + GUEST_IMSIC +
+                                     vcpu->id * CORDON_PAGE_SIZE);
+    struct cordon_extent page = {.len = CORDON_PAGE_SIZE};
+    volatile void *mapped;
+    int err = imsic_file_alloc(vcpu->hart, &vcpu->guest_file);
+
+    if (err != 0) {
+        return err;
+    }
+    page.hpa = imsic_file_hpa(vcpu->hart, vcpu->guest_file);
+    err = cordon_resource_add(guests_ctx(), page.hpa, page.len);
+    if (err == 0) {
+        err = grant(vm, gpa, &page, 1, CORDON_RW, CORDON_REGION_MMIO);
+    }
+    if (err == 0) {
+        err = mmio_map(page.hpa, page.len, &mapped);
+    }
+    if (err == 0) {
+        vcpu->file_page = mapped;
+    }
+    return err;
+}
+
+/* Where devices' messages for the guest's interrupt files go. Without an IOMMU that has MSI tables a
+ * guest simply has no messages. */
+static int build_msi(struct vm *vm)
+{
+    uint32_t count = vm->config->vcpus;
+    uint64_t mask = count > 1 ? (UINT64_C(2) << (31 - __builtin_clz(count - 1))) - 1 : 0;
+    int err = cordon_msi_window(
+        vm->domain, cordon_gpa_make(guest_window(vm->config->ram_base) + GUEST_IMSIC), mask);
+
+    for (uint32_t i = 0; i < count && err == 0; i++) {
+        err =
+            cordon_msi_set(vm->domain, i, imsic_file_hpa(vm->vcpu[i].hart, vm->vcpu[i].guest_file));
+    }
+    return err == -CORDON_ENOTSUP ? 0 : err;
+}
+
+int vm_memory_build(struct vm *vm, struct config_error *why)
+{
+    const struct vm_config *c = vm->config;
+    struct cordon_domain_config cfg = {.size = sizeof(cfg),
+                                       .gpa_limit = GUEST_MMIO64 + GUEST_MMIO64_LEN};
+    int err = cordon_domain_create(guests_ctx(), &cfg, &vm->domain);
+
+    if (err != 0) {
+        return config_refuse(why, "%s: no domain: %s", c->name, cordon_strerror(err));
+    }
+    err = build_ram(vm);
+    if (err != 0) {
+        struct cordon_memory_stats stats;
+
+        cordon_memory_stats(guests_ctx(), &stats);
+        return config_refuse(
+            why, "%s: RAM: %lu MiB asked for, %lu MiB free, longest run %lu MiB: %s", c->name,
+            c->ram_len >> 20, stats.free >> 20, stats.largest_free >> 20, cordon_strerror(err));
+    }
+    err = c->pool_len != 0 ? build_pool(vm) : 0;
+    if (err != 0) {
+        return config_refuse(why, "%s: pool: no run of %lu KiB: %s", c->name, c->pool_len >> 10,
+                             cordon_strerror(err));
+    }
+    for (uint32_t i = 0; i < c->vcpus; i++) {
+        err = build_file(vm, &vm->vcpu[i]);
+        if (err != 0) {
+            return config_refuse(why, "%s: vCPU %u: hart %lu has %u interrupt files for guests: %s",
+                                 c->name, i, vm->vcpu[i].hart->id, vm->vcpu[i].hart->guest_files,
+                                 cordon_strerror(err));
+        }
+    }
+    err = c->device_count != 0 ? build_msi(vm) : 0;
+    return err == 0 ? 0
+                    : config_refuse(why, "%s: message table: %s", c->name, cordon_strerror(err));
+}
+
+/* Revoke everything; the hardware may need a moment. */
+static int destroy_domain(struct vm *vm)
+{
+    int err = cordon_domain_destroy(vm->domain);
+
+    for (uint32_t i = 0; i < RELEASE_TRIES && err == -CORDON_EPENDING; i++) {
+        err = cordon_retire(vm->domain);
+        if (err == 0) {
+            err = cordon_domain_destroy(vm->domain);
+        }
+    }
+    return err;
+}
+
+void vm_memory_release(struct vm *vm)
+{
+    int err = vm->domain != NULL ? destroy_domain(vm) : 0;
+
+    if (err != 0) {
+        log_line("%s: its memory cannot be freed: %s", vm_name(vm), cordon_strerror(err));
+        return;
+    }
+    vm->domain = NULL;
+    vm->pool = cordon_hpa_make(0);
+    for (uint32_t i = 0; i < vm->config->vcpus; i++) {
+        struct vcpu *vcpu = &vm->vcpu[i];
+
+        vcpu->file_page = NULL;
+        if (vcpu->guest_file == 0) {
+            continue;
+        }
+        err = cordon_resource_remove(guests_ctx(), imsic_file_hpa(vcpu->hart, vcpu->guest_file));
+        if (err == 0 || err == -CORDON_ENOENT) {
+            imsic_file_free(vcpu->hart, vcpu->guest_file);
+        }
+        vcpu->guest_file = 0;
+    }
+}
+
+uint8_t *vm_memory_at(const struct vm *vm, cordon_gpa gpa, uint32_t access, uint64_t *len)
+{
+    struct cordon_region_info region;
+    struct cordon_hit hit;
+
+    if (cordon_region_find(vm->domain, gpa, false, &region) != 0 ||
+        (region.flags & CORDON_REGION_MMIO) ||
+        cordon_translate(vm->domain, 0, gpa, access, &hit) != 0) {
+        return NULL;
+    }
+    if (*len > hit.span) {
+        *len = hit.span;
+    }
+    return memory_ptr(hit.hpa);
+}
+
+int vm_memory_write(struct vm *vm, cordon_gpa gpa, const void *bytes, uint64_t len)
+{
+    const uint8_t *from = bytes;
+
+    while (len != 0) {
+        uint64_t now = len;
+        uint8_t *to = vm_memory_at(vm, gpa, CORDON_WRITE, &now);
+
+        if (to == NULL) {
+            return -CORDON_EFAULT;
+        }
+        memcpy(to, from, now);
+        from += now;
+        gpa = cordon_gpa_add(gpa, now);
+        len -= now;
+    }
+    return 0;
+}

@@ -1,0 +1,114 @@
+/*
+ * One guest: its map, its vCPUs, its emulated devices, its console, and its life.
+ */
+#ifndef HYP_VM_VM_H
+#define HYP_VM_VM_H
+
+#include <cordon/cordon.h>
+#include <cordon/lock.h>
+
+#include "aplic/aplic.h"
+#include "config/vm_config.h"
+#include "uart/uart.h"
+#include "vcpu/vcpu.h"
+
+#define VM_LINE_BYTES 256u
+#define VM_INPUT_BYTES 256u
+#define VM_END_BYTES 160u
+
+enum vm_state { VM_EMPTY = 0, VM_BUILT, VM_RUNNING, VM_STOPPING, VM_STOPPED, VM_REFUSED };
+
+/* How it ended. Only SHUTDOWN counts as success. */
+enum vm_end {
+    VM_END_NONE = 0,
+    VM_END_SHUTDOWN,
+    VM_END_FAILED,
+    VM_END_STUCK,
+    VM_END_TRAP,
+    VM_END_ALONE
+};
+
+struct vm {
+    const struct vm_config *config;
+    uint32_t index;
+    atomic_uint state; /* enum vm_state; changed under lock */
+    struct cordon_lock lock;
+    struct cordon_lock map_lock; /* held while we touch guest memory, and while its map changes */
+    uint32_t live;               /* vCPUs that are in the guest */
+    cordon_domain *domain;
+    struct vcpu vcpu[VM_MAX_VCPUS];
+    struct vbus bus;
+    struct uart uart;
+    struct aplic aplic;
+    struct cordon_lock line_lock;
+    char line[VM_LINE_BYTES]; /* what the guest has said since its last line */
+    uint32_t line_len;
+    uint64_t line_time; /* of its last byte */
+    bool reads_by_sbi;  /* it has asked the debug console for input */
+    uint8_t input[VM_INPUT_BYTES];
+    uint64_t input_first, input_count;
+    atomic_ullong faults; /* that were worth a line */
+    uint64_t started;     /* time */
+    enum vm_end end;
+    char end_text[VM_END_BYTES];
+    struct vcpu_counts counts; /* of all vCPUs, once it has stopped */
+    cordon_gpa entry, dtb;     /* first instruction, device tree */
+    cordon_hpa pool;           /* host run of the contiguous pool, 0: none */
+};
+
+extern struct vm vms[VM_MAX];
+extern uint32_t vm_count;
+
+static inline const char *vm_name(const struct vm *vm)
+{
+    return vm->config->name;
+}
+
+/* ---- building (build.c, memory.c, load.c) ------------------------------------------------- */
+
+/*
+ * Make everything of VM but its first instruction: domain, memory, interrupt files, devices, images,
+ * device tree. The vCPUs' harts are assigned. On an error WHY says in words what, with value and limit, and
+ * nothing of the VM is left.
+ */
+CORDON_MUST_CHECK int vm_build(struct vm *vm, const struct bundle *bundle,
+                               struct config_error *why);
+
+/* ---- life (life.c) ------------------------------------------------------------------------ */
+
+/* Set vCPU 0 going. */
+void vm_start(struct vm *vm);
+
+/* End VM for a reason, said in words once: every vCPU leaves the guest as soon as its hart looks. A
+ * caller that is one of them calls vcpu_leave afterwards. Any hart; later reasons are ignored. */
+void vm_stop(struct vm *vm, enum vm_end end, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* A vCPU that is stopped gets PC and OPAQUE, and its hart is woken. False if it is not stopped. */
+bool vm_vcpu_start(struct vcpu *vcpu, uint64_t pc, uint64_t opaque);
+
+/* The calling vCPU starts anew. */
+_Noreturn void vm_vcpu_restart(struct vcpu *vcpu, uint64_t pc, uint64_t opaque);
+
+/* From the vCPU's hart: about to enter (false: its VM is ending); has left. */
+bool vm_vcpu_begin(struct vcpu *vcpu);
+void vm_vcpu_end(struct vcpu *vcpu);
+
+/* True if this fault of the guest may take a line of the log: the first few, then ever fewer. */
+bool vm_may_log(struct vm *vm);
+
+/* ---- console (console_vm.c) --------------------------------------------------------------- */
+
+/* What the guest says, by whichever way: whole lines go to the console. Returns LEN. */
+uint64_t vm_console_write(struct vm *vm, const uint8_t *bytes, uint64_t len);
+
+/* What was typed to it and is not taken by the UART: returns how many bytes. */
+uint64_t vm_console_read(struct vm *vm, uint8_t *bytes, uint64_t len);
+
+/* Let out a line that is not ended and has waited since before TIME; all of it when TIME is 0. */
+void vm_console_flush(struct vm *vm, uint64_t time);
+
+/* Look for what was typed, and give it to the guest that has the console. */
+void vm_console_poll(void);
+
+#endif
