@@ -18,7 +18,7 @@ $(OUT)/asan/obj/dma-tests/%.o: dma-tests/%.c $(UNIT_DIR)/flags | $(OUT)/setup.st
 $(UNIT_DIR)/%: $(OUT)/asan/obj/dma-tests/unit/%.o $(UNIT_SUPPORT_OBJ) $(OUT)/asan/libcordon.a
 	$(note) LD $@
 	@mkdir -p $(@D)
-	$(quiet)$(CC) $(SANITIZE) -o $@ $^ $(UNIT_LIBS) -lcmocka
+	$(quiet)$(CC) $(SANITIZE) -o $@ -Wl,--start-group $^ $(UNIT_LIBS) -Wl,--end-group -lcmocka
 
 -include $(UNIT_SRC:%.c=$(OUT)/asan/obj/%.d) $(UNIT_SUPPORT_OBJ:.o=.d)
 
