@@ -1,6 +1,6 @@
 /*
- * The incoming MSI controller of each hart [AIA 3]: our own interrupt file, by which harts wake each
- * other, and the files for guests.
+ * The incoming MSI controller of each hart [AIA 3]: our own interrupt file, by which harts wake
+ * each other, and the files for guests.
  */
 #ifndef HYP_AIA_IMSIC_H
 #define HYP_AIA_IMSIC_H

@@ -1,6 +1,6 @@
 /*
- * The first hart, from the first table to the last line of the banner: memory, our own tables, a guarded
- * stack, the other harts.
+ * The first hart, from the first table to the last line of the banner: memory, our own tables, a
+ * guarded stack, the other harts.
  */
 #include "boot/boot.h"
 

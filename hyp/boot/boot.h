@@ -6,8 +6,8 @@
 
 #include "core/hart.h"
 
-/* From entry.S, on the boot stack, under the first table: WINDOW is the physical address at which its
- * window begins. */
+/* From entry.S, on the boot stack, under the first table: WINDOW is the physical address at
+ * which its window begins. */
 _Noreturn void boot_main(uint64_t hart_id, uint64_t fdt, uint64_t load, uint64_t window);
 
 /* Time at which the first hart came in. */

@@ -1,10 +1,10 @@
 /*
  * Where firmware enters: the header of a RISC-V Linux Image, the first hart, the other harts.
  *
- * The first hart comes with the MMU off at whatever address, a multiple of 2 MiB, it was loaded to. It
- * makes a first table (the image at its linked address, a window of 1 GiB leaves on physical memory)
- * and turns it on: the fetch after the write of satp faults, and the trap vector, a linked address, is
- * where it goes on. So nothing is ever mapped at its physical address. [Priv 12.1.11]
+ * The first hart comes with the MMU off at whatever address, a multiple of 2 MiB, it was loaded to.
+ * It makes a first table (the image at its linked address, a window of 1 GiB leaves on physical
+ * memory) and turns it on: the fetch after the write of satp faults, and the trap vector, a linked
+ * address, is where it goes on. So nothing is ever mapped at its physical address. [Priv 12.1.11]
  */
 #include "boot/layout.h"
 

@@ -2,8 +2,8 @@
 #ifndef HYP_BOOT_HARTS_H
 #define HYP_BOOT_HARTS_H
 
-/* Start every hart but this one, and wait, bounded, until each has said what it can do. One that does
- * not come is left out, and reported. */
+/* Start every hart but this one, and wait, bounded, until each has said what it can do. One that
+ * does not come is left out, and reported. */
 void harts_start_others(void);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * The hypervisor's own tables, Sv39 or Sv48 [Priv 12.4, 12.5]. They only grow: what is mapped stays.
+ * The hypervisor's own tables, Sv39 or Sv48 [Priv 12.4, 12.5]. They only grow: what is mapped
+ * stays.
  */
 #ifndef HYP_BOOT_TABLES_H
 #define HYP_BOOT_TABLES_H
@@ -10,7 +11,8 @@
 CORDON_MUST_CHECK int tables_begin(unsigned levels);
 
 /* Map [va, va+len) to hpa.., pages aligned, largest leaves first, with RIGHTS (CORDON_READ..).
- * Write and execute together are refused. Errors: EPERM, EALIGN, EEXIST, ENOMEM (part is mapped). */
+ * Write and execute together are refused. Errors: EPERM, EALIGN, EEXIST, ENOMEM (part is
+ * mapped). */
 CORDON_MUST_CHECK int tables_map(uint64_t va, cordon_hpa hpa, uint64_t len, uint32_t rights);
 
 /* Make new words visible to the walkers of every hart. */

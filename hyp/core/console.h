@@ -1,7 +1,7 @@
 /*
  * The console that people read: lines of the hypervisor and of the guests, each with its author in
- * front, through the firmware's debug console [SBI 2.0, 12]. What the hypervisor says is also kept in
- * memory.
+ * front, through the firmware's debug console [SBI 2.0, 12]. What the hypervisor says is also kept
+ * in memory.
  */
 #ifndef HYP_CORE_CONSOLE_H
 #define HYP_CORE_CONSOLE_H
@@ -17,8 +17,9 @@
 void console_init(void);
 
 /*
- * Write TEXT as said by WHO (a string that lives for ever; its address is the author). COMPLETE ends the
- * line; otherwise it stays open, and goes on where it stopped if the same author writes next.
+ * Write TEXT as said by WHO (a string that lives for ever; its address is the author). COMPLETE
+ * ends the line; otherwise it stays open, and goes on where it stopped if the same author writes
+ * next.
  */
 void console_emit(const char *who, const char *text, size_t len, bool complete);
 

@@ -4,8 +4,8 @@
 
 #include <cordon/types.h>
 
-/* The INDEX'th (address, length) of NODE's reg, in the address space of the root: ranges of the parents
- * are applied. Errors: ENOENT (no such entry), EINVAL (cells, or no way up). */
+/* The INDEX'th (address, length) of NODE's reg, in the address space of the root: ranges of the
+ * parents are applied. Errors: ENOENT (no such entry), EINVAL (cells, or no way up). */
 CORDON_MUST_CHECK int devtree_reg(const void *fdt, int node, uint32_t index, uint64_t *address,
                                   uint64_t *len);
 

@@ -13,8 +13,8 @@
 _Static_assert(offsetof(struct hart, vcpu) == HART_VCPU, "hart_offsets.h");
 _Static_assert(offsetof(struct hart, emergency) == HART_EMERGENCY, "hart_offsets.h");
 
-/* A guest's cbo.inval works as cbo.flush: to drop a line would let memory show what it held before it
- * was scrubbed. */
+/* A guest's cbo.inval works as cbo.flush: to drop a line would let memory show what it held
+ * before it was scrubbed. */
 #define HENVCFG_WANTED                                                                  \
     (HENVCFG_STCE | HENVCFG_PBMTE | HENVCFG_CBIE_FLUSH | HENVCFG_CBCFE | HENVCFG_CBZE | \
      HENVCFG_ADUE)

@@ -4,8 +4,8 @@
 
 #include "core/hart.h"
 
-/* Find out what this hart can do and set it to a known state. False (and said why) if no guest can run
- * on it. */
+/* Find out what this hart can do and set it to a known state. False (and said why) if no guest
+ * can run on it. */
 bool hart_init_here(struct hart *hart);
 
 #endif

@@ -60,7 +60,8 @@ CORDON_MUST_CHECK int machine_read(const void *fdt, cordon_hpa fdt_hpa, const ch
 /* Add a reserved part, widened to whole pages. Errors: ELIMIT. */
 CORDON_MUST_CHECK int machine_reserve(cordon_hpa hpa, uint64_t len, bool no_map, const char *what);
 
-/* LEN bytes of RAM, ALIGN'ed, that nothing has reserved, the first at or above FROM. Errors: ENOMEM. */
+/* LEN bytes of RAM, ALIGN'ed, that nothing has reserved, the first at or above FROM. Errors:
+ * ENOMEM. */
 CORDON_MUST_CHECK int machine_find_gap(uint64_t from, uint64_t len, uint64_t align,
                                        cordon_hpa *out);
 
@@ -71,7 +72,8 @@ bool machine_ram_holds(cordon_hpa hpa, uint64_t len);
 /* True if every hart has extension NAME ("sstc"), one of those that guests may be told of. */
 bool machine_isa_has(const char *name);
 
-/* HPA of the S-level interrupt file of the hart that is entry I of the IMSIC's list. Errors: ENOENT. */
+/* HPA of the S-level interrupt file of the hart that is entry I of the IMSIC's list. Errors:
+ * ENOENT. */
 CORDON_MUST_CHECK int machine_imsic_file(uint32_t i, cordon_hpa *out);
 
 #endif

@@ -1,14 +1,15 @@
 /*
- * Physical memory as the hypervisor reaches it, and the little that it allocates before the isolation
- * layer stands: tables, stacks, a copy of the device tree. All of that is one run, the arena, which is
- * reserved from everybody else for ever.
+ * Physical memory as the hypervisor reaches it, and the little that it allocates before the
+ * isolation layer stands: tables, stacks, a copy of the device tree. All of that is one run, the
+ * arena, which is reserved from everybody else for ever.
  */
 #ifndef HYP_CORE_MEMORY_H
 #define HYP_CORE_MEMORY_H
 
 #include <cordon/types.h>
 
-/* The direct map: RAM at HPA + memory_offset(). Nothing else stands there, and not our own image. */
+/* The direct map: RAM at HPA + memory_offset(). Nothing else stands there, and not our own
+ * image. */
 uint64_t memory_offset(void);
 void memory_set_offset(uint64_t offset);
 

@@ -7,8 +7,8 @@
 /* Map what is needed, early, so that nothing can go wrong at the end. */
 void poweroff_init(void);
 
-/* Off. FAILED goes to the firmware as the reason; an emulator with a finisher register ends with exit
- * status 1 then, which firmware has no way to ask for. */
+/* Off. FAILED goes to the firmware as the reason; an emulator with a finisher register ends with
+ * exit status 1 then, which firmware has no way to ask for. */
 _Noreturn void poweroff(bool failed);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * Our own faults: those of code that may fault (a table says where to go on), and those that may not.
+ * Our own faults: those of code that may fault (a table says where to go on), and those that may
+ * not.
  */
 #ifndef HYP_CORE_TRAP_H
 #define HYP_CORE_TRAP_H
@@ -18,8 +19,8 @@ struct own_frame {
 void own_trap(struct own_frame *frame);
 
 /*
- * An instruction that may fault: FIXUP is where to go on. Each use runs with interrupts off and outside
- * of a guest's exit, or saves sepc, sstatus and hstatus first (see guest_fetch.c).
+ * An instruction that may fault: FIXUP is where to go on. Each use runs with interrupts off and
+ * outside of a guest's exit, or saves sepc, sstatus and hstatus first (see guest_fetch.c).
  */
 #define EXTABLE(at, fixup) ".pushsection .extable, \"a\"\n.dword " at ", " fixup "\n.popsection\n"
 

@@ -13,8 +13,8 @@ struct work {
     atomic_uint done;
 };
 
-/* Do all pieces of WORK, with the help of the harts that wait; returns when the last is done. Only one
- * work at a time. */
+/* Do all pieces of WORK, with the help of the harts that wait; returns when the last is done.
+ * Only one work at a time. */
 void work_run(struct work *work);
 
 /* Take part if there is work. */

@@ -1,4 +1,5 @@
-/* The debug console [SBI 12]: the guest's bytes lie anywhere in its own memory, and nowhere else. */
+/* The debug console [SBI 12]: the guest's bytes lie anywhere in its own memory, and nowhere
+ * else. */
 #include <cordon/cordon.h>
 
 #include "sbi/sbi.h"
@@ -6,8 +7,8 @@
 
 #define BYTES_A_CALL 4096u /* more is left to the next call, as the specification allows */
 
-/* As much of [gpa, gpa+*len) as is contiguous, written or read; *LEN is cut to that. Returns how much was
- * taken, or -1: no memory of the guest. */
+/* As much of [gpa, gpa+*len) as is contiguous, written or read; *LEN is cut to that. Returns how
+ * much was taken, or -1: no memory of the guest. */
 static int64_t transfer_some(struct vcpu *vcpu, bool write, uint64_t gpa, uint64_t *len)
 {
     struct vm *vm = vcpu->vm;

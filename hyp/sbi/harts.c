@@ -48,8 +48,8 @@ struct sbi_ret sbi_ipi(struct vcpu *vcpu, uint64_t fid)
     return sbi_value(0);
 }
 
-/* Fence number FID on the harts of TARGETS, by the firmware: one call for each run of 64 hart ids. Its
- * hfence.vvma uses the VMID in this hart's hgatp, which is the guest's. */
+/* Fence number FID on the harts of TARGETS, by the firmware: one call for each run of 64 hart
+ * ids. Its hfence.vvma uses the VMID in this hart's hgatp, which is the guest's. */
 static struct sbi_ret forward(const struct vcpu *vcpu, uint32_t targets, uint64_t fid,
                               uint64_t start, uint64_t size, uint64_t asid)
 {

@@ -1,6 +1,6 @@
 /*
- * The SBI that guests see [SBI 2.0]: BASE, TIME, IPI, RFENCE, HSM, SRST, DBCN. Each function takes the
- * calling vCPU, with the arguments in a0.. of its saved registers, and returns error and value.
+ * The SBI that guests see [SBI 2.0]: BASE, TIME, IPI, RFENCE, HSM, SRST, DBCN. Each function takes
+ * the calling vCPU, with the arguments in a0.. of its saved registers, and returns error and value.
  */
 #ifndef HYP_SBI_SBI_H
 #define HYP_SBI_SBI_H
@@ -35,8 +35,8 @@ struct sbi_ret sbi_srst(struct vcpu *vcpu, uint64_t fid);
 struct sbi_ret sbi_dbcn(struct vcpu *vcpu, uint64_t fid);
 
 /*
- * The vCPUs that a hart mask names, as bits by vCPU number [SBI 3.1]. False if it names one that the
- * guest does not have.
+ * The vCPUs that a hart mask names, as bits by vCPU number [SBI 3.1]. False if it names one that
+ * the guest does not have.
  */
 bool sbi_hart_mask(const struct vcpu *vcpu, uint64_t mask, uint64_t base, uint32_t *out);
 

@@ -13,7 +13,8 @@ struct access {
     uint8_t length; /* of the instruction: 2 or 4 bytes */
 };
 
-/* Decode INSTRUCTION, 16 or 32 bits. False for anything but a plain load or store of x registers. */
+/* Decode INSTRUCTION, 16 or 32 bits. False for anything but a plain load or store of x
+ * registers. */
 bool decode_access(uint32_t instruction, struct access *out);
 
 /* The same for the transformed instruction that hardware left in htinst [Priv 18.6.3]. */

@@ -1,10 +1,11 @@
 /*
  * The trap vector, and the ways into a guest and out.
  *
- * While a guest runs, sscratch holds its struct vcpu; while we run, it is 0. A vCPU is pinned to its
- * hart, so registers that C preserves (s0-s11, gp since nothing of ours uses it, and the floating-point
- * and vector registers) simply stay where they are: a call of the SBI saves 18 registers and no more, and
- * so does an access to an emulated register that goes to or from one of these. Other exits save all.
+ * While a guest runs, sscratch holds its struct vcpu; while we run, it is 0. A vCPU is pinned to
+ * its hart, so registers that C preserves (s0-s11, gp since nothing of ours uses it, and the
+ * floating-point and vector registers) simply stay where they are: a call of the SBI saves 18
+ * registers and no more, and so does an access to an emulated register that goes to or from one of
+ * these. Other exits save all.
  */
 #include "boot/layout.h"
 #include "core/hart_offsets.h"
@@ -182,8 +183,8 @@ own_fault:
     sret
 
 /*
- * vcpu_run(vcpu): enter the guest with the registers in VCPU; sepc, sstatus and the rest are set. Returns
- * when something on this hart calls vcpu_leave(vcpu).
+ * vcpu_run(vcpu): enter the guest with the registers in VCPU; sepc, sstatus and the rest are set.
+ * Returns when something on this hart calls vcpu_leave(vcpu).
  */
     .globl vcpu_run
 vcpu_run:

@@ -1,4 +1,5 @@
-/* Exits other than calls of the SBI: interrupts of ours, instructions that the guest may not use. */
+/* Exits other than calls of the SBI: interrupts of ours, instructions that the guest may not
+ * use. */
 #include "aia/imsic.h"
 #include "core/console.h"
 #include "core/hart.h"

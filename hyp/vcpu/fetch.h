@@ -1,4 +1,5 @@
-/* Instructions of a guest, read with its own eyes, and decoded as far as emulated devices need it. */
+/* Instructions of a guest, read with its own eyes, and decoded as far as emulated devices need
+ * it. */
 #ifndef HYP_VCPU_FETCH_H
 #define HYP_VCPU_FETCH_H
 

@@ -168,7 +168,8 @@ bool vcpu_mmio_fast(struct vcpu *vcpu, uint64_t cause)
     unsigned log2 = funct3 & 3;
     unsigned shift = 64 - (8u << log2);
 
-    /* The device of last time, whole: ranges are whole pages, so what is aligned does not stick out. */
+    /* The device of last time, whole: ranges are whole pages, so what is aligned does not stick
+     * out. */
     if (offset >= device->len || (offset & ((1u << log2) - 1)) != 0) {
         return false;
     }

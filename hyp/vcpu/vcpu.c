@@ -16,8 +16,8 @@ _Static_assert(offsetof(struct vcpu, hart) == VCPU_HART, "vcpu_offsets.h");
 
 #define SSTATUS_UXL_64 (UINT64_C(2) << 32)
 
-/* What the guest handles itself [Priv 18.2.2]. Guest-page faults, virtual instructions and ecalls from
- * VS are ours. */
+/* What the guest handles itself [Priv 18.2.2]. Guest-page faults, virtual instructions and
+ * ecalls from VS are ours. */
 #define DELEGATED                                                                \
     (UINT64_C(1) << CAUSE_FETCH_MISALIGNED | UINT64_C(1) << CAUSE_FETCH_ACCESS | \
      UINT64_C(1) << CAUSE_ILLEGAL | UINT64_C(1) << CAUSE_BREAKPOINT |            \

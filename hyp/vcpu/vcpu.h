@@ -60,8 +60,8 @@ _Noreturn void vcpu_leave(struct vcpu *vcpu);
 void fp_clear(void);
 void vector_clear(void);
 
-/* From entry.S: an ecall of the guest; a data access without translation (false: not of the simple kind,
- * and nothing was done); any other exit. */
+/* From entry.S: an ecall of the guest; a data access without translation (false: not of the
+ * simple kind, and nothing was done); any other exit. */
 void vcpu_ecall(struct vcpu *vcpu);
 bool vcpu_mmio_fast(struct vcpu *vcpu, uint64_t cause);
 void vcpu_exit(struct vcpu *vcpu);

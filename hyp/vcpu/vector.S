@@ -1,4 +1,5 @@
-/* Vector registers: cleared when a vCPU starts on a hart that has them, and left alone otherwise. */
+/* Vector registers: cleared when a vCPU starts on a hart that has them, and left alone
+ * otherwise. */
     .option arch, +v
     .text
     .globl vector_clear

@@ -66,8 +66,8 @@ uint64_t vm_console_read(struct vm *vm, uint8_t *bytes, uint64_t len)
     return done;
 }
 
-/* A guest that has read by the SBI gets its input there, any other at its UART. What does not fit is
- * dropped, as a UART without flow control does. */
+/* A guest that has read by the SBI gets its input there, any other at its UART. What does not
+ * fit is dropped, as a UART without flow control does. */
 static void give(struct vm *vm, uint8_t byte)
 {
     if (!vm->reads_by_sbi) {

@@ -4,7 +4,8 @@
 
 #include <cordon/cordon.h>
 
-/* Lay the context over all RAM that is not reserved. No context, no guests: panics with a reason. */
+/* Lay the context over all RAM that is not reserved. No context, no guests: panics with a
+ * reason. */
 void context_open(void);
 
 cordon_ctx *guests_ctx(void);

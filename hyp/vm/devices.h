@@ -4,8 +4,8 @@
 
 #include <cordon/cordon.h>
 
-/* Take over and close every IOMMU: from here on no device behind one reaches memory. One that cannot be
- * taken is reported and left off; devices behind it are given to nobody. */
+/* Take over and close every IOMMU: from here on no device behind one reaches memory. One that
+ * cannot be taken is reported and left off; devices behind it are given to nobody. */
 void devices_init(cordon_ctx *ctx);
 
 /* The IOMMU whose device-tree phandle is given, or null. */

@@ -130,8 +130,8 @@ static int build_file(struct vm *vm, struct vcpu *vcpu)
     return err;
 }
 
-/* Where devices' messages for the guest's interrupt files go. Without an IOMMU that has MSI tables a
- * guest simply has no messages. */
+/* Where devices' messages for the guest's interrupt files go. Without an IOMMU that has MSI
+ * tables a guest simply has no messages. */
 static int build_msi(struct vm *vm)
 {
     uint32_t count = vm->config->vcpus;

@@ -67,9 +67,9 @@ static inline const char *vm_name(const struct vm *vm)
 /* ---- building (build.c, memory.c, load.c) ------------------------------------------------- */
 
 /*
- * Make everything of VM but its first instruction: domain, memory, interrupt files, devices, images,
- * device tree. The vCPUs' harts are assigned. On an error WHY says in words what, with value and limit, and
- * nothing of the VM is left.
+ * Make everything of VM but its first instruction: domain, memory, interrupt files, devices,
+ * images, device tree. The vCPUs' harts are assigned. On an error WHY says in words what, with
+ * value and limit, and nothing of the VM is left.
  */
 CORDON_MUST_CHECK int vm_build(struct vm *vm, const struct bundle *bundle,
                                struct config_error *why);
