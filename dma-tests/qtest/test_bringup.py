@@ -75,6 +75,19 @@ def leave_contexts(machine, base):
     machine.qtest.write(8, base + DDTP, root >> 2 | THREE_LEVELS)
 
 
+def leave_queues(machine, base):
+    """The same, with both queues on, records in one and an error latched in the other."""
+    commands, faults = 0x80804000, 0x80806000
+    for register, queue in ((0x18, commands), (0x28, faults)):
+        machine.qtest.write(8, base + register, queue >> 2 | 4)
+    for register in (0x48, 0x4c):
+        machine.qtest.write(4, base + register, 1)
+    leave_contexts(machine, base)
+    machine.ram[commands - 0x80000000] = 0x7f
+    machine.qtest.write(4, base + 0x24, 1)
+    assert machine.qtest.read(4, base + 0x48) & 0x400, "the illegal command was taken"
+
+
 def use_what_is_open(machine):
     """Firmware's device works: DMA goes through, and the IOMMU's caches are warm with it."""
     machine.function("edu2").command(master=True)
@@ -87,7 +100,8 @@ def use_what_is_open(machine):
 
 
 @pytest.mark.parametrize("variant", ["sys", "pci", "base"])
-@pytest.mark.parametrize("leave, mode", [(leave_bare, BARE), (leave_contexts, THREE_LEVELS)])
+@pytest.mark.parametrize("leave, mode", [(leave_bare, BARE), (leave_contexts, THREE_LEVELS),
+                                         (leave_queues, THREE_LEVELS)])
 def test_what_firmware_left_open_is_closed(variant, leave, mode):
     def firmware(machine, base):
         leave(machine, base)
@@ -95,6 +109,23 @@ def test_what_firmware_left_open_is_closed(variant, leave, mode):
     with QemuPlatform([Edu(2), Edu(3)], ram="32M", firmware=firmware, **VARIANTS[variant]) as plat:
         assert plat.iommu.info.found_mode == mode
         fire_everywhere(plat, "edu2")
+        assert {f.cause for f in faults_of(plat, "edu2")} == {Cause.DDT_INVALID}
+        judge(plat)
+
+
+@pytest.mark.parametrize("variant", ["sys", "pci", "base"])
+def test_dma_under_way_at_the_take_over_does_not_land(variant):
+    def firmware(machine, base):
+        leave_bare(machine, base)
+        use_what_is_open(machine)
+        machine.qmp.command("stop")
+        EduDriver(machine.function("edu2")).start_store(LOW + 2 * PAGE, 64)
+    with QemuPlatform([Edu(2), Edu(3)], ram="32M", firmware=firmware, **VARIANTS[variant]) as plat:
+        edu = EduDriver(plat.function("edu2"))
+        assert edu.busy()
+        with only_changes(plat):
+            plat.machine.qmp.command("cont")
+            edu.wait()
         assert {f.cause for f in faults_of(plat, "edu2")} == {Cause.DDT_INVALID}
         judge(plat)
 

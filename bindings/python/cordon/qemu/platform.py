@@ -9,16 +9,23 @@ from .parts import PciIommu
 
 
 class QtestPort:
-    """The library's port over qtest. There is one hart, and it runs no guest: nothing to fence."""
+    """The library's port over qtest. There is one hart, and it runs no guest: nothing to fence.
+
+    Hardware that misbehaves is simulated here: `on_write(hpa, width, value)` is asked before each
+    register write, and drops it by answering False; `on_read(hpa, width, value)` may answer another
+    value than the register's."""
 
     def __init__(self, qtest):
         self._qtest = qtest
+        self.on_write = self.on_read = None
 
     def mmio_read(self, hpa, width):
-        return self._qtest.read(width, hpa)
+        value = self._qtest.read(width, hpa)
+        return value if self.on_read is None else self.on_read(hpa, width, value)
 
     def mmio_write(self, hpa, width, value):
-        self._qtest.write(width, hpa, value)
+        if self.on_write is None or self.on_write(hpa, width, value) is not False:
+            self._qtest.write(width, hpa, value)
 
 
 class QemuPlatform:
@@ -37,8 +44,8 @@ class QemuPlatform:
             if firmware:
                 firmware(self.machine, self.iommu_base)
             taken = [Extent(RAM_BASE, hart.SIZE), *extents_of(reserved)]
-            self.context = Context(self.machine.ram, RAM_BASE, reserved=taken,
-                                   port=QtestPort(self.machine.qtest), seed=1)
+            self.port = QtestPort(self.machine.qtest)
+            self.context = Context(self.machine.ram, RAM_BASE, reserved=taken, port=self.port, seed=1)
             self.iommu_settings = iommu_settings
             if take_over:
                 self.take_over()
