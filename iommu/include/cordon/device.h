@@ -13,22 +13,22 @@ typedef struct cordon_iommu cordon_iommu;
 typedef struct cordon_device cordon_device;
 
 struct cordon_iommu_config {
-    uint32_t size;         /* sizeof(struct cordon_iommu_config) */
-    uint32_t flags;        /* 0 */
-    cordon_hpa base;       /* its 4 KiB register page */
-    uint32_t cq_log2;      /* command queue entries, log2, 1..15; 0: default */
-    uint32_t fq_log2;      /* fault queue entries, log2, 1..15; 0: default */
-    uint32_t timeout_us;   /* bound of each wait; 0: default */
+    uint32_t size;          /* sizeof(struct cordon_iommu_config) */
+    uint32_t flags;         /* 0 */
+    cordon_hpa base;        /* its 4 KiB register page */
+    uint32_t cq_log2;       /* command queue entries, log2, 1..15; 0: default */
+    uint32_t fq_log2;       /* fault queue entries, log2, 1..15; 0: default */
+    uint32_t timeout_us;    /* bound of each wait; 0: default */
     uint32_t max_device_id; /* widest device id that will be used; decides directory levels */
 };
 
 /* What the hardware says of itself, and what firmware had left. */
 struct cordon_iommu_info {
-    uint64_t capabilities;    /* [IOMMU 5.3] */
+    uint64_t capabilities;     /* [IOMMU 5.3] */
     uint32_t directory_levels; /* 1..3 */
-    uint32_t extended;        /* 1: 64-byte device contexts with MSI tables, 0: 32-byte */
-    uint32_t modes;           /* CORDON_MODE_* it can walk */
-    uint32_t found_mode;      /* ddtp.iommu_mode found at entry: 0 Off, else it was on */
+    uint32_t extended;         /* 1: 64-byte device contexts with MSI tables, 0: 32-byte */
+    uint32_t modes;            /* CORDON_MODE_* it can walk */
+    uint32_t found_mode;       /* ddtp.iommu_mode found at entry: 0 Off, else it was on */
 };
 
 /*
@@ -42,7 +42,8 @@ CORDON_API CORDON_MUST_CHECK int cordon_iommu_add(cordon_ctx *ctx,
                                                   cordon_iommu **out);
 CORDON_API void cordon_iommu_info(const cordon_iommu *iommu, struct cordon_iommu_info *out);
 
-/* Turn it off for good and free its memory. Errors: EBUSY (a device exists), ETIMEOUT (memory is kept). */
+/* Turn it off for good and free its memory. Errors: EBUSY (a device exists), ETIMEOUT (memory is
+ * kept). */
 CORDON_API CORDON_MUST_CHECK int cordon_iommu_remove(cordon_iommu *iommu);
 
 enum cordon_drain {
@@ -69,8 +70,8 @@ CORDON_API CORDON_MUST_CHECK int cordon_device_remove(cordon_device *dev);
 #define CORDON_ATTACH_OWN_VIEW 1u /* a view, GSCID and MSI table of its own */
 
 /*
- * Publish a context for DEV that leads to a view of D: the domain's common device view, or one of its
- * own. The caller has quiesced and reset the device before.
+ * Publish a context for DEV that leads to a view of D: the domain's common device view, or one of
+ * its own. The caller has quiesced and reset the device before.
  * Errors: EBUSY (attached already), ELIMIT (views, GSCIDs), ENOMEM, ENOTSUP (mode), ETIMEOUT, EHW.
  */
 CORDON_API CORDON_MUST_CHECK int cordon_device_attach(cordon_domain *d, cordon_device *dev,
@@ -83,22 +84,24 @@ CORDON_API CORDON_MUST_CHECK int cordon_device_attach(cordon_domain *d, cordon_d
  */
 CORDON_API CORDON_MUST_CHECK int cordon_device_detach(cordon_device *dev);
 
-/* The caller states that DEV's reset has completed, and that it is still off the bus: none of its DMA
- * is in flight. Frames that waited for it are freed. Errors: EPENDING (others are still awaited). */
+/* The caller states that DEV's reset has completed, and that it is still off the bus: none of its
+ * DMA is in flight. Frames that waited for it are freed. Errors: EPENDING (others are still
+ * awaited). */
 CORDON_API CORDON_MUST_CHECK int cordon_device_drained(cordon_device *dev);
 
 /* ---- MSIs --------------------------------------------------------------------------------- */
 
 /*
- * Say where the guest's interrupt files stand: pages A with (A >> 12 & ~MASK) == (BASE >> 12 & ~MASK)
- * are MSI targets, numbered by the bits of MASK [IOMMU msi_addr_mask]. Before the first attach.
- * With base-format contexts (no MSI tables) MSIs are refused: ENOTSUP.
+ * Say where the guest's interrupt files stand: pages A with (A >> 12 & ~MASK) == (BASE >> 12 &
+ * ~MASK) are MSI targets, numbered by the bits of MASK [IOMMU msi_addr_mask]. Before the first
+ * attach. With base-format contexts (no MSI tables) MSIs are refused: ENOTSUP.
  * Errors: EINVAL, EBUSY (a device is attached), EEXIST (RAM region there), ENOMEM.
  */
-CORDON_API CORDON_MUST_CHECK int cordon_msi_window(cordon_domain *d, cordon_gpa base, uint64_t mask);
+CORDON_API CORDON_MUST_CHECK int cordon_msi_window(cordon_domain *d, cordon_gpa base,
+                                                   uint64_t mask);
 
-/* Lead MSIs for file INDEX to the guest interrupt file at HPA, a resource that D owns (granted) or that
- * no domain has; HPA 0 takes it away. Errors: ENOENT (no window), ERANGE, EPERM, EPENDING. */
+/* Lead MSIs for file INDEX to the guest interrupt file at HPA, a resource that D owns (granted) or
+ * that no domain has; HPA 0 takes it away. Errors: ENOENT (no window), ERANGE, EPERM, EPENDING. */
 CORDON_API CORDON_MUST_CHECK int cordon_msi_set(cordon_domain *d, uint32_t index, cordon_hpa file);
 
 /* ---- faults ------------------------------------------------------------------------------- */
@@ -106,28 +109,28 @@ CORDON_API CORDON_MUST_CHECK int cordon_msi_set(cordon_domain *d, uint32_t index
 /* A fault as people ask for it. COUNT equal ones (same device, cause, page) make one report. */
 struct cordon_fault {
     uint32_t device_id;
-    uint32_t domain;       /* 0: the device had none */
-    uint32_t cause;        /* [IOMMU table of causes] */
-    uint32_t access;       /* CORDON_READ.. ; 0: not said */
-    cordon_iova iova;      /* of the first one */
-    uint64_t span;         /* bytes from the lowest to the highest address seen, both included */
-    uint64_t count;        /* records that this stands for */
-    uint32_t has_nearest;  /* the nearest region of DOMAIN: */
+    uint32_t domain;        /* 0: the device had none */
+    uint32_t cause;         /* [IOMMU table of causes] */
+    uint32_t access;        /* CORDON_READ.. ; 0: not said */
+    cordon_iova iova;       /* of the first one */
+    uint64_t span;          /* bytes from the lowest to the highest address seen, both included */
+    uint64_t count;         /* records that this stands for */
+    uint32_t has_nearest;   /* the nearest region of DOMAIN: */
     uint32_t nearest_after; /* 1: it begins after the address, 0: it ends before */
-    cordon_gpa nearest;    /* its first byte */
+    cordon_gpa nearest;     /* its first byte */
     uint64_t nearest_len;
-    uint64_t nearest_gap;  /* bytes between */
-    char device[32];       /* name, or empty */
+    uint64_t nearest_gap; /* bytes between */
+    char device[32];      /* name, or empty */
 };
 
 struct cordon_fault_stats {
-    uint64_t records;   /* taken from the queue */
-    uint64_t overflows; /* times that the hardware said it dropped records */
+    uint64_t records;    /* taken from the queue */
+    uint64_t overflows;  /* times that the hardware said it dropped records */
     uint64_t suppressed; /* records that found no room among the reports: counted, not kept */
 };
 
-/* Empty the hardware's fault queue into reports, recover from overflow, re-arm. Bounded work: returns
- * the number of records taken, at most BUDGET. Safe from an interrupt handler. */
+/* Empty the hardware's fault queue into reports, recover from overflow, re-arm. Bounded work:
+ * returns the number of records taken, at most BUDGET. Safe from an interrupt handler. */
 CORDON_API uint32_t cordon_faults_poll(cordon_iommu *iommu, uint32_t budget);
 
 /* Take up to COUNT reports, oldest first. Returns how many were written. */

@@ -43,7 +43,7 @@ struct cordon_port_ops {
     uint64_t (*time_us)(void *user);
 };
 
-#define cordon_assert(cond)                                                                        \
+#define cordon_assert(cond) \
     ((cond) ? (void)0 : cordon_port_panic("invariant broken: " #cond, __FILE__, __LINE__))
 
 #endif

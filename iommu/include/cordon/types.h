@@ -23,7 +23,8 @@
 #define CORDON_API __attribute__((visibility("default")))
 #define CORDON_MUST_CHECK __attribute__((warn_unused_result))
 
-/* Guest virtual, guest physical, host physical address, and the address a device puts on the bus. */
+/* Guest virtual, guest physical, host physical address, and the address a device puts on the
+ * bus. */
 typedef struct {
     uint64_t v;
 } cordon_gva;
