@@ -17,8 +17,11 @@ struct sbi_ret sbi_srst(struct vcpu *vcpu, uint64_t fid)
         (reason >= REASON_RESERVED_FIRST && reason < REASON_OWN_FIRST)) {
         return sbi_error(SBI_ERR_INVALID_PARAM);
     }
-    vm_stop(vcpu->vm, reason == SBI_SRST_REASON_NONE ? VM_END_SHUTDOWN : VM_END_FAILED,
+    vm_stop(vcpu->vm,
+            reason != SBI_SRST_REASON_NONE ? VM_END_FAILED
+            : type == SBI_SRST_SHUTDOWN    ? VM_END_SHUTDOWN
+                                           : VM_END_REBOOT,
             "the guest asked for %s, reason 0x%lx",
-            type == SBI_SRST_SHUTDOWN ? "shutdown" : "reboot (it stays off)", reason);
+            type == SBI_SRST_SHUTDOWN ? "shutdown" : "reboot: it stays off", reason);
     vcpu_leave(vcpu);
 }

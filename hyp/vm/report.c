@@ -15,8 +15,9 @@
 static struct channel channel;
 
 static const char *const end_names[] = {
-    [VM_END_NONE] = "none",   [VM_END_SHUTDOWN] = "shutdown", [VM_END_FAILED] = "failed",
-    [VM_END_STUCK] = "stuck", [VM_END_TRAP] = "trap",         [VM_END_ALONE] = "alone",
+    [VM_END_NONE] = "none",     [VM_END_REBOOT] = "reboot", [VM_END_SHUTDOWN] = "shutdown",
+    [VM_END_FAILED] = "failed", [VM_END_STUCK] = "stuck",   [VM_END_TRAP] = "trap",
+    [VM_END_ALONE] = "alone",
 };
 
 void report_open(void)

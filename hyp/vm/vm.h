@@ -18,10 +18,11 @@
 
 enum vm_state { VM_EMPTY = 0, VM_BUILT, VM_RUNNING, VM_STOPPING, VM_STOPPED, VM_REFUSED };
 
-/* How it ended. Only SHUTDOWN counts as success. */
+/* How it ended. Only SHUTDOWN counts as success: a guest that wants to go on cannot. */
 enum vm_end {
     VM_END_NONE = 0,
     VM_END_SHUTDOWN,
+    VM_END_REBOOT,
     VM_END_FAILED,
     VM_END_STUCK,
     VM_END_TRAP,
