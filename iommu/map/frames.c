@@ -31,17 +31,6 @@ static int take(struct cordon_ctx *ctx, unsigned order, uint64_t word, bool spli
     return 0;
 }
 
-/* Tell the recorder, if there is one, a block at a time. */
-static void note(struct cordon_ctx *ctx, enum port_note what, uint64_t hfn, unsigned order,
-                 uint64_t word)
-{
-    uint64_t pages = BIT64(order < BLOCK_ORDER ? order : BLOCK_ORDER);
-
-    for (uint64_t i = 0; i < BIT64(order); i += pages) {
-        part_note(ctx->cookie, what, hfn + i, pages, word);
-    }
-}
-
 static int alloc(struct cordon_ctx *ctx, unsigned order, uint64_t word, bool split, cordon_hpa *out)
 {
     uint64_t hfn;
@@ -57,7 +46,7 @@ static int alloc(struct cordon_ctx *ctx, unsigned order, uint64_t word, bool spl
     }
     *out = cordon_hpa_make(hfn << CORDON_PAGE_SHIFT);
     memset(frames_ptr(ctx, *out), 0, CORDON_PAGE_SIZE << order);
-    note(ctx, PORT_NOTE_CLAIM, hfn, order, word);
+    owner_note_run(ctx->cookie, PORT_NOTE_CLAIM, hfn, BIT64(order), word);
     return 0;
 }
 
@@ -80,7 +69,7 @@ void frames_free(struct cordon_ctx *ctx, cordon_hpa hpa, unsigned order)
     cordon_assert(order <= MAX_ORDER && is_aligned(hfn, BIT64(order)));
     cordon_assert(state == CORDON_FRAME_HELD || state == CORDON_FRAME_TABLE);
     cordon_assert(frames_all(ctx, hpa, CORDON_PAGE_SIZE << order, state));
-    note(ctx, PORT_NOTE_FREE, hfn, order, state);
+    owner_note_run(ctx->cookie, PORT_NOTE_FREE, hfn, BIT64(order), state);
     lock_take(&p->lock);
     buddy_put(p, hfn, order);
     pool_count(p, state, CORDON_FRAME_FREE, BIT64(order));

@@ -17,12 +17,12 @@ typedef struct cordon_ctx cordon_ctx;
 #define CORDON_MODE_SV57X4 4u
 
 struct cordon_config {
-    uint32_t size;       /* sizeof(struct cordon_config) */
-    uint32_t flags;      /* 0 */
-    void *cookie;        /* for the port functions; in host builds a struct cordon_port_ops * or null */
+    uint32_t size;  /* sizeof(struct cordon_config) */
+    uint32_t flags; /* 0 */
+    void *cookie;   /* for the port functions; in host builds a struct cordon_port_ops * or null */
     uint64_t ram_offset; /* host pointer of a frame = HPA + ram_offset (modulo 2^64) */
     const struct cordon_extent *banks;    /* RAM, ascending, not overlapping */
-    const struct cordon_extent *reserved; /* parts of RAM never to be touched: firmware, images, DT */
+    const struct cordon_extent *reserved; /* RAM never to be touched: firmware, images, DT */
     uint32_t bank_count;
     uint32_t reserved_count;
     uint32_t hart_modes; /* CORDON_MODE_* that hgatp accepts on every hart; not 0 */
@@ -72,7 +72,7 @@ struct cordon_run_want {
     uint64_t highest;  /* highest HPA of the run's last byte; 0: no limit */
 };
 
-#define CORDON_RUN_NOZERO 1u /* leave the old contents (simulations only; scrubbing is the default) */
+#define CORDON_RUN_NOZERO 1u /* leave the old contents (simulations only; else they are scrubbed) */
 
 /* Allocate one run, contiguous in HPA; its frames become HELD and read as zero.
  * Errors: EINVAL, EALIGN, ERANGE, ENOMEM (no run satisfies WANT). */
@@ -80,13 +80,20 @@ CORDON_API CORDON_MUST_CHECK int cordon_run_alloc(cordon_ctx *ctx,
                                                   const struct cordon_run_want *want,
                                                   cordon_hpa *out);
 
-/* Give HELD frames back. LEN in bytes. All of the range must be HELD.
- * Errors: EALIGN, ERANGE, EPERM (some frame is not HELD; nothing changed). */
+/* Give HELD frames back. LEN in bytes. All of the range must be HELD. Errors, nothing changed:
+ * EALIGN, ERANGE, EPERM (some frame is not HELD), ENOMEM (part of a block that nobody has split
+ * yet, and no memory for its words). */
 CORDON_API CORDON_MUST_CHECK int cordon_run_free(cordon_ctx *ctx, cordon_hpa hpa, uint64_t len);
 
-/* Allocate LEN bytes in pieces, HELD and zeroed, shuffled by SEED: PIECES says which sizes (bit n: 2^n
- * pages; 0 means largest first, unshuffled). Writes at most *COUNT extents, then the number written.
- * Errors: as cordon_run_alloc; ELIMIT (more than *COUNT extents needed; nothing allocated). */
+/*
+ * Allocate LEN bytes in pieces, HELD and zeroed, shuffled by SEED: PIECES says which sizes (bit n:
+ * 2^n pages, n up to 18; 0 means largest first, unshuffled, pieces that touch in one extent). Each
+ * piece stands at a multiple of its size in the sum of those before it, so that large ones can be
+ * large leaves. Holes are left between pieces while there is room, for who scatters next to fill.
+ * Writes at most *COUNT extents, then the number written. Errors, nothing allocated: EINVAL (also:
+ * LEN cannot be made of these sizes), EALIGN, ERANGE, ENOMEM, ELIMIT (more than *COUNT extents are
+ * needed; OUT may have been written to).
+ */
 CORDON_API CORDON_MUST_CHECK int cordon_scatter_alloc(cordon_ctx *ctx, uint64_t len,
                                                       uint32_t pieces, uint64_t seed,
                                                       struct cordon_extent *out, size_t *count);
@@ -94,7 +101,8 @@ CORDON_API CORDON_MUST_CHECK int cordon_scatter_alloc(cordon_ctx *ctx, uint64_t 
 /* ---- resources ---------------------------------------------------------------------------- */
 
 /* An MMIO range that a domain may be given: a BAR, a guest interrupt file. Not RAM, overlaps no
- * other resource, not the layer's own registers. Errors: EINVAL, EALIGN, ERANGE, EEXIST, EPERM, ENOMEM. */
+ * other resource, not the layer's own registers. Errors: EINVAL, EALIGN, ERANGE, EEXIST, EPERM,
+ * ENOMEM. */
 CORDON_API CORDON_MUST_CHECK int cordon_resource_add(cordon_ctx *ctx, cordon_hpa hpa, uint64_t len);
 
 /* Errors: ENOENT (no resource starts there), EBUSY (a domain has some of it). */
@@ -102,8 +110,8 @@ CORDON_API CORDON_MUST_CHECK int cordon_resource_remove(cordon_ctx *ctx, cordon_
 
 struct cordon_memory_stats {
     uint64_t total, free, held, hyp, table, owned, revoking; /* bytes */
-    uint64_t largest_free;                                   /* bytes, the longest aligned free run */
-    uint64_t ownership;                                      /* bytes of ownership words, in use */
+    uint64_t largest_free; /* bytes, the longest aligned free run */
+    uint64_t ownership;    /* bytes of ownership words, in use */
 };
 
 CORDON_API void cordon_memory_stats(const cordon_ctx *ctx, struct cordon_memory_stats *out);

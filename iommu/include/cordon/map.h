@@ -3,8 +3,8 @@
  *
  * A domain is one map, one VMID and its views: the G-stage (view 0), and device views, each with a
  * GSCID of its own. Every change is one transaction over an array of operations: it is checked, all
- * memory that it could need is reserved, and then it is committed, which cannot fail. On any error but
- * EPENDING nothing has changed, in any view.
+ * memory that it could need is reserved, and then it is committed, which cannot fail. On any error
+ * but EPENDING nothing has changed, in any view.
  */
 #ifndef CORDON_MAP_H
 #define CORDON_MAP_H
@@ -20,7 +20,8 @@ struct cordon_domain_config {
 };
 
 /* An empty domain. Its number (1..4095) is its name in reports; its VMID is unique while it lives.
- * Errors: EINVAL, ERANGE, ENOTSUP (no mode covers gpa_limit on all hardware), ELIMIT (VMIDs), ENOMEM. */
+ * Errors: EINVAL, ERANGE, ENOTSUP (no mode covers gpa_limit on all hardware), ELIMIT (VMIDs),
+ * ENOMEM. */
 CORDON_API CORDON_MUST_CHECK int cordon_domain_create(cordon_ctx *ctx,
                                                       const struct cordon_domain_config *cfg,
                                                       cordon_domain **out);
@@ -43,34 +44,35 @@ enum cordon_op_kind {
 };
 
 /* Region flags, for GRANT. */
-#define CORDON_REGION_MMIO 1u   /* the extents are resources; not in device views */
-#define CORDON_REGION_NODMA 2u  /* RAM that no device view may hold */
-#define CORDON_REGION_PEER 4u   /* with MMIO: device views hold it too (peer-to-peer was asked for) */
-#define CORDON_REGION_KEEP 8u   /* on revoke the frames become HELD instead of FREE */
+#define CORDON_REGION_MMIO 1u  /* the extents are resources; not in device views */
+#define CORDON_REGION_NODMA 2u /* RAM that no device view may hold */
+#define CORDON_REGION_PEER 4u  /* with MMIO: device views hold it too (peer-to-peer) */
+#define CORDON_REGION_KEEP 8u  /* on revoke the frames become HELD instead of FREE */
 
 struct cordon_op {
-    uint32_t kind;  /* enum cordon_op_kind */
-    uint32_t flags; /* CORDON_REGION_* for GRANT, else 0 */
-    cordon_gpa gpa; /* page-aligned */
-    uint64_t len;   /* bytes, whole pages; for GRANT the sum of the extents */
-    uint32_t perms; /* CORDON_READ.. for GRANT and PROTECT, else 0 */
-    uint32_t reserved;                    /* 0 */
-    const struct cordon_extent *extents;  /* GRANT only; read during the call */
+    uint32_t kind;                       /* enum cordon_op_kind */
+    uint32_t flags;                      /* CORDON_REGION_* for GRANT, else 0 */
+    cordon_gpa gpa;                      /* page-aligned */
+    uint64_t len;                        /* bytes, whole pages; for GRANT the sum of the extents */
+    uint32_t perms;                      /* CORDON_READ.. for GRANT and PROTECT, else 0 */
+    uint32_t reserved;                   /* 0 */
+    const struct cordon_extent *extents; /* GRANT only; read during the call */
     uint64_t extent_count;
 };
 
 /*
- * Carry out OPS as one transaction. The operations must not overlap each other in GPA. GRANT takes
- * HELD frames, or resources that no domain has (a resource page may stand at one GPA only).
+ * Carry out OPS as one transaction. The operations must not overlap each other in GPA (EINVAL).
+ * GRANT takes HELD frames, or resources that no domain has (a resource page may stand at one GPA
+ * only).
  *
  * Order: grants claim frames, write leaves in each view, fence, enter the map; revokes mark frames
- * REVOKING, clear leaves in every view, fence, invalidate harts and IOMMUs once for the whole batch,
- * wait, drain; only then are frames FREE (or HELD).
+ * REVOKING, clear leaves in every view, fence, invalidate harts and IOMMUs once for the whole
+ * batch, wait, drain; only then are frames FREE (or HELD).
  *
  * Errors, nothing changed: EINVAL, EALIGN, ERANGE, EEXIST (GRANT over a region or twice the same
  * frame), ENOENT (REVOKE or PROTECT of a hole), EPERM (frame not HELD, resource unknown or taken),
- * ENOMEM, ELIMIT. Error with the map changed: EPENDING, the revoked frames stay REVOKING (hardware did
- * not answer, or a device that drains by reset is attached); see cordon_retire.
+ * ENOMEM, ELIMIT. Error with the map changed: EPENDING, the revoked frames stay REVOKING (hardware
+ * did not answer, or a device that drains by reset is attached); see cordon_retire.
  */
 CORDON_API CORDON_MUST_CHECK int cordon_change(cordon_domain *d, const struct cordon_op *ops,
                                                size_t count);
@@ -92,10 +94,10 @@ CORDON_API CORDON_MUST_CHECK int cordon_region_find(const cordon_domain *d, cord
                                                     bool next, struct cordon_region_info *out);
 
 struct cordon_hit {
-    cordon_hpa hpa;  /* of the byte asked for */
-    uint64_t span;   /* bytes from there to the end of the leaf */
-    uint32_t perms;  /* of the leaf */
-    uint32_t level;  /* 0: 4 KiB, 1: 2 MiB, 2: 1 GiB */
+    cordon_hpa hpa; /* of the byte asked for */
+    uint64_t span;  /* bytes from there to the end of the leaf */
+    uint32_t perms; /* of the leaf */
+    uint32_t level; /* 0: 4 KiB, 1: 2 MiB, 2: 1 GiB */
 };
 
 /* Where GPA leads in a view (0: G-stage), checked for ACCESS (CORDON_READ..; 0: any leaf).
@@ -110,15 +112,16 @@ CORDON_API CORDON_MUST_CHECK int cordon_translate(const cordon_domain *d, uint32
 struct cordon_finding {
     uint32_t invariant;
     uint32_t domain, view, level;
-    cordon_hpa word;  /* the HPA of the word that breaks it, 0 if none */
-    uint64_t value;   /* what stands there */
+    cordon_hpa word; /* the HPA of the word that breaks it, 0 if none */
+    uint64_t value;  /* what stands there */
     cordon_gpa gpa;
     cordon_hpa hpa;
-    char text[128];   /* one sentence, NUL-terminated */
+    char text[128]; /* one sentence, NUL-terminated */
 };
 
-/* Re-derive the invariants 1, 2, 3, 5 and 6 from memory, for the whole context; linear in regions and
- * tables. Returns 0, or ECORRUPT with FIRST filled in. */
+/* Re-derive the invariants 1 to 6 from memory, for the whole context; linear in frames' words,
+ * regions and tables. Of 4 it sees free frames that a leaf leads to or that were written to, and
+ * counts by which a table would be freed too early. Returns 0, or ECORRUPT with FIRST filled in. */
 CORDON_API CORDON_MUST_CHECK int cordon_audit(const cordon_ctx *ctx, struct cordon_finding *first);
 
 #endif

@@ -1,7 +1,7 @@
 /* The recording port: registers, harts, time and panic, as on the host. */
 #define _POSIX_C_SOURCE 200809L /* clock_gettime */
 
-#include <cordon/port.h>
+#include "order.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +26,7 @@ static void port_write(void *cookie, cordon_hpa reg, uint32_t width, uint64_t va
 {
     const struct cordon_port_ops *ops = ops_of(cookie);
 
+    record_mmio_write(cookie, reg.v, value);
     if (ops != NULL && ops->mmio_write != NULL) {
         ops->mmio_write(ops->user, reg.v, width, value);
     }
@@ -55,6 +56,7 @@ void cordon_port_hart_fence(void *cookie, uint16_t vmid, cordon_gpa gpa, uint64_
 {
     const struct cordon_port_ops *ops = ops_of(cookie);
 
+    record_hart_fence(cookie, vmid, gpa.v, len);
     if (ops != NULL && ops->hart_fence != NULL) {
         ops->hart_fence(ops->user, vmid, gpa.v, len);
     }

@@ -1,5 +1,5 @@
 /* The recording port: words, fences and notes. */
-#include "record.h"
+#include "order.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -18,27 +18,113 @@ void record_init(struct port_record *r, const struct cordon_port_ops *ops)
         r->ops = *ops;
     }
     r->ops.size = sizeof(*r);
+    r->order = order_new();
 }
+
+void record_end(struct port_record *r)
+{
+    order_free(r->order);
+    r->order = NULL;
+}
+
+static void log_event(struct port_record *r, enum record_kind kind, uint64_t a, uint64_t b,
+                      uint64_t c)
+{
+    r->sequence++;
+    r->event[r->sequence % RECORD_EVENTS] =
+        (struct record_event){.sequence = r->sequence, .kind = kind, .a = a, .b = b, .c = c};
+}
+
+/* After a step: remember when the first break was. */
+static void look(struct port_record *r)
+{
+    if (r->broken_at == 0 && order_broken(r->order) != NULL) {
+        r->broken_at = r->sequence;
+    }
+}
+
+const char *record_broken(const struct port_record *r)
+{
+    return order_broken(r->order);
+}
+
+uint64_t record_broken_at(const struct port_record *r)
+{
+    return r->broken_at;
+}
+
+void record_expect_views(struct port_record *r, uint32_t domain, uint32_t views)
+{
+    order_expect(r->order, domain, views);
+}
+
+void record_levels(struct port_record *r, unsigned levels)
+{
+    order_levels(r->order, levels);
+}
+
+const struct record_event *record_at(const struct port_record *r, uint64_t sequence)
+{
+    const struct record_event *e = &r->event[sequence % RECORD_EVENTS];
+
+    return sequence != 0 && e->sequence == sequence ? e : NULL;
+}
+
+const struct record_event *record_find(const struct port_record *r, uint64_t after,
+                                       enum record_kind kind, uint64_t a)
+{
+    uint64_t first = r->sequence > RECORD_EVENTS ? r->sequence - RECORD_EVENTS + 1 : 1;
+
+    for (uint64_t s = after + 1 > first ? after + 1 : first; s <= r->sequence; s++) {
+        const struct record_event *e = record_at(r, s);
+
+        if (e->kind == kind && (a == UINT64_MAX || e->a == a)) {
+            return e;
+        }
+    }
+    return NULL;
+}
+
+/* ---- the port ----------------------------------------------------------------------------- */
 
 void port_store64(void *cookie, uint64_t *word, cordon_hpa hpa, uint64_t value)
 {
-    (void)cookie;
-    (void)hpa;
+    struct port_record *r = record_of(cookie);
+
+    if (r != NULL) {
+        log_event(r, RECORD_STORE, hpa.v, value, *word);
+        order_store(r->order, word, hpa.v, value);
+        look(r);
+    }
     *(volatile uint64_t *)word = value;
 }
 
 void port_fence(void *cookie)
 {
-    (void)cookie;
+    struct port_record *r = record_of(cookie);
+
+    if (r != NULL) {
+        log_event(r, RECORD_FENCE, 0, 0, 0);
+        order_fence(r->order);
+    }
     atomic_thread_fence(memory_order_seq_cst);
 }
 
 void port_note(void *cookie, enum port_note note, uint64_t a, uint64_t b)
 {
-    (void)cookie;
-    (void)note;
-    (void)a;
-    (void)b;
+    static const enum record_kind kinds[] = {
+        [PORT_NOTE_CLAIM] = RECORD_CLAIM,
+        [PORT_NOTE_FREE] = RECORD_FREE,
+        [PORT_NOTE_DRAIN] = RECORD_DRAIN,
+        [PORT_NOTE_COMMAND] = RECORD_COMMAND,
+    };
+    struct port_record *r = record_of(cookie);
+
+    if (r != NULL) {
+        log_event(r, kinds[note], a, b, 0);
+        order_note(r->order, note, a, b);
+        look(r);
+    }
 }
 
 bool port_may_alloc(void *cookie)
@@ -46,4 +132,24 @@ bool port_may_alloc(void *cookie)
     struct port_record *r = record_of(cookie);
 
     return r == NULL || ++r->allocations != r->fail_at;
+}
+
+void record_hart_fence(void *cookie, uint16_t vmid, uint64_t gpa, uint64_t len)
+{
+    struct port_record *r = record_of(cookie);
+
+    if (r != NULL) {
+        log_event(r, RECORD_HART_FENCE, vmid, gpa, len);
+        order_hart_fence(r->order, vmid, gpa, len);
+        look(r);
+    }
+}
+
+void record_mmio_write(void *cookie, uint64_t hpa, uint64_t value)
+{
+    struct port_record *r = record_of(cookie);
+
+    if (r != NULL) {
+        log_event(r, RECORD_MMIO_WRITE, hpa, value, 0);
+    }
 }

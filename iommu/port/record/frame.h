@@ -1,0 +1,60 @@
+/* What the order checker knows of frames and tables. Host memory, by frame number. */
+#ifndef CORDON_PORT_RECORD_FRAME_H
+#define CORDON_PORT_RECORD_FRAME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define TABLE_WORDS 512u
+
+struct frame;
+
+/* Taken away and not freed: what has been proven since then. */
+struct waiting {
+    bool active;
+    bool harts;
+    uint64_t since;
+    uint32_t invalidated, fenced, drained; /* views */
+    struct frame *frame;
+    struct waiting *next, *prev;
+};
+
+struct table {
+    uint64_t word[TABLE_WORDS]; /* as stored so far */
+    uint64_t links;             /* words of live tables that lead here */
+    uint64_t stored;            /* when last stored to */
+    const uint64_t *place;      /* its words in memory, once known */
+    unsigned level;             /* while live or dead */
+    bool root, live, dead;
+    struct waiting waiting;
+};
+
+struct frame {
+    uint64_t hfn;
+    uint64_t owner;  /* ownership word at its last claim */
+    uint64_t mapped; /* leaves of live tables that lead here */
+    bool claimed;
+    struct table *table;
+    struct waiting waiting;
+};
+
+struct frames {
+    struct frame **slot; /* hash, open addressing */
+    size_t slots, used;
+    struct waiting *waiting;
+};
+
+void frames_init(struct frames *s);
+void frames_end(struct frames *s);
+struct frame *frame_find(const struct frames *s, uint64_t hfn);
+struct frame *frame_get(struct frames *s, uint64_t hfn);
+/* The frame is an empty table now; or none any more. */
+void frame_table(struct frame *f);
+void frame_no_table(struct frame *f);
+
+/* Enter the list of what waits, unless it is there; or leave it. */
+void waiting_list(struct frames *s, struct waiting *w);
+void waiting_done(struct frames *s, struct waiting *w);
+
+#endif
