@@ -1,6 +1,7 @@
 /*
- * edu-check: honest DMA. Every edu function of this guest copies a page of ours to its buffer and back to
- * another page; the bytes must be the same. Prints one line; exit status 0 when all is well.
+ * edu-check: honest DMA. Every edu function of this guest copies a page of ours to its buffer and
+ * back to another page; the bytes must be the same. Prints one line; exit status 0 when all is
+ * well.
  */
 #include "lib/edu.h"
 #include "lib/memory.h"

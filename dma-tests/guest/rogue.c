@@ -1,14 +1,15 @@
 /*
- * rogue: drives edu functions at bus addresses that somebody outside names, and says what came back.
+ * rogue: drives edu functions at bus addresses that somebody outside names, and says what came
+ * back.
  *
- * Reads orders from standard input, one a line; "go" carries out those read so far, as many side by side as
- * there are edu functions, then answers a line each and CORDON-ROGUE done. "quit" ends.
+ * Reads orders from standard input, one a line; "go" carries out those read so far, as many side by
+ * side as there are edu functions, then answers a line each and CORDON-ROGUE done. "quit" ends.
  *   read NAME IOVA LEN        fetch from the bus address; the answer counts bytes that are not zero
  *   write NAME IOVA LEN       store the marker there; whether it landed is for others to judge
  *   message NAME ADDR DATA    point edu's MSI there and raise it
  *   own NAME                  a page of our own: there and back must work (answers good or bad)
- * A refused fetch leaves edu's buffer zero; the buffer holds another pattern before, so that an edu that
- * did nothing at all is seen too.
+ * A refused fetch leaves edu's buffer zero; the buffer holds another pattern before, so that an edu
+ * that did nothing at all is seen too.
  */
 #include "lib/edu.h"
 #include "lib/memory.h"

@@ -1,8 +1,8 @@
 /*
  * The IOMMUs' part of the audit: see audit.h.
  *
- * It walks the directory with arithmetic of its own, and follows no word before it has seen that the
- * word leads to one of our table frames.
+ * It walks the directory with arithmetic of its own, and follows no word before it has seen that
+ * the word leads to one of our table frames.
  */
 #include "riscv/audit.h"
 
@@ -40,8 +40,8 @@ static uint32_t audit_bits(const struct cordon_iommu *iommu, uint32_t level)
     return high - audit_shift(iommu, level);
 }
 
-/* Find the context of a device id. *SKIP: how many ids from there on share a missing table, 0 if the
- * context is there; *CONTEXT is its address then. */
+/* Find the context of a device id. *SKIP: how many ids from there on share a missing table, 0 if
+ * the context is there; *CONTEXT is its address then. */
 static int audit_walk(const struct cordon_iommu *iommu, uint32_t device_id, uint32_t *skip,
                       cordon_hpa *context, struct cordon_finding *first)
 {
@@ -49,6 +49,7 @@ static int audit_walk(const struct cordon_iommu *iommu, uint32_t device_id, uint
     uint32_t level = iommu->info.directory_levels - 1;
     uint64_t index;
 
+    cordon_assert(level < 3);
     for (;; level--) {
         index = device_id >> audit_shift(iommu, level) & (BIT64(audit_bits(iommu, level)) - 1);
         if (level == 0) {
@@ -86,8 +87,8 @@ static int audit_directory(const struct cordon_iommu *iommu, struct cordon_findi
 {
     uint32_t levels = iommu->info.directory_levels;
     uint32_t end = UINT32_C(1) << (audit_shift(iommu, levels - 1) + audit_bits(iommu, levels - 1));
-    uint32_t skip;
-    cordon_hpa context;
+    uint32_t skip = 0;
+    cordon_hpa context = cordon_hpa_make(0);
 
     for (uint32_t id = 0; id < end; id += skip != 0 ? skip : 1) {
         uint64_t tc;
@@ -164,7 +165,7 @@ static int audit_context(const struct cordon_device *dev, struct cordon_finding 
         {DC_RESERVED, 0, "a device context's last word is not 0"},
     };
     uint32_t words = dev->iommu->info.extended ? DC_WORDS : DC_WORDS_BASE;
-    uint32_t skip;
+    uint32_t skip = 0;
     cordon_hpa context = cordon_hpa_make(0);
 
     if (audit_walk(dev->iommu, dev->device_id, &skip, &context, first) != 0) {

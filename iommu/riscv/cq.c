@@ -127,7 +127,8 @@ int cq_start(struct cordon_iommu *iommu)
     return wait_reg32(m, REG32_CQCSR, CQCSR_BUSY | CQCSR_CQON, CQCSR_CQON);
 }
 
-/* An error has stopped the queue, or it is not on: 0 if it runs. Registers that are gone read all ones. */
+/* An error has stopped the queue, or it is not on: 0 if it runs. Registers that are gone read all
+ * ones. */
 static int cq_check(const struct cordon_iommu *iommu)
 {
     uint32_t csr = reg_read32(&iommu->mmio, REG32_CQCSR);
@@ -252,7 +253,8 @@ static int cq_run(struct cordon_iommu *iommu, const struct cq_command *commands,
     return cq_wait_done(iommu);
 }
 
-/* Commands may have been lost with the old queue, of this batch or, when it had timed out, of others. */
+/* Commands may have been lost with the old queue, of this batch or, when it had timed out, of
+ * others. */
 static int cq_restart(struct cordon_iommu *iommu)
 {
     const struct cq_command all[] = {cq_inval_ddt_all(), cq_vma_all(), cq_gvma_all()};

@@ -1,10 +1,10 @@
 /*
  * The command queue [IOMMU 3.1]: commands, the ring, fences, and what to do when it stops.
  *
- * Commands are sent in batches: all of them, then one IOFENCE.C that writes a number of ours to memory
- * when all before it have been executed. cqh alone proves nothing [IOMMU 3.1.2]. A batch that met an
- * error is sent again from its first command after the queue has been restarted; one that timed out
- * marks the IOMMU stuck, and the next batch restarts the queue before anything else.
+ * Commands are sent in batches: all of them, then one IOFENCE.C that writes a number of ours to
+ * memory when all before it have been executed. cqh alone proves nothing [IOMMU 3.1.2]. A batch
+ * that met an error is sent again from its first command after the queue has been restarted; one
+ * that timed out marks the IOMMU stuck, and the next batch restarts the queue before anything else.
  *
  * The caller holds the IOMMU's lock.
  */
@@ -80,15 +80,15 @@ CORDON_MUST_CHECK int cq_alloc(struct cordon_iommu *iommu, uint32_t log2);
 /* Only once the hardware does not use them any more. */
 void cq_free(struct cordon_iommu *iommu);
 
-/* Turn the queue on, from off or from any other state. Errors: ETIMEOUT, ENOTSUP (it cannot reach the
- * ring's address). */
+/* Turn the queue on, from off or from any other state. Errors: ETIMEOUT, ENOTSUP (it cannot reach
+ * the ring's address). */
 CORDON_MUST_CHECK int cq_start(struct cordon_iommu *iommu);
 /* Turn it off and wait until the hardware has let go of the ring. Errors: ETIMEOUT. */
 CORDON_MUST_CHECK int cq_stop(struct cordon_iommu *iommu);
 
 /*
- * Send COMMANDS and a fence, and wait until all have been executed. On an error the IOMMU is stuck: what
- * the commands were to end may live on in its caches. Errors: ETIMEOUT, EHW.
+ * Send COMMANDS and a fence, and wait until all have been executed. On an error the IOMMU is stuck:
+ * what the commands were to end may live on in its caches. Errors: ETIMEOUT, EHW.
  */
 CORDON_MUST_CHECK int cq_submit(struct cordon_iommu *iommu, const struct cq_command *commands,
                                 size_t count);

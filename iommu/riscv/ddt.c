@@ -258,7 +258,8 @@ int ddt_prepare(struct cordon_iommu *iommu, uint32_t device_id)
 
 /* ---- contexts ----------------------------------------------------------------------------- */
 
-/* The words of a context in place; null when a table on the way is missing. *HPA is their address. */
+/* The words of a context in place; null when a table on the way is missing. *HPA is their
+ * address. */
 static uint64_t *ddt_find(const struct cordon_iommu *iommu, uint32_t device_id, cordon_hpa *hpa)
 {
     uint32_t level;

@@ -77,8 +77,8 @@ CORDON_MUST_CHECK int ddt_alloc(struct cordon_iommu *iommu);
 /* Free every table. Only once the hardware does not use them any more. */
 void ddt_free(struct cordon_iommu *iommu);
 
-/* Set ddtp, from Off, to the directory, with the fewest levels that cover max_device_id and that the
- * IOMMU has. Errors: ETIMEOUT, ENOTSUP (no such mode; it is Off then), EHW. */
+/* Set ddtp, from Off, to the directory, with the fewest levels that cover max_device_id and that
+ * the IOMMU has. Errors: ETIMEOUT, ENOTSUP (no such mode; it is Off then), EHW. */
 CORDON_MUST_CHECK int ddt_enable(struct cordon_iommu *iommu);
 /* Set ddtp to Off. Errors: ETIMEOUT, EHW. */
 CORDON_MUST_CHECK int ddt_disable(const struct cordon_iommu *iommu);
@@ -93,7 +93,8 @@ void ddt_withdraw(struct cordon_iommu *iommu, uint32_t device_id);
 /* Clear the words of a withdrawn context, once the IOMMU has forgotten it. */
 void ddt_clear(struct cordon_iommu *iommu, uint32_t device_id);
 
-/* Read a context as the hardware would; base ones with the last four words 0. False: no table there. */
+/* Read a context as the hardware would; base ones with the last four words 0. False: no table
+ * there. */
 bool ddt_read(const struct cordon_iommu *iommu, uint32_t device_id, struct dc *out);
 
 #endif

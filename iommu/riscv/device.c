@@ -108,8 +108,8 @@ static void device_leave(struct cordon_device *dev)
 
 /* ---- attach ------------------------------------------------------------------------------- */
 
-/* Make the IOMMU forget a context and everything translated for its view: whatever had this device id
- * or GSCID before. The caller holds the IOMMU's lock. [IOMMU 6.3.1] */
+/* Make the IOMMU forget a context and everything translated for its view: whatever had this device
+ * id or GSCID before. The caller holds the IOMMU's lock. [IOMMU 6.3.1] */
 static int device_forget(struct cordon_device *dev, uint16_t gscid)
 {
     const struct cq_command commands[] = {cq_inval_ddt(dev->device_id), cq_vma(gscid),
@@ -119,8 +119,8 @@ static int device_forget(struct cordon_device *dev, uint16_t gscid)
 }
 
 /* The device is D's and has its view: make the context valid. Valid bits that come need no command
- * afterwards, since invalid entries are not cached [IOMMU 6.3.9]; the commands before it show that the
- * IOMMU answers, and that nothing old has this GSCID. */
+ * afterwards, since invalid entries are not cached [IOMMU 6.3.9]; the commands before it show that
+ * the IOMMU answers, and that nothing old has this GSCID. */
 static int device_publish(struct cordon_device *dev)
 {
     struct cordon_iommu *iommu = dev->iommu;

@@ -3,9 +3,9 @@
  *
  *   known --attach--> attached --detach--> [unconfirmed] --> [undrained] --> known
  *
- * Unconfirmed: the context is gone, but the IOMMU has not yet said that it forgot it; view and GSCID
- * stay. Undrained: the device may still use addresses that were translated before; the domain's frames
- * stay. A device leaves the domain's list when it is neither.
+ * Unconfirmed: the context is gone, but the IOMMU has not yet said that it forgot it; view and
+ * GSCID stay. Undrained: the device may still use addresses that were translated before; the
+ * domain's frames stay. A device leaves the domain's list when it is neither.
  */
 #ifndef CORDON_RISCV_DEVICE_H
 #define CORDON_RISCV_DEVICE_H
@@ -28,9 +28,9 @@ struct cordon_device {
 };
 
 /*
- * The GSCID of a view. Domain numbers are unique while a domain lives, and a domain lives while a view
- * of it is known to an IOMMU: so no two views ever have the same one, and none needs to be allocated.
- * View 1 has the domain's number.
+ * The GSCID of a view. Domain numbers are unique while a domain lives, and a domain lives while a
+ * view of it is known to an IOMMU: so no two views ever have the same one, and none needs to be
+ * allocated. View 1 has the domain's number.
  */
 static inline uint16_t device_gscid(uint32_t domain, uint32_t view)
 {
@@ -50,8 +50,9 @@ static inline bool device_uses_view(const struct cordon_device *dev)
     return dev->attached || dev->unconfirmed;
 }
 
-/* Ask the IOMMU again to forget a withdrawn context; then view and GSCID are given back, and a device
- * that needs no drain leaves the domain. The caller holds the domain's lock. Errors: EPENDING. */
+/* Ask the IOMMU again to forget a withdrawn context; then view and GSCID are given back, and a
+ * device that needs no drain leaves the domain. The caller holds the domain's lock. Errors:
+ * EPENDING. */
 CORDON_MUST_CHECK int device_confirm(struct cordon_device *dev);
 
 /* The context that an attached device must have. */

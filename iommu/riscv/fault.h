@@ -1,9 +1,10 @@
 /*
  * Faults as people ask for them: records decoded, and equal or neighbouring ones made one report.
  *
- * A report stands for records of one device, domain, cause and kind of access whose pages touch each
- * other. A device that floods has at most FAULT_REPORTS_PER_DEVICE of them; then its records go into
- * one it has, with a wider span, or are counted as suppressed, so that the next one's are still kept.
+ * A report stands for records of one device, domain, cause and kind of access whose pages touch
+ * each other. A device that floods has at most FAULT_REPORTS_PER_DEVICE of them; then its records
+ * go into one it has, with a wider span, or are counted as suppressed, so that the next one's are
+ * still kept.
  */
 #ifndef CORDON_RISCV_FAULT_H
 #define CORDON_RISCV_FAULT_H

@@ -88,8 +88,8 @@ int fq_start(struct cordon_iommu *iommu, bool interrupt)
 
 /* ---- emptying it -------------------------------------------------------------------------- */
 
-/* The domain that a device was in: its context still says so when the IOMMU reads it. Without a lock,
- * since directory pages stay while the IOMMU is open. */
+/* The domain that a device was in: its context still says so when the IOMMU reads it. Without a
+ * lock, since directory pages stay while the IOMMU is open. */
 static uint32_t fq_domain_of(const struct cordon_iommu *iommu, uint32_t device_id)
 {
     bool extended = iommu->info.extended != 0;

@@ -1,9 +1,10 @@
 /*
- * The fault queue [IOMMU 3.2]: emptied into reports, recovered when it has dropped records, re-armed.
+ * The fault queue [IOMMU 3.2]: emptied into reports, recovered when it has dropped records,
+ * re-armed.
  *
- * Overflow is an ordinary event: one refused 4 KiB transfer can fill the queue. Whoever empties it holds
- * its gate. The gate is never waited for by cordon_faults_poll, which may have interrupted the holder:
- * it leaves word, and the holder looks again.
+ * Overflow is an ordinary event: one refused 4 KiB transfer can fill the queue. Whoever empties it
+ * holds its gate. The gate is never waited for by cordon_faults_poll, which may have interrupted
+ * the holder: it leaves word, and the holder looks again.
  */
 #ifndef CORDON_RISCV_FQ_H
 #define CORDON_RISCV_FQ_H

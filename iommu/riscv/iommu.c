@@ -1,9 +1,10 @@
 /*
  * An IOMMU is taken over from firmware, brought up and turned off [IOMMU 6.2].
  *
- * Order: ddtp Off and queues off, whatever was found; features; queues; caches flushed while nothing
- * can pass; the empty directory; caches flushed again. Bare is never used (INV 5). The IOMMU's own
- * interrupts are wires where it has them and masked otherwise: polling works in every case.
+ * Order: ddtp Off and queues off, whatever was found; features; queues; caches flushed while
+ * nothing can pass; the empty directory; caches flushed again. Bare is never used (INV 5). The
+ * IOMMU's own interrupts are wires where it has them and masked otherwise: polling works in every
+ * case.
  */
 #include "riscv/iommu.h"
 
@@ -133,8 +134,8 @@ static int iommu_silence(struct cordon_iommu *iommu)
     return err ? err : iommu_stop_page_requests(iommu);
 }
 
-/* Little-endian, 64-bit guests, and wires for its interrupts if it has them: *WIRED says so. Only while
- * it is Off and its queues are off [IOMMU 5.4]. */
+/* Little-endian, 64-bit guests, and wires for its interrupts if it has them: *WIRED says so. Only
+ * while it is Off and its queues are off [IOMMU 5.4]. */
 static int iommu_set_features(const struct cordon_iommu *iommu, bool *wired)
 {
     const struct iommu_mmio *m = &iommu->mmio;
@@ -199,8 +200,8 @@ static int iommu_bring_up(struct cordon_iommu *iommu)
     return err ? err : cq_flush_all(iommu);
 }
 
-/* Off for good. What the IOMMU could read or write may be freed if this succeeds, and only then: its
- * caches may name directory pages even while it is Off [IOMMU 5.5]. */
+/* Off for good. What the IOMMU could read or write may be freed if this succeeds, and only then:
+ * its caches may name directory pages even while it is Off [IOMMU 5.5]. */
 static int iommu_shut(struct cordon_iommu *iommu)
 {
     int err = ddt_disable(iommu);

@@ -1,9 +1,9 @@
 /*
  * One IOMMU: its registers, queues, directory and devices.
  *
- * Lives in a page of the layer's own. LOCK guards directory, command queue and the list of devices; it
- * is the last lock in the order, and is held while the IOMMU is waited for. The fault queue has a gate
- * of its own (fq.h), since it is emptied by interrupt handlers.
+ * Lives in a page of the layer's own. LOCK guards directory, command queue and the list of devices;
+ * it is the last lock in the order, and is held while the IOMMU is waited for. The fault queue has
+ * a gate of its own (fq.h), since it is emptied by interrupt handlers.
  */
 #ifndef CORDON_RISCV_IOMMU_H
 #define CORDON_RISCV_IOMMU_H

@@ -1,6 +1,6 @@
 /*
- * Devices that an IOMMU knows: added, named, removed. They live in pages of the layer's own, a slab of
- * slots a page, so that none needs an allocator of its own.
+ * Devices that an IOMMU knows: added, named, removed. They live in pages of the layer's own, a slab
+ * of slots a page, so that none needs an allocator of its own.
  */
 #include <string.h>
 
@@ -83,8 +83,8 @@ static int device_check_config(const struct cordon_iommu *iommu,
     return cfg->device_id > iommu->max_device_id ? -CORDON_ERANGE : 0;
 }
 
-/* Enter the list, into a slot of a slab that has room; SPARE becomes one if none has, and null then.
- * The caller holds the lock. */
+/* Enter the list, into a slot of a slab that has room; SPARE becomes one if none has, and null
+ * then. The caller holds the lock. */
 static int device_enter(struct cordon_iommu *iommu, const struct cordon_device_config *cfg,
                         struct device_slab **spare, struct cordon_device **out)
 {

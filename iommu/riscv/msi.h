@@ -1,9 +1,9 @@
 /*
  * Flat MSI tables [IOMMU 2.1.3.6, 2.3.3]: which interrupt file each MSI page of a guest leads to.
  *
- * The domain's own table hangs at view 0, which no IOMMU knows; each device view has a copy, made when
- * the view is made and changed with it. An entry may only lead to a file that the domain holds: granted,
- * or claimed for MSIs alone. What the map takes away, the tables lose too.
+ * The domain's own table hangs at view 0, which no IOMMU knows; each device view has a copy, made
+ * when the view is made and changed with it. An entry may only lead to a file that the domain
+ * holds: granted, or claimed for MSIs alone. What the map takes away, the tables lose too.
  */
 #ifndef CORDON_RISCV_MSI_H
 #define CORDON_RISCV_MSI_H
@@ -30,7 +30,8 @@ static inline cordon_hpa msi_entry_file(uint64_t entry)
 /* Frames of a table, as an order; 0 too when there is no window. */
 unsigned msi_table_order(const struct cordon_domain *d);
 
-/* A copy of the domain's table for a new view; HPA 0 when the domain has no window. Errors: ENOMEM. */
+/* A copy of the domain's table for a new view; HPA 0 when the domain has no window. Errors:
+ * ENOMEM. */
 CORDON_MUST_CHECK int msi_table_copy(struct cordon_domain *d, cordon_hpa *out);
 /* HPA may be 0. No IOMMU knows the table any more. */
 void msi_table_free(struct cordon_domain *d, cordon_hpa table);

@@ -1,6 +1,7 @@
 /*
- * The registers of a RISC-V IOMMU, in the order of the specification (release 20260222), and the only
- * way to reach them. Chapter 5; the performance, debug and QoS registers (5.19 to 5.27) are not used.
+ * The registers of a RISC-V IOMMU, in the order of the specification (release 20260222), and the
+ * only way to reach them. Chapter 5; the performance, debug and QoS registers (5.19 to 5.27) are
+ * not used.
  *
  * All are little-endian. 32-bit registers take 32-bit accesses only [IOMMU 6.1], hence two enums.
  */

@@ -1,6 +1,6 @@
 /*
- * What the map asks of the IOMMU driver: when translations went away, invalidate, fence, wait, drain;
- * and when a domain goes, let go of what the driver keeps for it.
+ * What the map asks of the IOMMU driver: when translations went away, invalidate, fence, wait,
+ * drain; and when a domain goes, let go of what the driver keeps for it.
  */
 #ifndef CORDON_RISCV_RETIRE_H
 #define CORDON_RISCV_RETIRE_H
@@ -23,12 +23,12 @@ struct retire_request {
 };
 
 /*
- * For each GSCID of D and each IOMMU that serves it: IOTINVAL.GVMA as asked, then IOFENCE.C PR PW, wait
- * for completion, bounded. MSI table entries that lead to files which D holds no more are cleared
- * before. Then drains: 0 when no device of D can still reach what was revoked; EPENDING when an IOMMU
- * did not answer (it is marked so and tried again by the next call), or when a device that drains by
- * reset has not been reset since (cordon_device_drained). The caller holds D's lock; the stores are
- * done, a fence is not needed.
+ * For each GSCID of D and each IOMMU that serves it: IOTINVAL.GVMA as asked, then IOFENCE.C PR PW,
+ * wait for completion, bounded. MSI table entries that lead to files which D holds no more are
+ * cleared before. Then drains: 0 when no device of D can still reach what was revoked; EPENDING
+ * when an IOMMU did not answer (it is marked so and tried again by the next call), or when a device
+ * that drains by reset has not been reset since (cordon_device_drained). The caller holds D's lock;
+ * the stores are done, a fence is not needed.
  */
 CORDON_MUST_CHECK int retire_devices(struct cordon_domain *d, const struct retire_request *req);
 

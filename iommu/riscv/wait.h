@@ -1,8 +1,8 @@
 /*
  * Bounded waits for an IOMMU: by time, and by turns in case that time stands still.
  *
- * A turn reads a register, which takes longer than 10 ns, so that the bound by turns never cuts a wait
- * short while the clock runs.
+ * A turn reads a register, which takes longer than 10 ns, so that the bound by turns never cuts a
+ * wait short while the clock runs.
  */
 #ifndef CORDON_RISCV_WAIT_H
 #define CORDON_RISCV_WAIT_H

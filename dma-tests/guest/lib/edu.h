@@ -1,8 +1,8 @@
 /*
  * QEMU's edu function as an instrument: it copies between its own 4 KiB buffer and any bus address.
  *
- * A transfer takes 100 ms of virtual time, so several devices work side by side: start, then wait. It never
- * reports an error; a read that was refused fills its buffer with zeros.
+ * A transfer takes 100 ms of virtual time, so several devices work side by side: start, then wait.
+ * It never reports an error; a read that was refused fills its buffer with zeros.
  */
 #ifndef GUEST_EDU_H
 #define GUEST_EDU_H

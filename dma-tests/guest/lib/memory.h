@@ -1,4 +1,5 @@
-/* Memory whose guest physical addresses user space knows: locked pages, through /proc/self/pagemap. */
+/* Memory whose guest physical addresses user space knows: locked pages, through
+ * /proc/self/pagemap. */
 #ifndef GUEST_MEMORY_H
 #define GUEST_MEMORY_H
 
@@ -12,8 +13,8 @@ struct page {
     uint64_t gpa; /* where it stands */
 };
 
-/* One page of locked memory. Exits with a message when the kernel does not give one, or does not tell
- * where it is (pagemap wants root). */
+/* One page of locked memory. Exits with a message when the kernel does not give one, or does not
+ * tell where it is (pagemap wants root). */
 struct page page_get(void);
 
 /* Where AT's page stands now. */

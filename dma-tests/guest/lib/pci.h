@@ -11,8 +11,8 @@ struct pci {
     int config;    /* file descriptor of its configuration space */
 };
 
-/* Open up to MAX functions with this vendor and device id, in the order of their names; enabled, with bus
- * mastering on. Returns how many. */
+/* Open up to MAX functions with this vendor and device id, in the order of their names; enabled,
+ * with bus mastering on. Returns how many. */
 size_t pci_open(uint16_t vendor, uint16_t device, struct pci *out, size_t max);
 
 /* Map a memory BAR, whole. *LEN becomes its size. Exits with a message when it cannot be mapped. */
