@@ -1,8 +1,8 @@
 /*
  * cordon_audit: the invariants re-derived from memory, and what each leaf leads to.
  *
- * Tables are read here word by word, not through the walker that the builder shares: a mistake there
- * must not hide itself.
+ * Tables are read here word by word, not through the walker that the builder shares: a mistake
+ * there must not hide itself.
  */
 #include "map/audit.h"
 #include "riscv/audit.h"

@@ -1,10 +1,10 @@
 /*
- * Free lists: runs of 2^0 to 2^18 frames, naturally aligned, linked through nodes in the free frames
- * themselves.
+ * Free lists: runs of 2^0 to 2^18 frames, naturally aligned, linked through nodes in the free
+ * frames themselves.
  *
- * The memory of a FREE frame is in no view (INV 4), so nobody but us can write a node; each is checked
- * against its place, its order and its neighbours when it is used, since a node that is not as we left
- * it means that the invariant is broken.
+ * The memory of a FREE frame is in no view (INV 4), so nobody but us can write a node; each is
+ * checked against its place, its order and its neighbours when it is used, since a node that is not
+ * as we left it means that the invariant is broken.
  */
 #include "map/pool.h"
 #include <cordon/error.h>

@@ -128,7 +128,8 @@ static bool device_attached(const struct cordon_domain *d)
     return false;
 }
 
-/* Take everything out of the map and of every view. Whole regions of all views need no table more. */
+/* Take everything out of the map and of every view. Whole regions of all views need no table more.
+ */
 static void revoke_everything(struct cordon_domain *d)
 {
     struct pt_pool none = {.count = 0};

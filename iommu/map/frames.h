@@ -2,9 +2,9 @@
  * Who owns each frame, stored by block.
  *
  * RAM is cut into blocks of 2 MiB. While a block has one owner and its GPAs are contiguous, one
- * ownership word says so; once it is split, the block's word names a frame of 512 words, one a frame.
- * OWNED and REVOKING words carry the GFN: the ownership words are the map's record of what backs each
- * GPA, addressed by HPA, and an audit holds every view against them.
+ * ownership word says so; once it is split, the block's word names a frame of 512 words, one a
+ * frame. OWNED and REVOKING words carry the GFN: the ownership words are the map's record of what
+ * backs each GPA, addressed by HPA, and an audit holds every view against them.
  *
  * Word: state[2:0]; OWNED, REVOKING: domain[14:3], gfn[62:16]; bit 15: KEEP (revoke makes it HELD);
  * FREE: order of the free run that starts here [7:3], or 31 inside one; TABLE: bits 63:3 are the
@@ -34,7 +34,8 @@
 
 struct cordon_ctx;
 
-/* The ownership word of one frame as a value, whether it is stored alone or derived from its block. */
+/* The ownership word of one frame as a value, whether it is stored alone or derived from its block.
+ */
 uint64_t frames_word(const struct cordon_ctx *ctx, cordon_hpa hpa);
 
 /* The word of a frame in a split block, to be read and written in place by who owns the frame (the
@@ -45,15 +46,16 @@ uint64_t *frames_word_at(struct cordon_ctx *ctx, cordon_hpa hpa);
 bool frames_all(const struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len,
                 enum cordon_frame_state state);
 
-/* Allocate 2^ORDER frames, naturally aligned and zeroed: HELD; or TABLE, always with a word of their
- * own. ENOMEM. These and all below take the frames lock themselves. */
+/* Allocate 2^ORDER frames, naturally aligned and zeroed: HELD; or TABLE, always with a word of
+ * their own. ENOMEM. These and all below take the frames lock themselves. */
 CORDON_MUST_CHECK int frames_alloc(struct cordon_ctx *ctx, unsigned order, cordon_hpa *out);
 CORDON_MUST_CHECK int frames_alloc_table(struct cordon_ctx *ctx, unsigned order, cordon_hpa *out);
 
 /* Back to FREE, from HELD or TABLE. For tables: retired by both kinds of cache before. */
 void frames_free(struct cordon_ctx *ctx, cordon_hpa hpa, unsigned order);
 
-/* The number of a new transaction: blocks that are split for it are joined again when it is undone. */
+/* The number of a new transaction: blocks that are split for it are joined again when it is undone.
+ */
 uint32_t frames_begin(struct cordon_ctx *ctx);
 
 /*
@@ -73,8 +75,8 @@ CORDON_MUST_CHECK int frames_claim(struct cordon_ctx *ctx, const struct frames_c
                                    cordon_hpa *bad);
 void frames_unclaim(struct cordon_ctx *ctx, const struct frames_claim *claim, uint64_t pages);
 
-/* Give every block that a run covers in part its page of words, so that the run can change alone; and
- * undo it. All frames are OWNED by one domain, whose lock is held. ENOMEM; then undo it too. */
+/* Give every block that a run covers in part its page of words, so that the run can change alone;
+ * and undo it. All frames are OWNED by one domain, whose lock is held. ENOMEM; then undo it too. */
 CORDON_MUST_CHECK int frames_reserve_split(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len);
 void frames_unreserve_split(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len, uint32_t epoch);
 

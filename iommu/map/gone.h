@@ -1,9 +1,9 @@
 /*
  * What a change takes away, and the way to the proof that nothing uses it any more.
  *
- * Frames that go are remembered as runs, so that a small change need not search for them. Where there
- * are too many, or no page for the list, it is given up: their words say REVOKING and the domain, and
- * a scan of the blocks finds them.
+ * Frames that go are remembered as runs, so that a small change need not search for them. Where
+ * there are too many, or no page for the list, it is given up: their words say REVOKING and the
+ * domain, and a scan of the blocks finds them.
  */
 #ifndef CORDON_MAP_GONE_H
 #define CORDON_MAP_GONE_H

@@ -1,8 +1,8 @@
 /*
  * Frames for the layer itself: pages of ownership words, nodes, domains.
  *
- * They come from whole blocks in state HYP, whose last frame holds a header with a map of free frames,
- * so that needing a page of words to split a block never asks to split another.
+ * They come from whole blocks in state HYP, whose last frame holds a header with a map of free
+ * frames, so that needing a page of words to split a block never asks to split another.
  */
 #include "core/ctx.h"
 #include "port_word.h"

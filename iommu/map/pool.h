@@ -2,10 +2,10 @@
  * The frame pool: banks, ownership words by block, free lists, and frames for the layer itself.
  *
  * Page numbers here are raw HFNs (HPA >> 12). A block's word stands for all of its 512 frames until
- * the block is split; then `words` is a page of 512 words, and the block's own word only says SPLIT.
- * Split pages and all other memory of the layer's own come from meta blocks: whole blocks in state
- * HYP, never split themselves, handed out frame by frame. Functions of this header that take a
- * context want the pool's lock held, unless they say otherwise.
+ * the block is split; then `words` is a page of 512 words, and the block's own word only says
+ * SPLIT. Split pages and all other memory of the layer's own come from meta blocks: whole blocks in
+ * state HYP, never split themselves, handed out frame by frame. Functions of this header that take
+ * a context want the pool's lock held, unless they say otherwise.
  */
 #ifndef CORDON_MAP_POOL_H
 #define CORDON_MAP_POOL_H
@@ -143,8 +143,9 @@ void pool_unlock(struct cordon_ctx *ctx);
 
 /* ---- buddy -------------------------------------------------------------------------------- */
 
-/* Take 2^ORDER frames, naturally aligned, off the free lists; their words still read FREE. HFN_NONE:
- * there are none. Where a block has to be split, the meta pool has a frame: see buddy_ready. */
+/* Take 2^ORDER frames, naturally aligned, off the free lists; their words still read FREE.
+ * HFN_NONE: there are none. Where a block has to be split, the meta pool has a frame: see
+ * buddy_ready. */
 uint64_t buddy_take(struct frame_pool *p, unsigned order);
 /* Make sure that buddy_take(ORDER) succeeds. ENOMEM. */
 CORDON_MUST_CHECK int buddy_ready(struct frame_pool *p, unsigned order);
@@ -158,7 +159,8 @@ unsigned buddy_remove(struct frame_pool *p, uint64_t hfn);
 void buddy_insert(struct frame_pool *p, uint64_t hfn, unsigned order);
 /* The order of the largest natural piece at the start of [HFN, HFN + PAGES). */
 unsigned buddy_piece(uint64_t hfn, uint64_t pages);
-/* Check the node at HFN and its neighbours; *NEXT is the next run of the list. For the audit too. */
+/* Check the node at HFN and its neighbours; *NEXT is the next run of the list. For the audit too.
+ */
 bool buddy_node_ok(const struct frame_pool *p, uint64_t hfn, unsigned order, uint64_t *next);
 
 /* ---- meta --------------------------------------------------------------------------------- */
@@ -171,7 +173,8 @@ CORDON_MUST_CHECK int meta_ready(struct frame_pool *p, uint64_t n);
 uint64_t meta_take(struct frame_pool *p);
 void meta_give(struct frame_pool *p, uint64_t hfn);
 
-/* A zeroed page for the layer itself, and its return. These take the lock themselves. Null: none. */
+/* A zeroed page for the layer itself, and its return. These take the lock themselves. Null: none.
+ */
 void *pool_page_alloc(struct cordon_ctx *ctx);
 void pool_page_free(struct cordon_ctx *ctx, void *page);
 

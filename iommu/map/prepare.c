@@ -1,6 +1,6 @@
 /*
- * Reserving for a change, and undoing it. Nothing that hardware or a question could see changes here,
- * save that granted frames are claimed. [design: check, reserve, commit, retire]
+ * Reserving for a change, and undoing it. Nothing that hardware or a question could see changes
+ * here, save that granted frames are claimed. [design: check, reserve, commit, retire]
  */
 #include "core/ctx.h"
 #include "map/check.h"

@@ -44,8 +44,8 @@ CORDON_MUST_CHECK int resource_claim(struct cordon_ctx *ctx, const struct cordon
 /* Undo a claim of the same extents. */
 void resource_unclaim(struct cordon_ctx *ctx, const struct cordon_extent *e, uint64_t count);
 
-/* Set nodes aside for revoking RUNS runs, and keep the resources' lock until resource_reserve_end, so
- * that nobody else takes them. ENOMEM, the lock not taken. */
+/* Set nodes aside for revoking RUNS runs, and keep the resources' lock until resource_reserve_end,
+ * so that nobody else takes them. ENOMEM, the lock not taken. */
 CORDON_MUST_CHECK int resource_reserve(struct cordon_ctx *ctx, uint64_t runs);
 void resource_reserve_end(struct cordon_ctx *ctx);
 /* A run that a domain holds becomes REVOKING; between the two above. */

@@ -121,8 +121,8 @@ static uint64_t find(const struct frame_pool *p, const struct want *w)
     return at;
 }
 
-/* The head of the free run that holds a free frame: the lists hold natural runs, so it stands at one of
- * MAX_ORDER + 1 places. */
+/* The head of the free run that holds a free frame: the lists hold natural runs, so it stands at
+ * one of MAX_ORDER + 1 places. */
 static uint64_t head_of(const struct frame_pool *p, uint64_t hfn)
 {
     for (unsigned order = 0; order <= MAX_ORDER; order++) {

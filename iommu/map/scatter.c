@@ -3,8 +3,8 @@
  * nothing depends on luck.
  *
  * A piece is one half of a natural pair, chosen by the seed; the other half stays with us until the
- * end and is free then. So no two pieces touch, and who scatters next takes the holes: neighbours in
- * HPA belong to others. Where memory is too tight for pairs, pieces are taken as they come.
+ * end and is free then. So no two pieces touch, and who scatters next takes the holes: neighbours
+ * in HPA belong to others. Where memory is too tight for pairs, pieces are taken as they come.
  */
 #include "core/ctx.h"
 #include "map/owner.h"
@@ -12,8 +12,10 @@
 #include <string.h>
 
 #define PIECES_ALL ((1u << (MAX_ORDER + 1)) - 1u)
-#define HALF_HELD UINT64_C(1) /* in an extent's address while we work: the other half is ours too */
-#define SMALLER_ONE_IN 4u     /* so many slots of a size are filled with smaller pieces */
+#define HALF_HELD \
+    UINT64_C(1)           /* in an extent's address while we work: the other half is ours too \
+                               */
+#define SMALLER_ONE_IN 4u /* so many slots of a size are filled with smaller pieces */
 #define SWAP_TRIES 8u
 
 struct scatter {
@@ -35,8 +37,8 @@ static uint64_t random_next(struct scatter *s)
     return z ^ (z >> 31);
 }
 
-/* Which size stands at page AT with LEFT pages to go: natural in the sum, so that large pieces can be
- * large leaves. -1: none fits. */
+/* Which size stands at page AT with LEFT pages to go: natural in the sum, so that large pieces can
+ * be large leaves. -1: none fits. */
 static int size_at(struct scatter *s, uint64_t at, uint64_t left)
 {
     for (unsigned order = MAX_ORDER + 1; order-- > 0;) {
@@ -89,8 +91,8 @@ static bool pair_ready(struct frame_pool *p, unsigned order)
     return order + 1 != BLOCK_ORDER || (meta_ready(p, 1) == 0 && buddy_ready(p, order + 1) == 0);
 }
 
-/* Take one piece: a hole of just this size that somebody left, half of a pair, or whatever there is.
- * The caller holds the lock. */
+/* Take one piece: a hole of just this size that somebody left, half of a pair, or whatever there
+ * is. The caller holds the lock. */
 static int piece_take(struct scatter *s, unsigned order, struct cordon_extent *out)
 {
     struct frame_pool *p = &s->ctx->frames;

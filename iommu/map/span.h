@@ -1,6 +1,6 @@
 /*
- * Sorted sets of page ranges: a treap whose priorities come from a seeded generator, so that whoever
- * chooses the ranges cannot unbalance it. Nodes live in pages of the layer's own.
+ * Sorted sets of page ranges: a treap whose priorities come from a seeded generator, so that
+ * whoever chooses the ranges cannot unbalance it. Nodes live in pages of the layer's own.
  *
  * What must not fail later is reserved first: after span_reserve(n), n nodes can be had without an
  * allocation. Ranges of one set never overlap; what they mean is up to the set's owner.

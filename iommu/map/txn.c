@@ -6,7 +6,8 @@
 #include "map/check.h"
 #include "port_word.h"
 
-/* MMIO that goes, and frames if there is no list of them, found by what still stands in the G-stage. */
+/* MMIO that goes, and frames if there is no list of them, found by what still stands in the
+ * G-stage. */
 static void mark_range(struct txn *t, uint64_t gfn, uint64_t end)
 {
     while (gfn < end) {

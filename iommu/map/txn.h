@@ -1,8 +1,9 @@
 /*
  * One change of a map: checked, reserved, committed, retired.
  *
- * Between txn_reserve and txn_commit everything that the commit needs has been taken: tables, nodes,
- * pages of words. Frames and resources that are granted are claimed already, which txn_undo reverts.
+ * Between txn_reserve and txn_commit everything that the commit needs has been taken: tables,
+ * nodes, pages of words. Frames and resources that are granted are claimed already, which txn_undo
+ * reverts.
  */
 #ifndef CORDON_MAP_TXN_H
 #define CORDON_MAP_TXN_H

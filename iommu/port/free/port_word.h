@@ -6,7 +6,8 @@
 
 enum port_note { PORT_NOTE_CLAIM, PORT_NOTE_FREE, PORT_NOTE_DRAIN, PORT_NOTE_COMMAND };
 
-/* Make one word of a table, directory or queue visible; a single 64-bit store. HPA is its address. */
+/* Make one word of a table, directory or queue visible; a single 64-bit store. HPA is its address.
+ */
 static inline void port_store64(void *cookie, uint64_t *word, cordon_hpa hpa, uint64_t value)
 {
     (void)cookie;

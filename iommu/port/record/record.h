@@ -3,16 +3,16 @@
  *
  * A test gives a struct port_record as the context's cookie. Without one (a plain struct
  * cordon_port_ops, or null) the port behaves as the host's. With one, each step is logged, and an
- * order checker follows it: it keeps a picture of all tables from the stores alone, and of each frame
- * whether a leaf leads to it, and notes the first step that breaks one of these:
+ * order checker follows it: it keeps a picture of all tables from the stores alone, and of each
+ * frame whether a leaf leads to it, and notes the first step that breaks one of these:
  *
  *   INV 7  a table becomes reachable only when what it holds has been stored, by logged stores, and
  *          fenced; it is not empty; a leaf that gives way to a table gives way to the same frames
  *   INV 7  nothing valid is stored into a table that has been taken out and not been freed yet
  *   INV 4  a leaf leads only to frames that are OWNED
- *   INV 4  a frame or table is freed only when no leaf or word leads to it, and after that harts were
- *          fenced for its GPA, and, where devices are expected, each of their views was invalidated, a
- *          fence command followed, and the driver said that it was over
+ *   INV 4  a frame or table is freed only when no leaf or word leads to it, and after that harts
+ *          were fenced for its GPA, and, where devices are expected, each of their views was
+ *          invalidated, a fence command followed, and the driver said that it was over
  */
 #ifndef CORDON_PORT_RECORD_H
 #define CORDON_PORT_RECORD_H

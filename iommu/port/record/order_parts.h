@@ -1,0 +1,29 @@
+/* What the order checker's two files share. */
+#ifndef CORDON_PORT_RECORD_ORDER_PARTS_H
+#define CORDON_PORT_RECORD_ORDER_PARTS_H
+
+#include "frame.h"
+#include "order.h"
+
+#include <cordon/ctx.h>
+
+/* Fields of an ownership word. */
+#define OWNER_STATE 7u
+#define OWNER_DOMAIN(word) ((uint32_t)((word) >> 3) & 0xfffu)
+#define OWNER_GFN(word) ((word) >> 16 & ((UINT64_C(1) << 47) - 1))
+
+struct record_order {
+    struct frames frames;
+    uint64_t now, fence; /* steps so far; that of the last fence */
+    unsigned root_level;
+    const char *broken;
+    uint32_t expect[CORDON_MAX_DOMAINS];
+};
+
+/* Keep TEXT, if it is the first. */
+void order_fail(struct record_order *o, const char *text);
+
+/* A root is freed, with what it still leads to. */
+void order_root_gone(struct record_order *o, struct table *root);
+
+#endif

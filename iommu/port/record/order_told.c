@@ -1,0 +1,156 @@
+/* The order checker: harts and IOMMUs that are told, frames that are claimed and freed. */
+#include "order_parts.h"
+
+void order_hart_fence(struct record_order *o, uint16_t vmid, uint64_t gpa, uint64_t len)
+{
+    o->now++;
+    for (struct waiting *w = o->frames.waiting; w != NULL; w = w->next) {
+        const struct frame *f = w->frame;
+        uint64_t at = OWNER_GFN(f->owner) << CORDON_PAGE_SHIFT;
+        bool ours = w != &f->waiting || OWNER_DOMAIN(f->owner) == vmid + 1u;
+        bool inside = len == 0 || (w == &f->waiting && at >= gpa && at - gpa < len);
+
+        if (w->since < o->fence && ours && inside) {
+            w->harts = true;
+        }
+    }
+}
+
+/* ---- commands ----------------------------------------------------------------------------- */
+
+#define COMMAND_IOTINVAL_GVMA 0x81u
+#define COMMAND_IOFENCE 2u
+#define COMMAND_CODE 0x3ffu
+#define COMMAND_AV (UINT64_C(1) << 10)
+#define COMMAND_GV (UINT64_C(1) << 33)
+
+/* Views by their GSCID: (view - 1) * 4096 + domain. */
+static void command_invalidate(struct record_order *o, uint64_t first, uint64_t second)
+{
+    uint32_t gscid = (uint32_t)(first >> 44) & 0xffffu;
+    uint32_t domain = gscid % CORDON_MAX_DOMAINS;
+    uint32_t views = 1u << (gscid / CORDON_MAX_DOMAINS + 1);
+    uint64_t page = second >> 10 & ((UINT64_C(1) << 52) - 1);
+
+    for (struct waiting *w = o->frames.waiting; w != NULL; w = w->next) {
+        bool table = w != &w->frame->waiting;
+        bool ours = (first & COMMAND_GV) == 0 || table || OWNER_DOMAIN(w->frame->owner) == domain;
+        bool inside = (first & COMMAND_AV) == 0 || (!table && OWNER_GFN(w->frame->owner) == page);
+
+        if (ours && inside && w->since < o->fence) {
+            w->invalidated |= (first & COMMAND_GV) == 0 ? ~0u : views;
+        }
+    }
+}
+
+static void command(struct record_order *o, uint64_t first, uint64_t second)
+{
+    if ((first & COMMAND_CODE) == COMMAND_IOTINVAL_GVMA) {
+        command_invalidate(o, first, second);
+    }
+    for (struct waiting *w = o->frames.waiting; w != NULL; w = w->next) {
+        if ((first & COMMAND_CODE) == COMMAND_IOFENCE) {
+            w->fenced = w->invalidated;
+        }
+    }
+}
+
+/* The driver says that what it was asked for a domain is over. */
+static void drained(struct record_order *o, uint32_t domain)
+{
+    for (struct waiting *w = o->frames.waiting; w != NULL; w = w->next) {
+        bool table = w != &w->frame->waiting;
+
+        w->drained |= (table || OWNER_DOMAIN(w->frame->owner) == domain) ? w->fenced : 0;
+    }
+}
+
+/* ---- claimed and freed -------------------------------------------------------------------- */
+
+static void claim(struct record_order *o, uint64_t hfn, uint64_t pages, uint64_t word)
+{
+    bool owned = (word & OWNER_STATE) == CORDON_FRAME_OWNED;
+
+    for (uint64_t i = 0; i < pages; i++) {
+        struct frame *f = frame_get(&o->frames, hfn + i);
+
+        f->claimed = true;
+        f->owner = owned ? word + (i << 16) : word;
+        if ((word & OWNER_STATE) == CORDON_FRAME_TABLE) {
+            frame_table(f);
+            f->table->root = pages == 4;
+            f->table->live = f->table->root;
+            f->table->level = o->root_level;
+        }
+    }
+}
+
+static void check_waited(struct record_order *o, const struct waiting *w, uint32_t views)
+{
+    if (!w->active) {
+        return;
+    }
+    if (!w->harts) {
+        order_fail(o, "freed before harts were fenced");
+    } else if ((w->fenced & views) != views) {
+        order_fail(o, "freed before the IOMMU was told, for every view");
+    } else if ((w->drained & views) != views) {
+        order_fail(o, "freed before the IOMMU was done");
+    }
+}
+
+static void free_table(struct record_order *o, struct frame *f)
+{
+    struct table *t = f->table;
+
+    if (t->root && t->live) {
+        order_root_gone(o, t);
+    } else if (t->live) {
+        order_fail(o, "a table was freed that a word still leads to");
+    }
+    check_waited(o, &t->waiting, 0);
+    waiting_done(&o->frames, &t->waiting);
+    frame_no_table(f);
+}
+
+static void release(struct record_order *o, uint64_t hfn, uint64_t pages)
+{
+    for (uint64_t i = 0; i < pages; i++) {
+        struct frame *f = frame_get(&o->frames, hfn + i);
+
+        if (f->table != NULL) {
+            free_table(o, f);
+        }
+        if (f->mapped != 0) {
+            order_fail(o, "a frame was freed that a leaf still leads to");
+        }
+        check_waited(o, &f->waiting, o->expect[OWNER_DOMAIN(f->owner)]);
+        waiting_done(&o->frames, &f->waiting);
+        f->claimed = true;
+        f->owner = CORDON_FRAME_FREE;
+    }
+}
+
+void order_note(struct record_order *o, enum port_note note, uint64_t a, uint64_t b)
+{
+    uint64_t hfn = a >> CORDON_PAGE_SHIFT;
+    uint64_t pages = (a & (CORDON_PAGE_SIZE - 1)) + 1;
+
+    o->now++;
+    switch (note) {
+    case PORT_NOTE_CLAIM:
+        claim(o, hfn, pages, b);
+        break;
+    case PORT_NOTE_FREE:
+        release(o, hfn, pages);
+        break;
+    case PORT_NOTE_COMMAND:
+        command(o, a, b);
+        break;
+    case PORT_NOTE_DRAIN:
+        if (b == 0) {
+            drained(o, (uint32_t)a);
+        }
+        break;
+    }
+}
