@@ -39,3 +39,20 @@ void channel_send(struct channel *c, char type, uint8_t stream, const void *data
     }
     cordon_lock_give(&c->lock);
 }
+
+size_t channel_receive(struct channel *c, void *data, size_t len)
+{
+    return c->open ? virtio_console_receive(&c->device, data, len) : 0;
+}
+
+void channel_close(struct channel *c)
+{
+    cordon_lock_take(&c->lock);
+    c->open = false;
+    cordon_lock_give(&c->lock);
+}
+
+bool channel_is_open(const struct channel *c)
+{
+    return c->open;
+}

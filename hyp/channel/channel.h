@@ -39,4 +39,11 @@ CORDON_MUST_CHECK int channel_open(struct channel *c, void *cookie, cordon_hpa r
  * could not be read; it and all later ones are counted in LOST. */
 void channel_send(struct channel *c, char type, uint8_t stream, const void *data, uint32_t len);
 
+/* Take what has come, at most LEN bytes, without waiting. For one hart at a time. */
+size_t channel_receive(struct channel *c, void *data, size_t len);
+
+/* Send and receive no more. */
+void channel_close(struct channel *c);
+bool channel_is_open(const struct channel *c);
+
 #endif

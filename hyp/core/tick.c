@@ -6,6 +6,7 @@
 #include "core/csr.h"
 #include "core/hart.h"
 #include "core/machine.h"
+#include "manage/manage.h"
 #include "vm/devices.h"
 #include "vm/vm.h"
 
@@ -49,4 +50,5 @@ void tick(void)
         }
     }
     devices_poll();
+    manage_poll();
 }

@@ -3,6 +3,7 @@
 
 #include "core/console.h"
 #include "core/machine.h"
+#include "manage/manage.h"
 
 #define POLL_BUDGET 4096u
 #define POLL_REPORTS 16u
@@ -81,6 +82,7 @@ void devices_poll(void)
         count = cordon_faults_take(iommus[i], fault, POLL_REPORTS);
         for (size_t k = 0; k < count; k++) {
             say_fault(&fault[k]);
+            manage_fault(&fault[k]);
         }
     }
 }

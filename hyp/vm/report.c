@@ -37,6 +37,11 @@ void report_open(void)
     }
 }
 
+struct channel *report_channel(void)
+{
+    return &channel;
+}
+
 static void send(struct json *j)
 {
     json_object_end(j);

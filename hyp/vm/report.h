@@ -7,6 +7,9 @@
 /* Look for the host channel; without one, lines are all there is. */
 void report_open(void);
 
+/* The channel, open or not, for others who have something to say on it. */
+struct channel *report_channel(void);
+
 void report_refused(const char *name, const char *why);
 void report_started(const struct vm *vm);
 void report_ended(const struct vm *vm);

@@ -1,0 +1,174 @@
+/* Management over the host channel: see manage.h. */
+#include "manage/manage.h"
+
+#include <string.h>
+
+#include "core/console.h"
+#include "vm/guests.h"
+#include "vm/report.h"
+#include "vm/vm.h"
+
+/* The frame that is coming in: header, then as much of the text as there is room for. */
+static struct {
+    struct channel_header head;
+    size_t have; /* bytes of head and data so far */
+    char text[MANAGE_COMMAND_BYTES + 1];
+} incoming;
+
+struct json *manage_event_begin(struct manage_event *e, const char *name)
+{
+    json_begin(&e->json, e->text, sizeof(e->text));
+    json_object(&e->json, NULL);
+    json_text(&e->json, "event", name, SIZE_MAX);
+    return &e->json;
+}
+
+void manage_event_send(struct manage_event *e)
+{
+    json_object_end(&e->json);
+    cordon_assert(!e->json.overflow);
+    channel_send(report_channel(), 'J', 0, e->text, (uint32_t)e->json.len);
+}
+
+static void send_error(const char *why, const char *what)
+{
+    struct manage_event e;
+    struct json *j = manage_event_begin(&e, "error");
+
+    json_text(j, "why", why, SIZE_MAX);
+    json_text(j, "command", what, MANAGE_COMMAND_BYTES / 4);
+    manage_event_send(&e);
+}
+
+static void do_owners(char *rest)
+{
+    (void)rest;
+    manage_send_owners(report_channel());
+}
+
+static void do_places(char *rest)
+{
+    (void)rest;
+    manage_send_places();
+}
+
+static void do_audit(char *rest)
+{
+    struct cordon_finding found = {0};
+    struct manage_event e;
+    struct json *j = manage_event_begin(&e, "audit");
+    int err = cordon_audit(guests_ctx(), &found);
+
+    (void)rest;
+    json_bool(j, "clean", err == 0);
+    if (err != 0) {
+        json_u64(j, "invariant", found.invariant);
+        json_u64(j, "domain", found.domain);
+        json_hex(j, "word", found.word.v);
+        json_text(j, "text", found.text, sizeof(found.text));
+    }
+    manage_event_send(&e);
+}
+
+/* Cut the first word off *REST; null when there is none. */
+static char *cut_word(char **rest)
+{
+    char *word = *rest;
+    char *end = strchr(word, ' ');
+
+    if (end != NULL) {
+        *end = '\0';
+        *rest = end + 1;
+    } else {
+        *rest = word + strlen(word);
+    }
+    return *word != '\0' ? word : NULL;
+}
+
+/* The running VM that the first word of *REST names; an error is sent when there is none. */
+static struct vm *find_vm(char **rest)
+{
+    char *name = cut_word(rest);
+
+    for (uint32_t i = 0; name != NULL && i < vm_count; i++) {
+        if (strcmp(vm_name(&vms[i]), name) == 0) {
+            if (atomic_load(&vms[i].state) == VM_RUNNING) {
+                return &vms[i];
+            }
+            send_error("that VM does not run", name);
+            return NULL;
+        }
+    }
+    send_error("no VM has that name", name != NULL ? name : "");
+    return NULL;
+}
+
+static void do_type(char *rest)
+{
+    struct vm *vm = find_vm(&rest);
+    struct manage_event e;
+    uint64_t taken = 0;
+    size_t len = strlen(rest);
+
+    if (vm == NULL) {
+        return;
+    }
+    rest[len] = '\n'; /* the text's own end has room for it */
+    taken = uart_input(&vm->uart, (const uint8_t *)rest, len + 1);
+    json_u64(manage_event_begin(&e, "typed"), "taken", taken);
+    manage_event_send(&e);
+}
+
+static void carry_out(char *text)
+{
+    static const struct {
+        const char *name;
+        void (*run)(char *rest);
+    } commands[] = {
+        {"owners", do_owners}, {"places", do_places}, {"audit", do_audit}, {"type", do_type}};
+    char *rest = text;
+    char *name = cut_word(&rest);
+
+    for (size_t i = 0; name != NULL && i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (strcmp(name, commands[i].name) == 0) {
+            commands[i].run(rest);
+            return;
+        }
+    }
+    send_error("that command is not known: owners, places, audit, type are",
+               name != NULL ? name : "");
+}
+
+/* Take bytes of the frame that is coming in. True when it is whole. */
+static bool take_frame(void)
+{
+    const size_t head = sizeof(incoming.head);
+
+    if (incoming.have < head) {
+        incoming.have += channel_receive(report_channel(), (char *)&incoming.head + incoming.have,
+                                         head - incoming.have);
+        if (incoming.have < head) {
+            return false;
+        }
+    }
+    if (memcmp(incoming.head.magic, "CRDN", 4) != 0 || incoming.head.type != 'C' ||
+        incoming.head.len > MANAGE_COMMAND_BYTES) {
+        log_line("host channel: a frame of type 0x%x, length %u (limit %u) is no command: closed",
+                 incoming.head.type, incoming.head.len, MANAGE_COMMAND_BYTES);
+        channel_close(report_channel());
+        return false;
+    }
+    incoming.have += channel_receive(report_channel(), incoming.text + (incoming.have - head),
+                                     head + incoming.head.len - incoming.have);
+    return incoming.have == head + incoming.head.len;
+}
+
+void manage_poll(void)
+{
+    if (!channel_is_open(report_channel()) || !take_frame()) {
+        return;
+    }
+    incoming.text[incoming.head.len] = '\0';
+    incoming.have = 0;
+    carry_out(incoming.text);
+}

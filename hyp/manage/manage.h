@@ -1,0 +1,38 @@
+/*
+ * Management over the host channel: commands come in, events go out.
+ *
+ * A command is a frame of type 'C', words in ASCII; each is answered by an event, a JSON object whose
+ * "event" names it. Commands: owners, places, audit, type VM TEXT. What is not understood is answered
+ * by an event "error" that says why.
+ */
+#ifndef HYP_MANAGE_MANAGE_H
+#define HYP_MANAGE_MANAGE_H
+
+#include "channel/channel.h"
+#include "channel/json.h"
+
+#define MANAGE_COMMAND_BYTES 512u
+#define MANAGE_EVENT_BYTES 2048u
+#define STREAM_OWNERS 1u
+
+/* Take and carry out what has come. One hart at a time. */
+void manage_poll(void);
+
+/* Send the event that J holds; J was begun with manage_event_begin. Any hart. */
+struct manage_event {
+    struct json json;
+    char text[MANAGE_EVENT_BYTES];
+};
+struct json *manage_event_begin(struct manage_event *e, const char *name);
+void manage_event_send(struct manage_event *e);
+
+/* A fault of a device, decoded. */
+void manage_fault(const struct cordon_fault *f);
+
+/* owners.c: who owns each frame of RAM, as records on STREAM_OWNERS, then the event "owners". */
+void manage_send_owners(struct channel *c);
+
+/* places.c: what stands where in host memory: an event "place" each, then "places". */
+void manage_send_places(void);
+
+#endif
