@@ -13,7 +13,8 @@
 #define BUS_SETTLE (100 * MS)
 #define READY_BOUND (1000 * MS)
 #define DEVCTL_KEPT 0x70e0u /* payload and read request size: what the link agreed on */
-#define STEP_TURNS 100000000u
+#define STEPS_MAX 16u       /* of all methods together, with their ends */
+#define WAIT_TURNS 1000000000u
 
 static void no_act(const struct pci_reset *r)
 {
@@ -187,6 +188,97 @@ bool pci_reset_exists(const struct pci_host *h, const struct pci_function *f)
     return false;
 }
 
+/* No message leaves it before its new owner says so. */
+static void messages_off(const struct pci_host *h, const struct pci_function *f)
+{
+    if (f->caps.msi != 0) {
+        pci_change(h, f->bdf, f->caps.msi, 0xffffffffu, PCI_MSI_ENABLE, 0);
+    }
+    if (f->caps.msix != 0) {
+        pci_change(h, f->bdf, f->caps.msix, 0xffffffffu, PCI_MSIX_ENABLE | PCI_MSIX_MASK_ALL, 0);
+    }
+}
+
+int pci_restore(const struct pci_host *h, const struct pci_function *f, uint32_t devctl)
+{
+    uint32_t id = (uint32_t)f->vendor | (uint32_t)f->device << 16;
+
+    pci_command(h, f->bdf, 0xffffu, 0);
+    if (pci_read(h, f->bdf, PCI_ID) != id) {
+        return -CORDON_EHW;
+    }
+    pci_caps_close(h, f);
+    messages_off(h, f);
+    if (f->caps.pcie != 0) {
+        pci_change(h, f->bdf, f->caps.pcie + PCI_EXP_DEVCTL, 0xffffu, DEVCTL_KEPT, devctl);
+    }
+    if (!pci_place_write(h, f) || (pci_read(h, f->bdf, PCI_COMMAND) & PCI_COMMAND_MASTER) != 0) {
+        return -CORDON_EHW;
+    }
+    return 0;
+}
+
+/* All steps of a method are through: 0, EBUSY when another method begins, or an error. */
+static int method_end(struct pci_reset *r)
+{
+    if (r->kind == PCI_RESET_PM && any_bar_set(r->h, r->f)) {
+        return method_begin(r, PCI_RESET_PM) ? -CORDON_EBUSY : -CORDON_ENOTSUP;
+    }
+    return pci_restore(r->h, r->f, r->devctl);
+}
+
+/* Is the step's waiting over? 0, EBUSY or ETIMEOUT. */
+static int step_wait(const struct pci_reset *r, const struct pci_reset_step *step)
+{
+    uint64_t passed = cordon_port_time_us(r->h->cookie) - r->since_us;
+
+    if (passed < step->settle_us) {
+        return -CORDON_EBUSY;
+    }
+    if (step->done == NULL || step->done(r)) {
+        return 0;
+    }
+    if (passed - step->settle_us < step->bound_us) {
+        return -CORDON_EBUSY;
+    }
+    return step->soft ? 0 : -CORDON_ETIMEOUT;
+}
+
+int pci_reset_poll(struct pci_reset *r)
+{
+    for (uint32_t turn = 0; turn < STEPS_MAX; turn++) {
+        uint32_t count;
+        const struct pci_reset_step *steps = steps_of(r, &count);
+        int err;
+
+        if (steps == NULL) {
+            return -CORDON_ENOTSUP;
+        }
+        if (r->step == count) {
+            err = method_end(r);
+            if (err != -CORDON_EBUSY) {
+                return err;
+            }
+            continue;
+        }
+        if (!r->acted) {
+            steps[r->step].act(r);
+            r->acted = true;
+            r->since_us = cordon_port_time_us(r->h->cookie);
+        }
+        err = step_wait(r, &steps[r->step]);
+        if (err != 0) {
+            if (err != -CORDON_EBUSY) {
+                pci_command(r->h, r->f->bdf, 0xffffu, 0);
+            }
+            return err;
+        }
+        r->step++;
+        r->acted = false;
+    }
+    return -CORDON_EBUSY;
+}
+
 int pci_reset_begin(struct pci_reset *r, struct pci_host *h, struct pci_function *f)
 {
     *r = (struct pci_reset){.h = h, .f = f};
@@ -194,96 +286,19 @@ int pci_reset_begin(struct pci_reset *r, struct pci_host *h, struct pci_function
     if (f->caps.pcie != 0) {
         r->devctl = pci_read(h, f->bdf, f->caps.pcie + PCI_EXP_DEVCTL) & DEVCTL_KEPT;
     }
-    return method_begin(r, PCI_RESET_NONE) ? 0 : -CORDON_ENOTSUP;
-}
-
-/* No message leaves it before its new owner says so. */
-static void messages_off(const struct pci_reset *r)
-{
-    const struct pci_caps *caps = &r->f->caps;
-
-    if (caps->msi != 0) {
-        pci_change(r->h, r->f->bdf, caps->msi, 0xffffffffu, PCI_MSI_ENABLE, 0);
-    }
-    if (caps->msix != 0) {
-        pci_change(r->h, r->f->bdf, caps->msix, 0xffffffffu, PCI_MSIX_ENABLE | PCI_MSIX_MASK_ALL,
-                   0);
-    }
-}
-
-/* The function is back: what it must know again. */
-static int restore(const struct pci_reset *r)
-{
-    const struct pci_function *f = r->f;
-    uint32_t id = (uint32_t)f->vendor | (uint32_t)f->device << 16;
-
-    pci_command(r->h, f->bdf, 0xffffu, 0);
-    if (pci_read(r->h, f->bdf, PCI_ID) != id) {
-        return -CORDON_EHW;
-    }
-    pci_caps_close(r->h, f);
-    messages_off(r);
-    if (f->caps.pcie != 0) {
-        pci_change(r->h, f->bdf, f->caps.pcie + PCI_EXP_DEVCTL, 0xffffu, DEVCTL_KEPT, r->devctl);
-    }
-    if (!pci_place_write(r->h, f) ||
-        (pci_read(r->h, f->bdf, PCI_COMMAND) & PCI_COMMAND_MASTER) != 0) {
-        return -CORDON_EHW;
-    }
-    return 0;
-}
-
-/* All steps of a method are through. */
-static int method_end(struct pci_reset *r)
-{
-    if (r->kind == PCI_RESET_PM && any_bar_set(r->h, r->f)) {
-        return method_begin(r, PCI_RESET_PM) ? -CORDON_EBUSY : -CORDON_ENOTSUP;
-    }
-    return restore(r);
-}
-
-int pci_reset_poll(struct pci_reset *r)
-{
-    uint32_t count;
-    const struct pci_reset_step *step = steps_of(r, &count);
-
-    if (step == NULL) {
+    if (!method_begin(r, PCI_RESET_NONE)) {
         return -CORDON_ENOTSUP;
     }
-    if (r->step == count) {
-        return method_end(r);
-    }
-    step += r->step;
-    if (!r->acted) {
-        step->act(r);
-        r->acted = true;
-        r->since_us = cordon_port_time_us(r->h->cookie);
-        return -CORDON_EBUSY;
-    }
-    uint64_t passed = cordon_port_time_us(r->h->cookie) - r->since_us;
+    int err = pci_reset_poll(r);
 
-    if (passed < step->settle_us) {
-        return -CORDON_EBUSY;
-    }
-    if (step->done != NULL && !step->done(r)) {
-        if (passed - step->settle_us < step->bound_us) {
-            return -CORDON_EBUSY;
-        }
-        if (!step->soft) {
-            pci_command(r->h, r->f->bdf, 0xffffu, 0);
-            return -CORDON_ETIMEOUT;
-        }
-    }
-    r->step++;
-    r->acted = false;
-    return -CORDON_EBUSY;
+    return err == -CORDON_ENOTSUP ? err : 0; /* what else it says, it says again */
 }
 
 int pci_reset_wait(struct pci_reset *r)
 {
     int err = pci_reset_poll(r);
 
-    for (uint32_t turn = 0; err == -CORDON_EBUSY && turn < STEP_TURNS; turn++) {
+    for (uint32_t turn = 0; err == -CORDON_EBUSY && turn < WAIT_TURNS; turn++) {
         cordon_port_relax(r->h->cookie);
         err = pci_reset_poll(r);
     }

@@ -33,19 +33,26 @@ struct pci_reset {
 /* Is there any method worth trying? A promise only: PM shows its worth when used. */
 bool pci_reset_exists(const struct pci_host *h, const struct pci_function *f);
 
-/* Take F off the bus and start. Errors: ENOTSUP (no method). */
+/* Take F off the bus and start: the reset is under way on return, unless requests are still pending.
+ * Errors: ENOTSUP (no method). */
 CORDON_MUST_CHECK int pci_reset_begin(struct pci_reset *r, struct pci_host *h,
                                       struct pci_function *f);
 
 /*
- * Go on. 0: over; the function is itself again, off the bus, decoding off, its BARs restored, its
- * messages off. Errors: EBUSY (not yet), ETIMEOUT, ENOTSUP (what was tried did nothing), EHW (it came
+ * Go on as far as possible without waiting. 0: over; the function is itself again, off the bus, decoding
+ * off, its BARs restored, its messages off. Errors: EBUSY (not yet), ETIMEOUT, ENOTSUP (what was tried did nothing), EHW (it came
  * back as something else, or does not take its configuration). After an error but EBUSY it is over.
  */
 CORDON_MUST_CHECK int pci_reset_poll(struct pci_reset *r);
 
 /* Poll until it is over; bounded by the sum of the steps' bounds. Errors as pci_reset_poll. */
 CORDON_MUST_CHECK int pci_reset_wait(struct pci_reset *r);
+
+/* What a reset leaves to be done, for a function that has none too: everything off, BARs written, DEVCTL
+ * (payload and request size) as the link knows it. Errors: EHW (not the same function, or it does not
+ * take its configuration). */
+CORDON_MUST_CHECK int pci_restore(const struct pci_host *h, const struct pci_function *f,
+                                  uint32_t devctl);
 
 /* "FLR", "none" ... Static. */
 const char *pci_reset_name(enum pci_reset_kind kind);
