@@ -26,62 +26,91 @@ static uint32_t load_big(const uint8_t *bytes)
     return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
 }
 
-static void schedule(const uint8_t *block, uint32_t w[64])
-{
-    for (unsigned t = 0; t < 16; t++) {
-        w[t] = load_big(block + 4 * t);
-    }
-    for (unsigned t = 16; t < 64; t++) {
-        uint32_t s0 = rotate(w[t - 15], 7) ^ rotate(w[t - 15], 18) ^ w[t - 15] >> 3;
-        uint32_t s1 = rotate(w[t - 2], 17) ^ rotate(w[t - 2], 19) ^ w[t - 2] >> 10;
+struct state {
+    uint32_t a, b, c, d, e, f, g, h;
+};
 
-        w[t] = w[t - 16] + s0 + w[t - 7] + s1;
+/* One round; the names of the eight words move, not the words: see the calls. */
+static inline void round(uint32_t a, uint32_t b, uint32_t c, uint32_t *d, uint32_t e, uint32_t f,
+                         uint32_t g, uint32_t *h, uint32_t kw)
+{
+    uint32_t s1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25);
+    uint32_t s0 = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22);
+    uint32_t t1 = *h + s1 + (g ^ (e & (f ^ g))) + kw;
+
+    *d += t1;
+    *h = t1 + s0 + ((a & b) | (c & (a | b)));
+}
+
+/* The schedule's next sixteen words, each in the place of the one that it replaces. */
+static inline void schedule(uint32_t w[16])
+{
+#pragma GCC unroll 16
+    for (unsigned t = 0; t < 16; t++) {
+        uint32_t w1 = w[(t + 14) & 15];
+        uint32_t w0 = w[(t + 1) & 15];
+        uint32_t s1 = rotate(w1, 17) ^ rotate(w1, 19) ^ w1 >> 10;
+        uint32_t s0 = rotate(w0, 7) ^ rotate(w0, 18) ^ w0 >> 3;
+
+        w[t] += s1 + w[(t + 9) & 15] + s0;
     }
 }
 
-static void compress(uint32_t state[8], const uint8_t *block)
+/* Eight rounds, after which every word has its own name again. */
+static void eight_rounds(struct state *s, const uint32_t w[8], const uint32_t k[8])
 {
-    uint32_t w[64];
-    uint32_t a = state[0], b = state[1], c = state[2], d = state[3];
-    uint32_t e = state[4], f = state[5], g = state[6], h = state[7];
+    uint32_t a = s->a, b = s->b, c = s->c, d = s->d, e = s->e, f = s->f, g = s->g, h = s->h;
 
-    schedule(block, w);
-    for (unsigned t = 0; t < 64; t++) {
-        uint32_t s1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25);
-        uint32_t t1 = h + s1 + ((e & f) ^ (~e & g)) + round_constant[t] + w[t];
-        uint32_t s0 = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22);
-        uint32_t t2 = s0 + ((a & b) ^ (a & c) ^ (b & c));
+    round(a, b, c, &d, e, f, g, &h, k[0] + w[0]);
+    round(h, a, b, &c, d, e, f, &g, k[1] + w[1]);
+    round(g, h, a, &b, c, d, e, &f, k[2] + w[2]);
+    round(f, g, h, &a, b, c, d, &e, k[3] + w[3]);
+    round(e, f, g, &h, a, b, c, &d, k[4] + w[4]);
+    round(d, e, f, &g, h, a, b, &c, k[5] + w[5]);
+    round(c, d, e, &f, g, h, a, &b, k[6] + w[6]);
+    round(b, c, d, &e, f, g, h, &a, k[7] + w[7]);
+    *s = (struct state){a, b, c, d, e, f, g, h};
+}
 
-        h = g;
-        g = f;
-        f = e;
-        e = d + t1;
-        d = c;
-        c = b;
-        b = a;
-        a = t1 + t2;
+static void compress(struct state *sum, const uint8_t *block)
+{
+    struct state s = *sum;
+    uint32_t w[16];
+
+    for (unsigned t = 0; t < 16; t++) {
+        w[t] = load_big(block + 4 * t);
     }
-    state[0] += a;
-    state[1] += b;
-    state[2] += c;
-    state[3] += d;
-    state[4] += e;
-    state[5] += f;
-    state[6] += g;
-    state[7] += h;
+    for (unsigned t = 0; t < 64; t += 16) {
+        if (t != 0) {
+            schedule(w);
+        }
+        eight_rounds(&s, w, round_constant + t);
+        eight_rounds(&s, w + 8, round_constant + t + 8);
+    }
+    *sum = (struct state){sum->a + s.a, sum->b + s.b, sum->c + s.c, sum->d + s.d,
+                          sum->e + s.e, sum->f + s.f, sum->g + s.g, sum->h + s.h};
+}
+
+static void put_big(uint8_t digest[32], const struct state *s)
+{
+    const uint32_t word[8] = {s->a, s->b, s->c, s->d, s->e, s->f, s->g, s->h};
+
+    for (unsigned i = 0; i < 32; i++) {
+        digest[i] = (uint8_t)(word[i / 4] >> (24 - 8 * (i % 4)));
+    }
 }
 
 void sha256(const void *bytes, size_t len, uint8_t digest[32])
 {
-    uint32_t state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-                         0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+    struct state state = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                          0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
     const uint8_t *at = bytes;
     uint8_t tail[2 * BLOCK] = {0};
     size_t left = len % BLOCK;
     size_t tail_len = left < BLOCK - 8 ? BLOCK : 2 * BLOCK;
 
     for (size_t i = 0; i < len / BLOCK; i++) {
-        compress(state, at);
+        compress(&state, at);
         at += BLOCK;
     }
     if (left != 0) {
@@ -92,9 +121,7 @@ void sha256(const void *bytes, size_t len, uint8_t digest[32])
         tail[tail_len - 1 - i] = (uint8_t)((uint64_t)len * 8 >> (8 * i));
     }
     for (size_t i = 0; i < tail_len; i += BLOCK) {
-        compress(state, tail + i);
+        compress(&state, tail + i);
     }
-    for (unsigned i = 0; i < 32; i++) {
-        digest[i] = (uint8_t)(state[i / 4] >> (24 - 8 * (i % 4)));
-    }
+    put_big(digest, &state);
 }
