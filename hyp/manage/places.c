@@ -45,7 +45,9 @@ void manage_send_places(void)
         place(r->what, r->run.hpa, r->run.len, r->no_map);
     }
     for (uint32_t i = 0; i < machine.iommu_count; i++) {
-        place("IOMMU registers", machine.iommu[i].base, CORDON_PAGE_SIZE, true);
+        if (machine.iommu[i].base.v != 0) {
+            place("IOMMU registers", machine.iommu[i].base, CORDON_PAGE_SIZE, true);
+        }
     }
     for (uint32_t i = 0; i < hart_count; i++) {
         if (harts[i].imsic != 0) {

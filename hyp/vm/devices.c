@@ -4,6 +4,7 @@
 #include "core/console.h"
 #include "core/machine.h"
 #include "manage/manage.h"
+#include "pci/machine_pci.h"
 
 #define POLL_BUDGET 4096u
 #define POLL_REPORTS 16u
@@ -32,22 +33,47 @@ static void take_over(cordon_ctx *ctx, uint32_t i)
 
 void devices_init(cordon_ctx *ctx)
 {
-    if (machine.iommu_count == 0) {
+    for (uint32_t i = 0; i < machine.iommu_count; i++) {
+        take_over(ctx, i);
+    }
+    machine_pci_init(ctx);
+    if (devices_iommu_count() == 0) {
         log_line("there is no IOMMU: no device can be given to a guest in isolation");
     }
+}
+
+void devices_expect(uint32_t phandle)
+{
+    if (machine.iommu_count < CORDON_MAX_IOMMUS) {
+        machine.iommu[machine.iommu_count++] = (struct machine_iommu){.phandle = phandle};
+    }
+}
+
+bool devices_number(uint32_t phandle, uint32_t *number)
+{
     for (uint32_t i = 0; i < machine.iommu_count; i++) {
+        if (machine.iommu[i].phandle == phandle) {
+            *number = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+void devices_add(cordon_ctx *ctx, uint32_t phandle, cordon_hpa base)
+{
+    uint32_t i;
+
+    if (devices_number(phandle, &i) && iommus[i] == NULL) {
+        machine.iommu[i].base = base;
         take_over(ctx, i);
     }
 }
 
-cordon_iommu *devices_iommu(uint32_t phandle)
+cordon_iommu *const *devices_iommus(uint32_t *count)
 {
-    for (uint32_t i = 0; i < machine.iommu_count; i++) {
-        if (machine.iommu[i].phandle == phandle) {
-            return iommus[i];
-        }
-    }
-    return NULL;
+    *count = machine.iommu_count;
+    return iommus;
 }
 
 uint32_t devices_iommu_count(void)

@@ -4,13 +4,22 @@
 
 #include <cordon/cordon.h>
 
-/* Take over and close every IOMMU: from here on no device behind one reaches memory. One that
- * cannot be taken is reported and left off; devices behind it are given to nobody. */
+/* Take over and close every IOMMU, and take every PCI function off the bus: from here on no device
+ * behind an IOMMU reaches memory. One that cannot be taken is reported and left off; devices behind
+ * it are given to nobody. */
 void devices_init(cordon_ctx *ctx);
 
-/* The IOMMU whose device-tree phandle is given, or null. */
-cordon_iommu *devices_iommu(uint32_t phandle);
+/* An IOMMU with this phandle will be added, once the PCI function that it is has a place. */
+void devices_expect(uint32_t phandle);
+void devices_add(cordon_ctx *ctx, uint32_t phandle, cordon_hpa base);
 
+/* The number of the IOMMU with this phandle, by which the list below is indexed. False: none. */
+bool devices_number(uint32_t phandle, uint32_t *number);
+
+/* All IOMMUs by number; null where one could not be taken over. */
+cordon_iommu *const *devices_iommus(uint32_t *count);
+
+/* How many were taken over. */
 uint32_t devices_iommu_count(void);
 
 /* Collect and say the faults of devices. One hart at a time. */
