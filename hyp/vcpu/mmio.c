@@ -77,13 +77,14 @@ static void log_absent(struct vcpu *vcpu, uint64_t cause, uint64_t gpa, const ch
     uint64_t pc = csr_read(CSR_SEPC);
     uint32_t instruction = 0;
 
-    if (!vm_may_log(vcpu->vm)) {
+    /* A fault that repeats itself is told once more, when it ends the guest. */
+    if (vcpu->stuck > 1 || !vm_may_log(vcpu->vm)) {
         return;
     }
     (void)fetch_guest_instruction(pc, &instruction);
     if (cordon_region_find(vcpu->vm->domain, cordon_gpa_make(gpa), true, &near) == 0) {
-        log_line("%s: vCPU %u: %s 0x%lx (pc 0x%lx, instruction 0x%x): %s; next is 0x%lx, %lu KiB: "
-                 "access fault",
+        log_line("%s: vCPU %u: %s 0x%lx (pc 0x%lx, instruction 0x%x): %s; memory above begins at "
+                 "0x%lx, %lu KiB: access fault",
                  vm_name(vcpu->vm), vcpu->id, access_name(cause), gpa, pc, instruction, why,
                  near.gpa.v, near.len >> 10);
     } else {
@@ -143,16 +144,16 @@ static void slow_fault(struct vcpu *vcpu, uint64_t cause, uint64_t gpa)
         device = vbus_find(&vcpu->vm->bus, cordon_gpa_make(gpa), a.width);
     }
     if (device == NULL) {
-        refuse(vcpu, cause, gpa, "a device, and no plain aligned load or store");
+        refuse(vcpu, cause, gpa, "a device, and no plain aligned load or store of x registers");
         return;
     }
+    vcpu->counts.mmio++;
     vcpu->last_device = device;
     emulate(vcpu, device, gpa - device->gpa.v, &a);
 }
 
 void vcpu_guest_page_fault(struct vcpu *vcpu, uint64_t cause)
 {
-    vcpu->counts.mmio++;
     slow_fault(vcpu, cause, fault_address());
 }
 
