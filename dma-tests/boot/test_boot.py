@@ -1,0 +1,67 @@
+"""From firmware to our own tables, and what is refused on the way there."""
+import bundle
+from machine import bare
+
+
+def test_boots_on_every_hart_and_holds_its_own_rights(boots, payload):
+    run = boots.run({"guest": payload("hello")}, {"solo": bare()}, harts=3)
+    assert run.status == 0
+    assert run.has("cordon", "harts: 3 of 3 can run guests")
+    assert run.has("cordon", "none both; guards hold")
+    assert run.of("solo")[-1] == "PASSED"
+
+
+def test_boots_where_ram_reaches_above_4_gib(boots, payload):
+    run = boots.run({"guest": payload("hello")}, {"solo": bare()}, ram="6G")
+    assert run.status == 0
+    assert run.has("cordon", "6144 MiB of RAM")
+
+
+def test_memory_that_nobody_may_have_is_named(boots, payload):
+    run = boots.run({"guest": payload("hello")}, {"solo": bare()})
+    for what in ("firmware", "device tree", "bundle", "hypervisor", "hypervisor's memory"):
+        assert any(line.endswith(f"KiB: {what}") for line in run.of("cordon")), what
+
+
+def test_vector_and_smstateen_machine_runs_a_guest(boots, payload):
+    run = boots.run({"guest": payload("hello")}, {"solo": bare()},
+                    cpu="rv64,h=true,v=true,smstateen=true")
+    assert run.status == 0
+    assert run.of("solo")[-1] == "PASSED"
+
+
+def test_machine_without_h_says_so(boots, payload):
+    run = boots.run({"guest": payload("hello")}, {"solo": bare()}, cpu="rv64,h=false", guest_files=0)
+    assert run.status == 1
+    assert run.has("cordon", "lacks the hypervisor extension (H)")
+
+
+def test_machine_without_sstc_says_so(boots, payload):
+    run = boots.run({"guest": payload("hello")}, {"solo": bare()}, cpu="rv64,h=true,sstc=false")
+    assert run.status == 1
+    assert run.has("cordon", "lacks supervisor timer compare (Sstc)")
+
+
+def test_machine_without_guest_interrupt_files_says_so(boots, payload):
+    run = boots.run({"guest": payload("hello")}, {"solo": bare()}, guest_files=0)
+    assert run.status == 1
+    assert run.has("cordon", "guest interrupt files 0")
+
+
+def test_machine_without_iommu_runs_guests_without_devices(boots, payload):
+    run = boots.run({"guest": payload("hello")}, {"solo": bare()}, iommu=None)
+    assert run.status == 0
+    assert run.has("cordon", "there is no IOMMU")
+
+
+def test_bundle_cut_short_is_refused(boots, payload):
+    blob = bundle.make({"guest": payload("hello")}, {"solo": bare()})
+    run = boots.run_blob(blob[:len(blob) - 4096])
+    assert run.status == 1
+    assert run.has("cordon", "REFUSED")
+
+
+def test_bundle_of_noise_is_refused(boots):
+    run = boots.run_blob(bytes(range(256)) * 64)
+    assert run.status == 1
+    assert run.has("cordon", "REFUSED bundle")

@@ -1,0 +1,90 @@
+"""Guests without an operating system: what they may do, what they may not, and who notices."""
+import pytest
+
+from machine import MIB, bare
+
+
+@pytest.mark.parametrize("base", [0, 0x40000000, 0x80000000, 0x100000000])
+def test_guest_runs_at_any_ram_base(boots, payload, base):
+    run = boots.run({"guest": payload("hello")}, {"solo": bare(**{"ram-base": base})})
+    assert run.status == 0
+    assert run.of("solo")[-1] == "PASSED"
+
+
+@pytest.mark.parametrize("base", [0, 0x80000000])
+def test_everything_forbidden_is_refused_and_the_guest_lives_on(boots, payload, base):
+    run = boots.run({"guest": payload("hostile")}, {"solo": bare(**{"ram-base": base})})
+    assert [line for line in run.of("solo") if line.startswith("not ok")] == []
+    assert run.of("solo")[-1] == "PASSED"
+    assert run.status == 0
+    assert run.has("cordon", "solo: vCPU 0: load from 0x60000000")
+    assert run.has("cordon", "is not for guests: illegal instruction")
+
+
+def test_harts_start_stop_suspend_and_are_interrupted(boots, payload):
+    run = boots.run({"guest": payload("smp")}, {"solo": bare(vcpus=4)})
+    assert "harts 4" in run.of("solo")
+    assert [line for line in run.of("solo") if line.startswith("not ok")] == []
+    assert run.of("solo")[-1] == "PASSED"
+    assert run.status == 0
+
+
+@pytest.mark.parametrize("fatal", ["nowhere", "stack"])
+def test_guest_that_cannot_go_on_ends_and_the_other_goes_on(boots, payload, fatal):
+    run = boots.run({"bad": payload(fatal), "good": payload("patience")},
+                    {"bad": bare("bad"), "good": bare("good")})
+    assert run.has("cordon", "bad: ENDED (stuck)")
+    assert run.of("good")[-1] == "PASSED"
+    assert run.has("cordon", "good: ENDED (shutdown)")
+    ends = [line for line in run.of("cordon") if "ENDED" in line]
+    assert ends[0].startswith("bad") and ends[1].startswith("good")
+    assert run.status == 1
+
+
+def test_wrong_hash_refuses_that_guest_and_starts_the_other(boots, payload):
+    run = boots.run({"a": payload("hello"), "b": payload("hello") + b"x"},
+                    {"first": bare("a"), "second": bare("b")}, digests={"a": bytes(32)})
+    assert run.has("cordon", "REFUSED first: image a")
+    assert run.of("first") == []
+    assert run.of("second")[-1] == "PASSED"
+    assert run.status == 1
+
+
+def test_one_image_for_two_guests(boots, payload):
+    run = boots.run({"guest": payload("hello")},
+                    {"first": bare(), "second": bare(**{"ram-base": 0})})
+    assert run.of("first")[-1] == run.of("second")[-1] == "PASSED"
+    assert run.status == 0
+
+
+def test_more_vcpus_than_harts_refuses_the_guest_that_has_none_left(boots, payload):
+    run = boots.run({"guest": payload("hello")}, {"first": bare(), "second": bare(vcpus=2)}, harts=2)
+    assert run.has("cordon", "REFUSED second: 2 vCPUs, 1 harts are left of 2")
+    assert run.of("first")[-1] == "PASSED"
+    assert run.status == 1
+
+
+def test_more_memory_than_there_is_refuses_that_guest(boots, payload):
+    run = boots.run({"guest": payload("hello")},
+                    {"first": bare(memory=8192 * MIB), "second": bare()}, ram="1G")
+    assert run.has("cordon", "REFUSED first: first: RAM: 8192 MiB asked for")
+    assert run.of("second")[-1] == "PASSED"
+    assert run.status == 1
+
+
+def test_memory_comes_back_when_a_guest_ends(boots, payload):
+    run = boots.run({"a": payload("hello"), "b": payload("patience")},
+                    {"first": bare("a", **{"scatter-pieces": 0x201, "scatter-seed": 5}),
+                     "second": bare("b", **{"scatter-pieces": 0x201, "scatter-seed": 6})})
+    assert run.status == 0
+    assert not run.has("cordon", "cannot be freed")
+    assert not run.has("cordon", "PANIC")
+
+
+def test_input_reaches_the_guest_that_reads_the_console(boots, payload):
+    import bundle
+    with boots.machine(bundle.make({"guest": payload("echo")}, {"solo": bare()})) as machine:
+        machine.console.wait(r"\[solo\] ready")
+        machine.console.type("hello\n")
+        machine.console.wait(r"\[solo\] heard hello")
+        assert machine.wait_end(30) == 0

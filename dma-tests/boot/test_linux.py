@@ -1,0 +1,33 @@
+"""Debian's kernel as a guest: to its init, and off."""
+from machine import MIB, linux
+
+SCATTER = {"scatter-pieces": 0x201, "scatter-seed": 7}
+
+
+def reached_init(run, name):
+    return run.has(name, f"CORDON-GUEST-INIT {name}") and run.has("cordon", f"{name}: ENDED (shutdown)")
+
+
+def test_linux_on_one_vcpu_reaches_init(boots, linux_images):
+    run = boots.run(linux_images, {"red": linux("red")}, timeout=90)
+    assert reached_init(run, "red")
+    assert run.has("red", "printk: legacy console [ttyS0] enabled")
+    assert run.status == 0
+
+
+def test_two_linux_guests_scattered_smp_and_ram_from_zero(boots, linux_images):
+    run = boots.run(linux_images, {"red": linux("red", vcpus=2, **SCATTER),
+                                   "blue": linux("blue", pool=8 * MIB, **{"ram-base": 0} | SCATTER)},
+                    timeout=110)
+    assert reached_init(run, "red") and reached_init(run, "blue")
+    assert run.has("red", "smp: Brought up 1 node, 2 CPUs")
+    assert run.has("blue", "(8192 KiB) nomap non-reusable pool")
+    assert run.status == 0
+
+
+def test_linux_with_vector_and_smstateen(boots, linux_images):
+    run = boots.run(linux_images, {"red": linux("red")}, timeout=90,
+                    cpu="rv64,h=true,v=true,smstateen=true")
+    assert reached_init(run, "red")
+    assert run.has("red", "riscv: base ISA extensions acdfimv")
+    assert run.status == 0
