@@ -90,7 +90,8 @@ struct bundle {
 #define GUEST_IMSIC 0x01000000u    /* 4 KiB a vCPU, S-level files */
 #define GUEST_POOL 0x02000000u     /* the contiguous pool, no part of the guest's RAM */
 #define GUEST_POOL_MAX 0x0E000000u /* 224 MiB */
-#define GUEST_ECAM 0x10000000u     /* 1 MiB: bus 0 */
+#define GUEST_ECAM 0x10000000u     /* bus 0 */
+#define GUEST_ECAM_LEN 0x100000u   /* 1 MiB */
 #define GUEST_MMIO32 0x20000000u   /* 512 MiB of 32-bit BARs */
 #define GUEST_MMIO32_LEN 0x20000000u
 #define GUEST_MMIO64 UINT64_C(0x4000000000) /* absolute: 64-bit BARs, 64 GiB at 256 GiB */

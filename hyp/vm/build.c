@@ -4,11 +4,10 @@
 #include "config/config_error.h"
 #include "core/hart.h"
 #include "core/memory.h"
+#include "pci/vm_pci.h"
 #include "vm/load.h"
 #include "vm/memory_vm.h"
 #include "vm/vm.h"
-
-#define ECAM_LEN UINT64_C(0x100000)
 
 /* A message of an emulated device: a store to the vCPU's interrupt file. */
 static void send_message(void *arg, uint32_t vcpu, uint32_t identity)
@@ -24,22 +23,6 @@ static void put_byte(void *arg, uint8_t byte)
     (void)vm_console_write(arg, &byte, 1);
 }
 
-/* Configuration space in which no function answers: what is read is all ones [PCIe 2.3.2]. */
-static uint64_t nobody_read(void *state, uint64_t offset, unsigned width)
-{
-    (void)state;
-    (void)offset;
-    return UINT64_MAX >> (64 - 8 * width);
-}
-
-static void nobody_write(void *state, uint64_t offset, unsigned width, uint64_t value)
-{
-    (void)state;
-    (void)offset;
-    (void)width;
-    (void)value;
-}
-
 static int build_devices(struct vm *vm)
 {
     uint64_t window = guest_window(vm->config->ram_base);
@@ -49,7 +32,6 @@ static int build_devices(struct vm *vm)
     const struct vbus_device device[] = {
         {cordon_gpa_make(window + GUEST_UART), UART_LEN, &vm->uart, uart_read, uart_write},
         {cordon_gpa_make(window + GUEST_APLIC), APLIC_LEN, &vm->aplic, aplic_read, aplic_write},
-        {cordon_gpa_make(window + GUEST_ECAM), ECAM_LEN, NULL, nobody_read, nobody_write},
     };
     int err = 0;
 
@@ -93,7 +75,11 @@ int vm_build(struct vm *vm, const struct bundle *bundle, struct config_error *wh
     if (err == 0) {
         err = load_images(vm, bundle, why);
     }
+    if (err == 0) {
+        err = vm_pci_build(vm, why);
+    }
     if (err != 0) {
+        vm_pci_release(vm);
         vm_memory_release(vm);
         return err;
     }

@@ -16,6 +16,7 @@
 #include "core/sha256.h"
 #include "core/tick.h"
 #include "core/work.h"
+#include "pci/vm_pci.h"
 #include "vm/context.h"
 #include "vm/devices.h"
 #include "vm/report.h"
@@ -95,6 +96,15 @@ static void hash_images(void)
         check_blob(v, &vms[v].config->kernel);
         check_blob(v, &vms[v].config->initrd);
         check_blob(v, &vms[v].config->dtb);
+    }
+}
+
+static void claim_devices(void)
+{
+    for (uint32_t v = 0; v < vm_count; v++) {
+        if (atomic_load(&vms[v].state) == VM_EMPTY && vm_pci_claim(&vms[v], &guests.why[v]) != 0) {
+            atomic_store(&vms[v].state, VM_REFUSED);
+        }
     }
 }
 
@@ -202,6 +212,7 @@ void guests_run(void)
     read_bundle();
     assign_harts();
     hash_images();
+    claim_devices();
     build.count = vm_count;
     work_run(&build);
     context_audit("before the first guest");

@@ -5,6 +5,7 @@
 #include "core/console.h"
 #include "core/csr.h"
 #include "core/hart.h"
+#include "pci/vm_pci.h"
 #include "vm/guests.h"
 #include "vm/memory_vm.h"
 #include "vm/report.h"
@@ -75,6 +76,7 @@ static void finish(struct vm *vm)
         vm->counts.spurious += c->spurious;
     }
     report_ended(vm);
+    vm_pci_release(vm);
     vm_memory_release(vm);
     atomic_store(&vm->state, VM_STOPPED);
     guests_ended();

@@ -29,6 +29,8 @@ enum vm_end {
     VM_END_ALONE
 };
 
+struct vm_pci;
+
 struct vm {
     const struct vm_config *config;
     uint32_t index;
@@ -37,6 +39,7 @@ struct vm {
     struct cordon_lock map_lock; /* held while we touch guest memory, and while its map changes */
     uint32_t live;               /* vCPUs that are in the guest */
     cordon_domain *domain;
+    struct vm_pci *pci; /* its PCI bus, null before it is built and after it is gone */
     struct vcpu vcpu[VM_MAX_VCPUS];
     struct vbus bus;
     struct uart uart;

@@ -1,0 +1,191 @@
+/*
+ * What our own PCI function does for a guest: memory given back and taken again, contiguous runs, reports,
+ * questions. Arguments were checked in form by vdev/pci/own.c; here against the guest's map.
+ */
+#include "core/memory.h"
+#include "manage/manage.h"
+#include "pci/vm_pci.h"
+#include "vm/guests.h"
+
+#define LIST_ENTRIES(len) ((len) >> CORDON_PAGE_SHIFT)
+
+/* True if each page of the range is memory of the guest, and none a device's. */
+static bool is_memory(const struct vm *vm, cordon_gpa gpa, uint64_t len)
+{
+    uint64_t end = gpa.v + len;
+
+    while (gpa.v < end) {
+        struct cordon_region_info r;
+
+        if (cordon_region_find(vm->domain, gpa, false, &r) != 0 ||
+            (r.flags & CORDON_REGION_MMIO) != 0) {
+            return false;
+        }
+        gpa = cordon_gpa_make(r.gpa.v + r.len);
+    }
+    return true;
+}
+
+static int call_give(void *arg, cordon_gpa gpa, uint64_t len)
+{
+    struct vm *vm = arg;
+    struct cordon_op op = {.kind = CORDON_OP_REVOKE, .gpa = gpa, .len = len};
+    int err = -CORDON_EPERM;
+
+    cordon_lock_take(&vm->map_lock);
+    if (is_memory(vm, gpa, len)) {
+        err = cordon_change(vm->domain, &op, 1);
+    }
+    cordon_lock_give(&vm->map_lock);
+    return err;
+}
+
+/* Scattered memory for GPA.., with LIST as room for its extents. */
+static int take_with(struct vm *vm, cordon_gpa gpa, uint64_t len, struct cordon_extent *list)
+{
+    size_t count = LIST_ENTRIES(len);
+    int err = cordon_scatter_alloc(guests_ctx(), len, 0, 0, list, &count);
+    struct cordon_op op = {.kind = CORDON_OP_GRANT,
+                           .gpa = gpa,
+                           .len = len,
+                           .perms = CORDON_RWX,
+                           .extents = list,
+                           .extent_count = count};
+
+    if (err != 0) {
+        return err;
+    }
+    err = cordon_change(vm->domain, &op, 1);
+    for (size_t i = 0; i < count && err != 0; i++) {
+        int freed = cordon_run_free(guests_ctx(), list[i].hpa, list[i].len);
+
+        cordon_assert(freed == 0);
+    }
+    return err;
+}
+
+static int call_take(void *arg, cordon_gpa gpa, uint64_t len)
+{
+    struct vm *vm = arg;
+    uint64_t base = vm->config->ram_base.v;
+    struct cordon_run_want want = {.size = sizeof(want), .flags = CORDON_RUN_NOZERO};
+    cordon_hpa list;
+    int err;
+    int freed;
+
+    if (gpa.v < base || gpa.v - base > vm->config->ram_len ||
+        len > vm->config->ram_len - (gpa.v - base)) {
+        return -CORDON_ERANGE;
+    }
+    want.len = (LIST_ENTRIES(len) * sizeof(struct cordon_extent) + CORDON_PAGE_SIZE - 1) &
+               ~(CORDON_PAGE_SIZE - 1);
+    err = cordon_run_alloc(guests_ctx(), &want, &list);
+    if (err != 0) {
+        return err;
+    }
+    cordon_lock_take(&vm->map_lock);
+    err = take_with(vm, gpa, len, memory_ptr(list));
+    cordon_lock_give(&vm->map_lock);
+    freed = cordon_run_free(guests_ctx(), list, want.len);
+    cordon_assert(freed == 0);
+    return err;
+}
+
+/* The first place in the pool's window, behind the pool itself, where WANT fits and nothing stands. Behind
+ * an IOMMU it is the guest address that a device's limits speak of. */
+static int find_place(const struct vm *vm, const struct cordon_run_want *want, cordon_gpa *out)
+{
+    uint64_t align = want->align > GUEST_POOL_ALIGN ? want->align : GUEST_POOL_ALIGN;
+    uint64_t at = guest_pool(vm->config->ram_base).v;
+    uint64_t end = at + GUEST_POOL_MAX;
+    struct cordon_region_info r;
+
+    if (want->highest != 0 && want->highest < end - 1) {
+        end = want->highest + 1;
+    }
+    for (;;) {
+        at = (at + align - 1) & ~(align - 1);
+        if (want->boundary != 0 && (at ^ (at + want->len - 1)) >= want->boundary) {
+            at = (at + want->boundary) & ~(want->boundary - 1);
+        }
+        if (at >= end || end - at < want->len) {
+            return -CORDON_ENOMEM;
+        }
+        if (cordon_region_find(vm->domain, cordon_gpa_make(at), true, &r) != 0 ||
+            r.gpa.v >= at + want->len) {
+            *out = cordon_gpa_make(at);
+            return 0;
+        }
+        at = r.gpa.v + r.len;
+    }
+}
+
+static int call_run(void *arg, const struct cordon_run_want *want, cordon_gpa *out)
+{
+    struct vm *vm = arg;
+    struct cordon_run_want host = *want;
+    struct cordon_extent run = {.len = want->len};
+    struct cordon_op op = {.kind = CORDON_OP_GRANT,
+                           .len = want->len,
+                           .perms = CORDON_RW,
+                           .extents = &run,
+                           .extent_count = 1};
+    int err;
+
+    host.highest = 0;
+    err = cordon_run_alloc(guests_ctx(), &host, &run.hpa);
+    if (err != 0) {
+        return err;
+    }
+    cordon_lock_take(&vm->map_lock);
+    err = find_place(vm, want, &op.gpa);
+    if (err == 0) {
+        err = cordon_change(vm->domain, &op, 1);
+    }
+    cordon_lock_give(&vm->map_lock);
+    if (err != 0) {
+        int freed = cordon_run_free(guests_ctx(), run.hpa, run.len);
+
+        cordon_assert(freed == 0);
+        return err;
+    }
+    *out = op.gpa;
+    return 0;
+}
+
+static int call_report(void *arg, const uint8_t *bytes, uint32_t len)
+{
+    const struct vm *vm = arg;
+    struct manage_event e;
+    struct json *j = manage_event_begin(&e, "guest-report");
+
+    json_text(j, "vm", vm_name(vm), VM_NAME_BYTES);
+    json_text(j, "text", (const char *)bytes, len);
+    if (j->overflow) {
+        return -CORDON_ELIMIT; /* escapes made it too long for one event */
+    }
+    manage_event_send(&e);
+    return 0;
+}
+
+static int call_query(void *arg, cordon_gpa gpa, uint64_t len, uint64_t *runs, cordon_hpa *first)
+{
+    struct vm *vm = arg;
+    int err;
+
+    cordon_lock_take(&vm->map_lock);
+    err = is_memory(vm, gpa, len) ? own_runs_count(vm->domain, gpa, len, runs, first)
+                                  : -CORDON_EFAULT;
+    cordon_lock_give(&vm->map_lock);
+    return err;
+}
+
+struct own_calls vm_pci_own_calls(struct vm *vm)
+{
+    return (struct own_calls){.arg = vm,
+                              .give = call_give,
+                              .take = call_take,
+                              .run = call_run,
+                              .report = call_report,
+                              .query = call_query};
+}

@@ -1,0 +1,237 @@
+/* PCI of one guest: see vm_pci.h. */
+#include "pci/vm_pci.h"
+
+#include <stdio.h>
+
+#include "core/console.h"
+#include "core/memory.h"
+#include "pci/group.h"
+#include "pci/machine_pci.h"
+#include "vm/devices.h"
+#include "vm/guests.h"
+
+#define OWN_SLOT 0u
+#define OWN_LEN_LIMIT (UINT64_C(64) << 20) /* bytes that one command may speak of */
+#define RELEASE_TRIES 100u
+#define NAME_BYTES 32u
+
+#define PAGES_BYTES(bytes) (((bytes) + CORDON_PAGE_SIZE - 1) & ~(CORDON_PAGE_SIZE - 1))
+
+/* As vCPUs of our other harts wait here too, each serves what the firmware sends it meanwhile. */
+static void lock_pci(void)
+{
+    cordon_lock_take(&machine_pci_lock);
+}
+
+static void unlock_pci(void)
+{
+    cordon_lock_give(&machine_pci_lock);
+}
+
+static void name_of(const struct vm_device *d, char *out)
+{
+    (void)snprintf(out, NAME_BYTES, "%04x:%02x:%02x.%x", d->segment, PCI_BUS_OF(d->bdf),
+                   d->bdf >> 3 & 31, d->bdf & 7);
+}
+
+static int refuse(const struct vm *vm, const struct vm_device *d, const struct pci_refusal *r,
+                  int err, struct config_error *why)
+{
+    char name[NAME_BYTES];
+
+    name_of(d, name);
+    (void)config_refuse(why, "%s: device %s: %s (0x%lx): %s", vm_name(vm), name,
+                        pci_why_text(r->why), r->value, cordon_strerror(err));
+    return err;
+}
+
+/* ---- claims --------------------------------------------------------------------------------- */
+
+static void unclaim(const struct vm *vm, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct vm_device *d = &vm->config->device[i];
+
+        pci_unclaim(machine_pci_host(d->segment), d->bdf);
+    }
+}
+
+int vm_pci_claim(struct vm *vm, struct config_error *why)
+{
+    for (uint32_t i = 0; i < vm->config->device_count; i++) {
+        const struct vm_device *d = &vm->config->device[i];
+        struct pci_host *h = machine_pci_host(d->segment);
+        struct pci_refusal r = {.why = PCI_WHY_ABSENT, .bdf = d->bdf};
+        int err = h != NULL ? pci_claim(h, d->bdf, vm->index + 1, &r) : -CORDON_ENOENT;
+
+        if (err != 0) {
+            unclaim(vm, i);
+            return refuse(vm, d, &r, err, why);
+        }
+    }
+    return 0;
+}
+
+/* ---- building ------------------------------------------------------------------------------- */
+
+static int begin_one(struct vm *vm, const struct vm_device *d, struct config_error *why)
+{
+    struct pci_assignment *a = &vm->pci->assignment[vm->pci->count];
+    struct pci_assign_config cfg = {
+        .ctx = guests_ctx(),
+        .domain = vm->domain,
+        .guest = vm->index + 1,
+        .no_reset_allowed = d->reset == VM_RESET_NONE_ALLOWED,
+        .no_iommu_allowed = vm->config->allow_no_iommu,
+    };
+    int err;
+
+    cfg.iommus = devices_iommus(&cfg.iommu_count);
+    name_of(d, cfg.name);
+    err = pci_assign_begin(a, machine_pci_host(d->segment), d->bdf, &cfg);
+    if (err != 0) {
+        return refuse(vm, d, &a->why, err, why);
+    }
+    vm->pci->count++;
+    return 0;
+}
+
+/* All resets run side by side; then each is waited for. */
+static int assign_all(struct vm *vm, struct config_error *why)
+{
+    int err = 0;
+
+    for (uint32_t i = 0; i < vm->config->device_count && err == 0; i++) {
+        err = begin_one(vm, &vm->config->device[i], why);
+    }
+    for (uint32_t i = 0; i < vm->pci->count && err == 0; i++) {
+        struct pci_assignment *a = &vm->pci->assignment[i];
+
+        err = pci_assign_finish(a);
+        if (err != 0) {
+            (void)refuse(vm, &vm->config->device[i], &a->why, err, why);
+            continue;
+        }
+        log_line("%s: device %s: given; reset %s, drain by %s%s", vm_name(vm), a->cfg.name,
+                 a->reset_works ? pci_reset_name(a->reset.kind) : "NONE (allowed by the bundle)",
+                 pci_drain_method(a->f) == CORDON_DRAIN_RESET ? "reset" : "IOMMU",
+                 a->dev == NULL ? "; NO IOMMU: IT REACHES ALL MEMORY (allowed by the bundle)" : "");
+    }
+    return err;
+}
+
+static struct vpci_config bridge_config(const struct vm *vm)
+{
+    const struct vm_config *c = vm->config;
+    uint64_t window = guest_window(c->ram_base);
+    struct vpci_config cfg = {
+        .domain = vm->domain,
+        .ecam = cordon_gpa_make(window + GUEST_ECAM),
+        .ecam_len = GUEST_ECAM_LEN,
+        .low = {cordon_gpa_make(window + GUEST_MMIO32), GUEST_MMIO32_LEN},
+        .high = {cordon_gpa_make(GUEST_MMIO64), GUEST_MMIO64_LEN},
+        .avoid = {{c->ram_base, c->ram_len, PCI_WHY_ON_RAM},
+                  {guest_pool(c->ram_base), GUEST_POOL_MAX, PCI_WHY_ON_RAM},
+                  {cordon_gpa_make(window + GUEST_IMSIC), c->vcpus * CORDON_PAGE_SIZE,
+                   PCI_WHY_ON_INTERRUPT_FILE}},
+        .avoid_count = 3,
+    };
+
+    return cfg;
+}
+
+static int build_bridge(struct vm *vm)
+{
+    struct vm_pci *p = vm->pci;
+    struct vpci_config cfg = bridge_config(vm);
+    struct own_calls calls = vm_pci_own_calls(vm);
+    int err = vpci_bridge_init(&p->bridge, &cfg);
+
+    if (err == 0) {
+        own_init(&p->own, &calls, OWN_LEN_LIMIT, false);
+        err = vpci_insert(&p->bridge, OWN_SLOT, &p->own.fn);
+    }
+    for (uint32_t i = 0; i < p->count && err == 0; i++) {
+        vpci_pass_init(&p->pass[i], &p->assignment[i]);
+        err = vpci_insert(&p->bridge, OWN_SLOT + 1 + i, &p->pass[i].fn);
+    }
+    return err != 0 ? err : vpci_bridge_bus(&p->bridge, &vm->bus);
+}
+
+static int alloc_pci(struct vm *vm)
+{
+    struct cordon_run_want want = {.size = sizeof(want), .len = PAGES_BYTES(sizeof(struct vm_pci))};
+    cordon_hpa hpa;
+    int err = cordon_run_alloc(guests_ctx(), &want, &hpa);
+
+    if (err == 0) {
+        vm->pci = memory_ptr(hpa);
+    }
+    return err;
+}
+
+int vm_pci_build(struct vm *vm, struct config_error *why)
+{
+    int err = alloc_pci(vm);
+
+    if (err != 0) {
+        (void)config_refuse(why, "%s: PCI: %s", vm_name(vm), cordon_strerror(err));
+        return err;
+    }
+    lock_pci();
+    err = assign_all(vm, why);
+    unlock_pci();
+    if (err != 0) {
+        return err;
+    }
+    err = build_bridge(vm);
+    if (err != 0) {
+        (void)config_refuse(why, "%s: PCI host bridge: %s", vm_name(vm), cordon_strerror(err));
+    }
+    return err;
+}
+
+/* ---- release -------------------------------------------------------------------------------- */
+
+/* True once its DMA is over for certain, and nothing of it is in the guest's map. */
+static bool release_one(struct vm *vm, uint32_t i)
+{
+    struct vm_pci *p = vm->pci;
+    int err = -CORDON_EPENDING;
+
+    for (uint32_t tries = 0; tries < RELEASE_TRIES && err != 0; tries++) {
+        if (p->pass[i].fn.bridge != NULL) {
+            err = vpci_remove(&p->pass[i].fn);
+        }
+        err = pci_release(&p->assignment[i]);
+    }
+    if (err != 0) {
+        log_line("%s: device %s: %s; it stays off the bus, and its guest's memory is not reused",
+                 vm_name(vm), p->assignment[i].cfg.name, cordon_strerror(err));
+    }
+    return err == 0;
+}
+
+void vm_pci_release(struct vm *vm)
+{
+    struct vm_pci *p = vm->pci;
+    bool all = true;
+    int err;
+
+    if (p == NULL) {
+        unclaim(vm, vm->config->device_count);
+        return;
+    }
+    lock_pci();
+    for (uint32_t i = p->count; i-- > 0;) {
+        all = release_one(vm, i) && all;
+    }
+    unclaim(vm, vm->config->device_count);
+    unlock_pci();
+    if (!all) {
+        return; /* what is still on its way refers to it */
+    }
+    vm->pci = NULL;
+    err = cordon_run_free(guests_ctx(), memory_hpa(p), PAGES_BYTES(sizeof(*p)));
+    cordon_assert(err == 0);
+}
