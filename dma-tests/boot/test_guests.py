@@ -1,6 +1,7 @@
 """Guests without an operating system: what they may do, what they may not, and who notices."""
 import pytest
 
+import bundle
 from machine import MIB, bare
 
 
@@ -82,9 +83,19 @@ def test_memory_comes_back_when_a_guest_ends(boots, payload):
 
 
 def test_input_reaches_the_guest_that_reads_the_console(boots, payload):
-    import bundle
     with boots.machine(bundle.make({"guest": payload("echo")}, {"solo": bare()})) as machine:
         machine.console.wait(r"\[solo\] ready")
         machine.console.type("hello\n")
         machine.console.wait(r"\[solo\] heard hello")
         assert machine.wait_end(30) == 0
+
+
+def test_host_channel_tells_what_became_of_each_guest(boots, payload):
+    blob = bundle.make({"a": payload("hello"), "b": payload("stack")},
+                       {"first": bare("a"), "second": bare("b"), "third": bare("a", vcpus=8)})
+    with boots.machine(blob) as machine:
+        assert machine.wait_end(30) == 1
+        machine.channel.wait("all-ended", timeout=5, guests=3, failed=2)
+        assert machine.channel.wait("vm-ended", timeout=1, vm="first")["end"] == "shutdown"
+        assert machine.channel.wait("vm-ended", timeout=1, vm="second")["end"] == "stuck"
+        assert "8 vCPUs" in machine.channel.wait("vm-refused", timeout=1, vm="third")["why"]

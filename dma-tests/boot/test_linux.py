@@ -1,4 +1,5 @@
 """Debian's kernel as a guest: to its init, and off."""
+import bundle
 from machine import MIB, linux
 
 SCATTER = {"scatter-pieces": 0x201, "scatter-seed": 7}
@@ -31,3 +32,15 @@ def test_linux_with_vector_and_smstateen(boots, linux_images):
     assert reached_init(run, "red")
     assert run.has("red", "riscv: base ISA extensions acdfimv")
     assert run.status == 0
+
+
+def test_typing_reaches_the_shell_by_uart_and_interrupt(boots, linux_images):
+    shell = linux("red")
+    shell["bootargs"] = shell["bootargs"].replace("poweroff", "shell")
+    with boots.machine(bundle.make(linux_images, {"red": shell})) as machine:
+        machine.console.wait(r"\[red\] CORDON-GUEST-SHELL red", timeout=60)
+        machine.console.type("echo sum=$((40+2)); cat /proc/interrupts; poweroff -f\n")
+        machine.console.wait(r"\[red\] sum=42", timeout=30)
+        _, found = machine.console.wait(r"\[red\] +\d+: +(\d+) .*ttyS0", timeout=30)
+        assert int(found[1]) > 0
+        assert machine.wait_end(30) == 0
