@@ -14,16 +14,22 @@
 #define PIECES_ALL ((1u << (MAX_ORDER + 1)) - 1u)
 #define HALF_HELD \
     UINT64_C(1)           /* in an extent's address while we work: the other half is ours too \
-                               */
+                           */
 #define SMALLER_ONE_IN 4u /* so many slots of a size are filled with smaller pieces */
 #define SWAP_TRIES 8u
+
+/* Slots of one size in a row: LEFT to come, of which the one SMALLER from the end is cut up. */
+struct slots {
+    uint32_t left, smaller;
+};
 
 struct scatter {
     struct cordon_ctx *ctx;
     uint32_t pieces;
     uint64_t random;
     uint64_t smaller_until[MAX_ORDER + 1]; /* in pages: no piece of this size before */
-    bool tight;                            /* no room for pairs: pieces as they come */
+    struct slots slots[MAX_ORDER + 1];
+    bool tight; /* no room for pairs: pieces as they come */
     struct cordon_extent *out;
     size_t room, count;
 };
@@ -37,6 +43,20 @@ static uint64_t random_next(struct scatter *s)
     return z ^ (z >> 31);
 }
 
+/* Of each few slots of a size one, at random, is filled with smaller pieces. LEFT: pages to go. */
+static bool slot_is_smaller(struct scatter *s, unsigned order, uint64_t left)
+{
+    struct slots *slots = &s->slots[order];
+
+    if (slots->left == 0) {
+        uint64_t all = left >> order;
+
+        slots->left = all < SMALLER_ONE_IN ? (uint32_t)all : SMALLER_ONE_IN;
+        slots->smaller = (uint32_t)(random_next(s) % (all == 1 ? 2 : slots->left)) + 1;
+    }
+    return slots->left-- == slots->smaller;
+}
+
 /* Which size stands at page AT with LEFT pages to go: natural in the sum, so that large pieces can
  * be large leaves. -1: none fits. */
 static int size_at(struct scatter *s, uint64_t at, uint64_t left)
@@ -48,7 +68,7 @@ static int size_at(struct scatter *s, uint64_t at, uint64_t left)
             !is_aligned(at, BIT64(order)) || BIT64(order) > left) {
             continue;
         }
-        if (smallest || random_next(s) % SMALLER_ONE_IN != 0) {
+        if (smallest || !slot_is_smaller(s, order, left)) {
             return (int)order;
         }
         s->smaller_until[order] = at + BIT64(order);
