@@ -216,7 +216,9 @@ int pci_release(struct pci_assignment *a)
         step_free(a);
         return 0;
     }
-    pci_master(a->h, a->f, false);
+    if (!going_on) { /* else it is off already, and to be left alone */
+        pci_master(a->h, a->f, false);
+    }
     a->stage = PCI_STAGE_LEAVING;
     if (a->attached) {
         err = cordon_device_detach(a->dev);
