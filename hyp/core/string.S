@@ -1,6 +1,6 @@
 /*
- * memset and memcpy, eight bytes a store where that is aligned. The C library's own are built for size,
- * a byte at a time: to scrub a guest's memory with them takes four instructions a byte.
+ * memset and memcpy, eight bytes a store where that is aligned. The C library's own are built for
+ * size, a byte at a time: to scrub a guest's memory with them takes four instructions a byte.
  */
     .text
 

@@ -1,4 +1,4 @@
-/* Everything a guest may not do, one after the other: each must be refused, and the guest live on. */
+/* What a guest may not do, one after the other: each must be refused, and the guest live on. */
 #include "bare.h"
 
 #define EID_BASE 0x10u
