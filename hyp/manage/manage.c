@@ -5,6 +5,7 @@
 
 #include "core/console.h"
 #include "vm/guests.h"
+#include "vm/pause.h"
 #include "vm/report.h"
 #include "vm/vm.h"
 
@@ -119,13 +120,31 @@ static void do_type(char *rest)
     manage_event_send(&e);
 }
 
+static void do_pause(char *rest)
+{
+    struct vm *vm = find_vm(&rest);
+
+    if (vm != NULL) {
+        vm_pause(vm);
+    }
+}
+
+static void do_resume(char *rest)
+{
+    struct vm *vm = find_vm(&rest);
+
+    if (vm != NULL) {
+        vm_resume(vm);
+    }
+}
+
 static void carry_out(char *text)
 {
     static const struct {
         const char *name;
         void (*run)(char *rest);
-    } commands[] = {
-        {"owners", do_owners}, {"places", do_places}, {"audit", do_audit}, {"type", do_type}};
+    } commands[] = {{"owners", do_owners}, {"places", do_places}, {"audit", do_audit},
+                    {"type", do_type},     {"pause", do_pause},   {"resume", do_resume}};
     char *rest = text;
     char *name = cut_word(&rest);
 
@@ -135,7 +154,7 @@ static void carry_out(char *text)
             return;
         }
     }
-    send_error("that command is not known: owners, places, audit, type are",
+    send_error("that command is not known: owners, places, audit, type, pause, resume are",
                name != NULL ? name : "");
 }
 

@@ -6,7 +6,7 @@
 #include "core/tick.h"
 #include "vcpu/fetch.h"
 #include "vcpu/vcpu.h"
-#include "vm/vm.h"
+#include "vm/pause.h"
 
 #define STUCK_LIMIT 1000u
 
@@ -18,6 +18,10 @@ void vcpu_serve_requests(struct vcpu *vcpu)
         return;
     }
     requests = atomic_exchange(&vcpu->requests, 0);
+    if (requests & VCPU_REQUEST_PAUSE) {
+        vm_park(vcpu);
+        requests |= atomic_exchange(&vcpu->requests, 0);
+    }
     if (requests & VCPU_REQUEST_IPI) {
         csr_set(CSR_HVIP, IRQ_VSSI);
     }

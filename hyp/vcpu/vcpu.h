@@ -23,8 +23,9 @@ enum vcpu_state {
 };
 
 /* What others ask of a vCPU; its hart is kicked after a bit was set. */
-#define VCPU_REQUEST_STOP 1u /* leave the guest for good */
-#define VCPU_REQUEST_IPI 2u  /* raise the guest's software interrupt */
+#define VCPU_REQUEST_STOP 1u  /* leave the guest for good */
+#define VCPU_REQUEST_IPI 2u   /* raise the guest's software interrupt */
+#define VCPU_REQUEST_PAUSE 4u /* stand still until the VM is resumed */
 
 /* Why it left the guest, counted. */
 struct vcpu_counts {

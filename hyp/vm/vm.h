@@ -38,6 +38,8 @@ struct vm {
     struct cordon_lock lock;
     struct cordon_lock map_lock; /* held while we touch guest memory, and while its map changes */
     uint32_t live;               /* vCPUs that are in the guest */
+    uint32_t parked;             /* of these, those that stand still */
+    atomic_bool paused;
     cordon_domain *domain;
     struct vm_pci *pci; /* its PCI bus, null before it is built and after it is gone */
     struct vcpu vcpu[VM_MAX_VCPUS];

@@ -1,0 +1,18 @@
+/* A guest made to stand still: its vCPUs wait in the hypervisor, and what its devices do goes
+ * on. */
+#ifndef HYP_VM_PAUSE_H
+#define HYP_VM_PAUSE_H
+
+#include "vm/vm.h"
+
+/* Ask every vCPU of VM to stand still; the event "paused" tells when all do. Any hart. */
+void vm_pause(struct vm *vm);
+
+/* Let it go on; the event "resumed" tells. Time has gone on meanwhile. */
+void vm_resume(struct vm *vm);
+
+/* From the vCPU's own hart: stand still while VM is paused. Returns as soon as it goes on, or
+ * ends. */
+void vm_park(struct vcpu *vcpu);
+
+#endif
