@@ -157,12 +157,15 @@ static void test_a_shared_gscid_is_found(void **state)
 {
     struct cordon_finding finding;
     uint16_t gscid = domain->view[1].gscid;
+    uint64_t *second = word_at(context_of(DEVICE) + 8);
 
     (void)state;
-    domain->view[1].gscid = 2; /* the common view of domain 2 */
+    domain->view[1].gscid = 2; /* the common view of domain 2, and the context agrees */
+    *second ^= (uint64_t)(gscid ^ 2) << 44;
     assert_int_equal(cordon_audit(machine.ctx, &finding), -CORDON_ECORRUPT);
     assert_int_equal(finding.invariant, 6);
     domain->view[1].gscid = gscid;
+    *second ^= (uint64_t)(gscid ^ 2) << 44;
     assert_clean();
 }
 

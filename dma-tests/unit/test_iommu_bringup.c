@@ -298,6 +298,13 @@ static void test_each_allocation_that_fails_leaves_nothing_behind(void **state)
     remove_and_close(iommu);
 }
 
+/* It uses no memory: no directory, no queue, and nothing that would turn one on is under way. */
+static bool is_off(const struct fake_iommu *f)
+{
+    return (f->ddtp & 15) == 0 && !f->ddtp_answer.busy && !f->cq.answer.busy &&
+           !f->fq.answer.busy && ((f->cq.csr | f->fq.csr) & 0x10000) == 0;
+}
+
 static void test_each_answer_that_never_comes_ends_the_bring_up(void **state)
 {
     cordon_iommu *iommu = NULL;
@@ -307,8 +314,11 @@ static void test_each_answer_that_never_comes_ends_the_bring_up(void **state)
     (void)state;
     machine_drop(&machine);
     while (err != 0) {
+        uint64_t table;
+
         n++;
         machine_open(&machine);
+        table = machine_stats(&machine).table;
         machine.iommu[0].ddtp = 4 | MACHINE_FIRMWARE >> 2;
         machine.iommu[0].cq.csr = 0x10001;
         machine.iommu[0].fq.csr = 0x10001;
@@ -318,6 +328,8 @@ static void test_each_answer_that_never_comes_ends_the_bring_up(void **state)
         if (err != 0) {
             assert_int_equal(err, -CORDON_ETIMEOUT);
             assert_true(machine.iommu[0].ddtp_answer.stuck || (machine.iommu[0].ddtp & 15) == 0);
+            assert_true(machine_stats(&machine).table == table || !is_off(&machine.iommu[0]));
+            assert_true(machine_stats(&machine).table > table || is_off(&machine.iommu[0]));
             fake_answer_all(&machine.iommu[0]);
             assert_int_equal(try_add(0, 0xffff, &iommu), 0); /* it can be tried again */
             assert_int_equal(cordon_iommu_remove(iommu), 0);

@@ -144,8 +144,8 @@ static void test_the_fence_numbers_wrap(void **state)
 
 /* ---- errors ------------------------------------------------------------------------------- */
 
-/* After an error at any command of a batch, all of it is executed behind a restart, and what was lost
- * of earlier ones is covered. */
+/* After an error at any command of a batch, all of it is executed behind a restart, and what was
+ * lost of earlier ones is covered. */
 static void recovers_from(uint32_t *error_at)
 {
     const struct cq_command batch[] = {cq_inval_ddt(7), cq_vma(3), cq_gvma(3)};
@@ -220,6 +220,7 @@ static void test_a_head_outside_of_the_ring_is_not_believed(void **state)
     fake->never_from = fake->operations + 1;
     fake->cq.head = 0x80000000;                             /* and the ring runs full */
     assert_int_equal(submit(batch, 300), -CORDON_ETIMEOUT); /* the restart is not answered either */
+    assert_int_equal(iommu->cq.restarts, 1);                /* but was tried */
     fake->cq.head = 0;
 }
 

@@ -1,6 +1,6 @@
 /*
- * A whole life on an IOMMU, with each of its answers failing to come in turn: the step reports it, what
- * it would have freed is not reused, and the same step succeeds once the IOMMU answers. INV 4, 5, 7.
+ * A whole life on an IOMMU, with each of its answers failing to come in turn: the step reports it,
+ * what it would have freed is not reused, and it succeeds once the IOMMU answers. INV 4, 5, 7.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -195,7 +195,7 @@ static void test_each_answer_may_also_be_slow(void **state)
     assert_false(live(0, 20));
 }
 
-/* The same with an error bit instead of silence: every command in turn is said to be illegal, or its
+/* The same with an error bit instead of silence: each command in turn is said to be illegal, or its
  * memory to fault; nobody notices but the count of restarts. */
 static void test_each_command_may_fail_once(void **state)
 {

@@ -61,7 +61,6 @@ int msi_table_copy(struct cordon_domain *d, cordon_hpa *out)
     if (err) {
         return err;
     }
-    (void)msi_follow_map(d);
     to = frames_ptr(d->ctx, table);
     for (uint32_t index = 0; index < msi_files(d); index++) {
         size_t at = (size_t)index * 2;
@@ -296,7 +295,6 @@ static int msi_set(struct cordon_domain *d, uint32_t index, cordon_hpa file)
     if (index >= msi_files(d)) {
         return -CORDON_ERANGE;
     }
-    (void)msi_follow_map(d);
     if (file.v == 0) {
         return msi_replace(d, index, 0);
     }

@@ -97,6 +97,7 @@ static void fake_tick(struct fake_iommu *f)
         queue_settle(&f->cq);
         f->cq.head = was_on ? f->cq.head : 0;
         f->doorbell = (struct fake_answer){.busy = false};
+        fake_run_commands(f); /* whatever stands between head and tail */
     }
     if (answer_tick(&f->fq.answer)) {
         bool was_on = (f->fq.csr & CSR_EN) != 0;

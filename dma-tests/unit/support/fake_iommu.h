@@ -1,10 +1,10 @@
 /*
  * A RISC-V IOMMU for unit tests: small, strict, and able to misbehave on purpose.
  *
- * Written from the specification alone; it shares nothing with the driver. Whatever the driver does that
- * the specification leaves UNSPECIFIED or calls illegal is a violation, kept with its reason. It caches
- * contexts and translations, so that a forgotten invalidation shows, and it can be told to be slow, not
- * to answer, to stop with an error, or to drop records.
+ * Written from the specification alone; it shares nothing with the driver. Whatever the driver does
+ * that the specification leaves UNSPECIFIED or calls illegal is a violation, kept with its reason.
+ * It caches contexts and translations, so that a forgotten invalidation shows, and can be told to
+ * be slow, not to answer, to stop with an error, or to drop records.
  */
 #ifndef FAKE_IOMMU_H
 #define FAKE_IOMMU_H
@@ -127,8 +127,8 @@ void fake_log(struct fake_iommu *f, enum fake_event_kind kind, uint32_t reg, uin
 /* Pointer to LEN bytes of RAM at HPA, null outside. */
 void *fake_ram(const struct fake_iommu *f, uint64_t hpa, uint64_t len);
 
-/* A device asks for PAGE: 0 if its context lets it walk a table (and then its context and the page are
- * cached), else the cause. Nothing is recorded. A cached context is believed. */
+/* A device asks for PAGE: 0 if its context lets it walk a table (and then its context and the page
+ * are cached), else the cause. Nothing is recorded. A cached context is believed. */
 uint32_t fake_access(struct fake_iommu *f, uint32_t device_id, uint64_t page);
 /* The root that the last successful fake_access led to, and its MSI words. */
 const struct fake_entry *fake_context(const struct fake_iommu *f, uint32_t device_id);

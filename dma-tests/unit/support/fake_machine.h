@@ -5,7 +5,7 @@
 #include <cordon/cordon.h>
 
 #include "fake_iommu.h"
-#include "record.h"
+#include "port/record/record.h"
 
 #define MACHINE_IOMMUS 9u
 #define MACHINE_RAM 0x80000000ull

@@ -1,4 +1,4 @@
-/* Devices behind the fake: contexts looked up as the specification says, cached, and faults recorded. */
+/* Devices behind the fake: contexts looked up as the specification says, and faults recorded. */
 #include "fake_iommu.h"
 
 #include <string.h>
