@@ -1,0 +1,443 @@
+/* cordon_change: what is refused, that nothing changes then, and what a change does. */
+#include "map_bench.h"
+
+static struct map_bench b;
+static cordon_domain *d;
+
+static int setup(void **state)
+{
+    (void)state;
+    bench_open(&b, 32 * MIB);
+    d = bench_domain(&b);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    bench_sound(&b);
+    assert_int_equal(cordon_domain_destroy(d), 0);
+    bench_close(&b);
+    return 0;
+}
+
+/* ---- refused ------------------------------------------------------------------------------ */
+
+/* Cases are told apart by number in a failure. */
+struct refusal {
+    struct cordon_op op;
+    int error;
+};
+
+static void test_operations_that_are_refused_change_nothing(void **state)
+{
+    cordon_domain *other = bench_domain(&b);
+    const struct cordon_extent held = {bench_held(&b, 8), 8 * PAGE};
+    const struct cordon_extent twice[] = {held, {held.hpa, PAGE}};
+    const struct cordon_extent crooked[] = {{{held.hpa.v + 8}, PAGE}, {held.hpa, 8}};
+    const struct cordon_extent empty = {held.hpa, 0}, wraps = {{0 - PAGE}, 2 * PAGE};
+    const struct cordon_extent owned = {bench_grant(&b, d, 0x400000, 4, RW, 0), PAGE};
+    const struct cordon_extent others = {bench_grant(&b, other, 0x400000, 4, RW, 0), PAGE};
+    const struct cordon_extent root = {d->forest.root[0], PAGE};
+    const struct cordon_extent hyp = {{(uint64_t)(uintptr_t)b.ctx - b.ctx->ram_offset}, PAGE};
+    const struct cordon_extent nowhere = {{0x1000}, PAGE};
+    const struct cordon_extent past = {{held.hpa.v + 7 * PAGE}, 2 * PAGE};
+    const uint64_t top = UINT64_C(1) << 41;
+#define GRANT(gpa, e) op_grant(gpa, &(e), 1, RW, 0)
+#define WITH(o, ...)                \
+    ({                              \
+        struct cordon_op op_ = (o); \
+        __VA_ARGS__;                \
+        op_;                        \
+    })
+    const struct refusal cases[] = {
+        {WITH(GRANT(0, held), op_.kind = 0), CORDON_EINVAL},
+        {WITH(GRANT(0, held), op_.kind = 4), CORDON_EINVAL},
+        {WITH(GRANT(0, held), op_.reserved = 1), CORDON_EINVAL},
+        {WITH(GRANT(0, held), op_.extents = NULL), CORDON_EINVAL},
+        {WITH(GRANT(0, held), op_.extent_count = 0), CORDON_EINVAL},
+        {WITH(GRANT(0, held), op_.perms = 0), CORDON_EINVAL},
+        {WITH(GRANT(0, held), op_.perms = CORDON_WRITE), CORDON_EINVAL},
+        {WITH(GRANT(0, held), op_.perms = CORDON_WRITE | CORDON_EXEC), CORDON_EINVAL},
+        {WITH(GRANT(0, held), op_.perms = 8), CORDON_EINVAL},
+        {WITH(GRANT(0, held), op_.flags = 16), CORDON_EINVAL},
+        {WITH(GRANT(0, held), op_.flags = CORDON_REGION_PEER), CORDON_EINVAL},
+        {WITH(GRANT(0, held), op_.flags = CORDON_REGION_MMIO | CORDON_REGION_NODMA), CORDON_EINVAL},
+        {WITH(GRANT(0, held), op_.flags = CORDON_REGION_MMIO | CORDON_REGION_KEEP), CORDON_EINVAL},
+        {WITH(GRANT(0, held), op_.len = 7 * PAGE), CORDON_EINVAL},
+        {WITH(GRANT(0, held), op_.len = 9 * PAGE), CORDON_EINVAL},
+        {GRANT(8, held), CORDON_EALIGN},
+        {WITH(GRANT(0, held), op_.len += 8), CORDON_EALIGN},
+        {WITH(GRANT(0, crooked[0]), op_.len = PAGE), CORDON_EALIGN},
+        {WITH(GRANT(0, crooked[1]), op_.len = PAGE), CORDON_EALIGN},
+        {WITH(GRANT(0, held), op_.len = 0), CORDON_ERANGE},
+        {WITH(GRANT(0, empty), op_.len = PAGE), CORDON_ERANGE},
+        {WITH(GRANT(0, wraps), op_.len = 2 * PAGE), CORDON_ERANGE},
+        {GRANT(top, held), CORDON_ERANGE},
+        {GRANT(top - PAGE, held), CORDON_ERANGE},
+        {GRANT(0 - PAGE, held), CORDON_ERANGE},
+        {GRANT(0x3ff000, held), CORDON_EEXIST},
+        {GRANT(0x403000, held), CORDON_EEXIST},
+        {op_grant(0, twice, 2, RW, 0), CORDON_EEXIST},
+        {GRANT(0, owned), CORDON_EPERM},
+        {GRANT(0, others), CORDON_EPERM},
+        {GRANT(0, root), CORDON_EPERM},
+        {GRANT(0, hyp), CORDON_EPERM},
+        {GRANT(0, nowhere), CORDON_EPERM},
+        {GRANT(0, past), CORDON_EPERM},
+        {WITH(op_revoke(0x400000, 1), op_.flags = 1), CORDON_EINVAL},
+        {WITH(op_revoke(0x400000, 1), op_.perms = 1), CORDON_EINVAL},
+        {WITH(op_revoke(0x400000, 1), op_.extents = &held), CORDON_EINVAL},
+        {WITH(op_revoke(0x400000, 1), op_.extent_count = 1), CORDON_EINVAL},
+        {op_revoke(0x400008, 1), CORDON_EALIGN},
+        {op_revoke(0x400000, 0), CORDON_ERANGE},
+        {op_revoke(top, 1), CORDON_ERANGE},
+        {op_revoke(0x400000, 5), CORDON_ENOENT},
+        {op_revoke(0x3ff000, 2), CORDON_ENOENT},
+        {op_revoke(0, 1), CORDON_ENOENT},
+        {op_protect(0x400000, 1, 0), CORDON_EINVAL},
+        {op_protect(0x400000, 1, CORDON_WRITE), CORDON_EINVAL},
+        {WITH(op_protect(0x400000, 1, RW), op_.flags = 2), CORDON_EINVAL},
+        {WITH(op_protect(0x400000, 1, RW), op_.extents = &held), CORDON_EINVAL},
+        {op_protect(0x404000, 1, RW), CORDON_ENOENT},
+        {op_protect(0x400000, 6, RW), CORDON_ENOENT},
+    };
+    uint64_t before = bench_state(&b);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        /* Alone, behind one that would work, and before it: others' work is undone. */
+        struct cordon_op three[] = {op_protect(0x401000, 1, CORDON_READ), cases[i].op,
+                                    op_revoke(0x402000, 1)};
+        int err = cordon_change(d, &cases[i].op, 1);
+
+        if (err != -cases[i].error) {
+            fail_msg("case %zu: %d instead of %d", i, err, -cases[i].error);
+        }
+        assert_int_equal(bench_state(&b), before);
+        assert_int_not_equal(cordon_change(d, three, 2), 0);
+        assert_int_not_equal(cordon_change(d, three + 1, 2), 0);
+        assert_int_equal(bench_state(&b), before);
+        bench_sound(&b);
+    }
+    assert_int_equal(cordon_change(NULL, &cases[0].op, 1), -CORDON_EINVAL);
+    assert_int_equal(cordon_change(d, NULL, 1), -CORDON_EINVAL);
+    assert_int_equal(cordon_change(d, NULL, 0), 0);
+    assert_int_equal(bench_state(&b), before);
+    assert_int_equal(cordon_run_free(b.ctx, held.hpa, held.len), 0);
+    assert_int_equal(cordon_domain_destroy(other), 0);
+}
+
+static void test_operations_must_stand_apart(void **state)
+{
+    uint64_t hpa = bench_held(&b, 4).v;
+    struct cordon_extent e[] = {{{hpa}, 2 * PAGE}, {{hpa + 2 * PAGE}, 2 * PAGE}};
+    struct cordon_op up[] = {op_grant(0x1000, &e[0], 1, RW, 0), op_grant(0x2000, &e[1], 1, RW, 0)};
+    struct cordon_op down[] = {up[1], up[0]};
+    struct cordon_op apart[] = {op_grant(0x9000, &e[0], 1, RW, 0),
+                                op_grant(0x1000, &e[1], 1, RW, 0)};
+    uint64_t before = bench_state(&b);
+
+    (void)state;
+    assert_int_equal(cordon_change(d, up, 2), -CORDON_EINVAL);
+    assert_int_equal(cordon_change(d, down, 2), -CORDON_EINVAL);
+    assert_int_equal(bench_state(&b), before);
+    b.record.fail_at = b.record.allocations + 1; /* the set that tells needs memory */
+    assert_int_equal(cordon_change(d, apart, 2), -CORDON_ENOMEM);
+    assert_int_equal(bench_state(&b), before);
+    assert_int_equal(cordon_change(d, apart, 2), 0);
+    assert_int_equal(bench_leads(d, 0, 0x1000, RW), hpa + 2 * PAGE);
+    assert_int_equal(bench_leads(d, 0, 0x9000, RW), hpa);
+}
+
+static void test_a_frame_twice_in_one_change(void **state)
+{
+    struct cordon_extent e = {bench_held(&b, 1), PAGE};
+    struct cordon_op two[] = {op_grant(0x1000, &e, 1, RW, 0), op_grant(0x2000, &e, 1, RW, 0)};
+    uint64_t before = bench_state(&b);
+
+    (void)state;
+    assert_int_equal(cordon_change(d, two, 2), -CORDON_EEXIST);
+    assert_int_equal(bench_state(&b), before);
+    assert_int_equal(cordon_change(d, two, 1), 0);
+    assert_int_equal(cordon_change(d, two + 1, 1), -CORDON_EPERM);
+}
+
+static void test_the_gpa_limit_is_the_first_that_is_refused(void **state)
+{
+    const struct cordon_domain_config cfg = {.size = sizeof(cfg), .gpa_limit = 0x100000};
+    struct cordon_extent e = {bench_held(&b, 1), PAGE};
+    struct cordon_op last = op_grant(0xff000, &e, 1, RW, CORDON_REGION_KEEP);
+    struct cordon_op beyond = op_grant(0x100000, &e, 1, RW, CORDON_REGION_KEEP);
+    cordon_domain *small;
+
+    (void)state;
+    assert_int_equal(cordon_domain_create(b.ctx, &cfg, &small), 0);
+    assert_int_equal(cordon_change(small, &beyond, 1), -CORDON_ERANGE);
+    assert_int_equal(cordon_change(small, &last, 1), 0);
+    assert_int_equal(cordon_domain_destroy(small), 0);
+    assert_int_equal(cordon_run_free(b.ctx, e.hpa, PAGE), 0);
+}
+
+/* ---- done --------------------------------------------------------------------------------- */
+
+static void test_extents_back_a_region_in_order(void **state)
+{
+    uint64_t hpa = bench_held(&b, 6).v;
+    struct cordon_extent e[] = {{{hpa + 4 * PAGE}, 2 * PAGE},
+                                {{hpa}, PAGE},
+                                {{hpa + PAGE}, PAGE},
+                                {{hpa + 2 * PAGE}, 2 * PAGE}};
+    struct cordon_op op = op_grant(0x8000, e, 4, CORDON_READ | CORDON_EXEC, 0);
+    const uint64_t want[] = {4, 5, 0, 1, 2, 3};
+    struct cordon_region_info r;
+
+    (void)state;
+    assert_int_equal(cordon_change(d, &op, 1), 0);
+    for (uint64_t i = 0; i < 6; i++) {
+        struct cordon_frame_info info;
+
+        assert_int_equal(bench_leads(d, 0, 0x8000 + i * PAGE + 5, CORDON_READ | CORDON_EXEC),
+                         hpa + want[i] * PAGE + 5);
+        assert_int_equal(bench_leads(d, 0, 0x8000 + i * PAGE, CORDON_WRITE), UINT64_MAX);
+        assert_int_equal(cordon_frame_query(b.ctx, cordon_hpa_make(hpa + want[i] * PAGE), &info),
+                         0);
+        assert_int_equal(info.state, CORDON_FRAME_OWNED);
+        assert_int_equal(info.domain, cordon_domain_number(d));
+        assert_int_equal(info.gpa.v, 0x8000 + i * PAGE);
+    }
+    assert_int_equal(bench_leads(d, 0, 0x7fff, 0), UINT64_MAX);
+    assert_int_equal(bench_leads(d, 0, 0xe000, 0), UINT64_MAX);
+    assert_int_equal(cordon_region_find(d, cordon_gpa_make(0x9abc), false, &r), 0);
+    assert_int_equal(r.gpa.v, 0x8000);
+    assert_int_equal(r.len, 6 * PAGE);
+    assert_int_equal(r.perms, CORDON_READ | CORDON_EXEC);
+}
+
+static void test_large_extents_become_large_leaves(void **state)
+{
+    struct cordon_hit hit;
+
+    (void)state;
+    struct cordon_run_want want = {.size = sizeof(want), .len = 2 * BLOCK, .align = BLOCK};
+    struct cordon_extent e = {.len = 2 * BLOCK};
+
+    assert_int_equal(cordon_run_alloc(b.ctx, &want, &e.hpa), 0);
+    struct cordon_op op = op_grant(16 * BLOCK, &e, 1, RWX, 0);
+    uint64_t words = bench_stats(&b).ownership;
+
+    assert_int_equal(cordon_change(d, &op, 1), 0);
+    assert_int_equal(bench_stats(&b).ownership, words); /* one word a block */
+    assert_int_equal(cordon_translate(d, 0, cordon_gpa_make(16 * BLOCK + PAGE), 0, &hit), 0);
+    assert_int_equal(hit.level, 1);
+    assert_int_equal(hit.span, BLOCK - PAGE);
+    assert_int_equal(hit.hpa.v, e.hpa.v + PAGE);
+
+    /* A page out of it: the rest stays where it was, with words of its own. */
+    assert_int_equal(bench_revoke(d, 16 * BLOCK + 3 * PAGE, 1), 0);
+    bench_sound(&b);
+    assert_int_equal(bench_leads(d, 0, 16 * BLOCK + 2 * PAGE, RWX), e.hpa.v + 2 * PAGE);
+    assert_int_equal(bench_leads(d, 0, 16 * BLOCK + 3 * PAGE, 0), UINT64_MAX);
+    assert_int_equal(bench_leads(d, 0, 16 * BLOCK + 4 * PAGE, RWX), e.hpa.v + 4 * PAGE);
+    assert_int_equal(bench_frame(&b, e.hpa.v + 3 * PAGE), CORDON_FRAME_FREE);
+    assert_int_equal(bench_frame(&b, e.hpa.v + 2 * PAGE), CORDON_FRAME_OWNED);
+}
+
+static void test_keep_makes_them_held_and_leaves_contents(void **state)
+{
+    uint64_t kept = bench_grant(&b, d, 0x10000, 2, RW, CORDON_REGION_KEEP).v;
+    uint64_t lost = bench_grant(&b, d, 0x20000, 2, RW, 0).v;
+
+    (void)state;
+    memset(frames_ptr(b.ctx, cordon_hpa_make(kept)), 0x42, PAGE);
+    assert_int_equal(bench_revoke(d, 0x10000, 2), 0);
+    assert_int_equal(bench_revoke(d, 0x20000, 2), 0);
+    assert_int_equal(bench_frame(&b, kept), CORDON_FRAME_HELD);
+    assert_int_equal(bench_frame(&b, kept + PAGE), CORDON_FRAME_HELD);
+    assert_int_equal(*(uint8_t *)frames_ptr(b.ctx, cordon_hpa_make(kept)), 0x42);
+    assert_int_equal(bench_frame(&b, lost), CORDON_FRAME_FREE);
+    assert_int_equal(cordon_run_free(b.ctx, cordon_hpa_make(kept), 2 * PAGE), 0);
+}
+
+static void test_neighbours_that_say_the_same_are_one_region(void **state)
+{
+    struct cordon_region_info r;
+
+    (void)state;
+    (void)bench_grant(&b, d, 0x10000, 1, RW, 0);
+    (void)bench_grant(&b, d, 0x12000, 1, RW, 0);
+    (void)bench_grant(&b, d, 0x11000, 1, RW, 0);
+    (void)bench_grant(&b, d, 0x13000, 1, RWX, 0);
+    (void)bench_grant(&b, d, 0x14000, 1, RWX, CORDON_REGION_NODMA);
+    assert_int_equal(d->regions.set.count, 3);
+    assert_int_equal(cordon_region_find(d, cordon_gpa_make(0), true, &r), 0);
+    assert_int_equal(r.gpa.v, 0x10000);
+    assert_int_equal(r.len, 3 * PAGE);
+    struct cordon_op op = op_protect(0x13000, 1, RW);
+
+    assert_int_equal(cordon_change(d, &op, 1), 0);
+    assert_int_equal(d->regions.set.count, 2);
+    op = op_protect(0x11000, 1, CORDON_READ);
+    assert_int_equal(cordon_change(d, &op, 1), 0);
+    assert_int_equal(d->regions.set.count, 4);
+    assert_int_equal(bench_leads(d, 0, 0x11000, CORDON_WRITE), UINT64_MAX);
+    assert_int_not_equal(bench_leads(d, 0, 0x12000, CORDON_WRITE), UINT64_MAX);
+}
+
+static void test_all_kinds_in_one_change(void **state)
+{
+    uint64_t was = bench_grant(&b, d, 0x100000, 16, RW, 0).v;
+    struct cordon_extent e = {bench_held(&b, 2), 2 * PAGE};
+    struct cordon_op ops[] = {op_protect(0x100000, 4, CORDON_READ),
+                              op_grant(0x200000, &e, 1, RW, 0), op_revoke(0x104000, 4),
+                              op_protect(0x108000, 1, RWX), op_revoke(0x10a000, 1)};
+
+    (void)state;
+    assert_int_equal(cordon_change(d, ops, 5), 0);
+    bench_sound(&b);
+    assert_int_equal(bench_leads(d, 0, 0x103000, CORDON_READ), was + 3 * PAGE);
+    assert_int_equal(bench_leads(d, 0, 0x103000, RW), UINT64_MAX);
+    assert_int_equal(bench_leads(d, 0, 0x104000, 0), UINT64_MAX);
+    assert_int_equal(bench_leads(d, 0, 0x108000, RWX), was + 8 * PAGE);
+    assert_int_equal(bench_leads(d, 0, 0x109000, RW), was + 9 * PAGE);
+    assert_int_equal(bench_leads(d, 0, 0x10a000, 0), UINT64_MAX);
+    assert_int_equal(bench_leads(d, 0, 0x201000, RW), e.hpa.v + PAGE);
+}
+
+/* ---- memory that does not come ------------------------------------------------------------- */
+
+static void scenario_setup(uint64_t *view)
+{
+    uint32_t v = 0;
+
+    (void)bench_grant(&b, d, 4 * BLOCK, 512 + 7, RWX, 0);
+    (void)bench_grant(&b, d, 7 * BLOCK, 3, RW, CORDON_REGION_NODMA);
+    assert_int_equal(domain_view_add(d, &v), 0);
+    *view = v;
+}
+
+/* A change that splits superpages in both views, unshares, opens new tables, cuts regions and
+ * blocks. */
+static void test_each_allocation_may_fail_and_nothing_has_changed(void **state)
+{
+    struct cordon_run_want want = {.size = sizeof(want), .len = 3 * BLOCK, .align = BLOCK};
+    struct cordon_extent e[2], mmio = {{BENCH_MMIO}, 3 * PAGE};
+    uint64_t view, n = 0;
+    cordon_hpa held;
+    int err = -CORDON_ENOMEM;
+
+    (void)state;
+    scenario_setup(&view);
+    assert_int_equal(cordon_run_alloc(b.ctx, &want, &held), 0);
+    e[0] = (struct cordon_extent){{held.v + 5 * PAGE}, BLOCK}; /* cuts two whole blocks */
+    e[1] = (struct cordon_extent){{held.v + 2 * BLOCK + 100 * PAGE}, 9 * PAGE};
+    struct cordon_op ops[] = {op_revoke(4 * BLOCK + 17 * PAGE, 3),
+                              op_grant(40 * BLOCK + PAGE, e, 2, RW, CORDON_REGION_NODMA),
+                              op_protect(4 * BLOCK + 200 * PAGE, 9, CORDON_READ),
+                              op_grant(UINT64_C(1) << 35, &mmio, 1, RW, CORDON_REGION_MMIO),
+                              op_revoke(7 * BLOCK + PAGE, 1)};
+    uint64_t before = bench_state(&b);
+
+    while (err != 0) {
+        b.record.fail_at = b.record.allocations + ++n;
+        err = cordon_change(d, ops, 5);
+        if (err != 0) {
+            assert_int_equal(err, -CORDON_ENOMEM);
+            assert_int_equal(bench_state(&b), before);
+            bench_sound(&b);
+        }
+        assert_true(n < 1000);
+    }
+    b.record.fail_at = 0;
+    assert_true(n > 10);
+    bench_sound(&b);
+    domain_view_remove(d, (uint32_t)view);
+    assert_int_equal(cordon_run_free(b.ctx, held, 5 * PAGE), 0);
+}
+
+/* The list of what goes is a help, not a need: without a page for it, frames are found by their
+ * words. */
+static void test_a_revoke_needs_no_memory_to_remember(void **state)
+{
+    struct cordon_extent e[64];
+    uint64_t hpa = bench_held(&b, 128).v;
+
+    (void)state;
+    for (uint64_t i = 0; i < 64; i++) {
+        e[i] = (struct cordon_extent){{hpa + 2 * i * PAGE}, PAGE};
+    }
+    struct cordon_op op = op_grant(0x1000, e, 64, RW, CORDON_REGION_KEEP);
+    uint64_t before = bench_state(&b);
+
+    for (unsigned n = 0; n < 2; n++) {
+        assert_int_equal(cordon_change(d, &op, 1), 0);
+        b.record.fail_at = n == 0 ? 0 : b.record.allocations + 1;
+        assert_int_equal(bench_revoke(d, 0x1000, 64), 0);
+        b.record.fail_at = 0;
+        bench_sound(&b);
+        assert_int_equal(bench_state(&b), before);
+    }
+    assert_int_equal(cordon_run_free(b.ctx, cordon_hpa_make(hpa), 128 * PAGE), 0);
+}
+
+static void test_a_map_of_more_runs_than_the_list_holds_goes_too(void **state)
+{
+    static struct cordon_extent e[4096];
+    size_t count = 4096;
+    uint64_t before = bench_state(&b);
+
+    (void)state;
+    assert_int_equal(cordon_scatter_alloc(b.ctx, 4096 * PAGE, 1, 3, e, &count), 0);
+    struct cordon_op op = op_grant(0x1000, e, count, RW, 0);
+
+    assert_int_equal(cordon_change(d, &op, 1), 0);
+    bench_sound(&b);
+    assert_int_equal(bench_revoke(d, 0x1000, 4096), 0);
+    assert_int_equal(bench_state(&b), before);
+}
+
+static void test_exhausted_memory_refuses_and_recovers(void **state)
+{
+    static struct cordon_extent e[8192];
+    size_t count = 0;
+    cordon_hpa hpa;
+
+    (void)state;
+    (void)bench_grant(&b, d, 0, 600, RW, 0);
+    while (count < 8192 && frames_alloc(b.ctx, 0, &hpa) == 0) {
+        e[count++] = (struct cordon_extent){hpa, PAGE};
+    }
+    struct cordon_op far = op_grant(UINT64_C(1) << 40, e, 1, RW, CORDON_REGION_KEEP);
+    uint64_t before = bench_state(&b);
+
+    assert_int_equal(cordon_change(d, &far, 1), -CORDON_ENOMEM);
+    assert_int_equal(bench_state(&b), before);
+    assert_int_equal(bench_revoke(d, 0, 600), 0); /* giving back works with nothing left */
+    assert_int_equal(cordon_change(d, &far, 1), 0);
+    assert_int_equal(bench_revoke(d, UINT64_C(1) << 40, 1), 0);
+    while (count > 0) {
+        frames_free(b.ctx, e[--count].hpa, 0);
+    }
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_operations_that_are_refused_change_nothing),
+        TEST(test_operations_must_stand_apart),
+        TEST(test_a_frame_twice_in_one_change),
+        TEST(test_the_gpa_limit_is_the_first_that_is_refused),
+        TEST(test_extents_back_a_region_in_order),
+        TEST(test_large_extents_become_large_leaves),
+        TEST(test_keep_makes_them_held_and_leaves_contents),
+        TEST(test_neighbours_that_say_the_same_are_one_region),
+        TEST(test_all_kinds_in_one_change),
+        TEST(test_each_allocation_may_fail_and_nothing_has_changed),
+        TEST(test_a_revoke_needs_no_memory_to_remember),
+        TEST(test_a_map_of_more_runs_than_the_list_holds_goes_too),
+        TEST(test_exhausted_memory_refuses_and_recovers),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
