@@ -372,8 +372,10 @@ PROTOTYPES = (
         ("ctx", POINTER(Ctx)),
         ("first", POINTER(Finding)),
     ),
-     'Re-derive the invariants 1, 2, 3, 5 and 6 from memory, for the whole context; linear in '
-     'regions and tables. Returns 0, or ECORRUPT with FIRST filled in.'),
+     "Re-derive the invariants 1 to 6 from memory, for the whole context; linear in frames' "
+     'words, regions and tables. Of 4 it sees free frames that a leaf leads to or that were '
+     'written to, and counts by which a table would be freed too early. Returns 0, or ECORRUPT '
+     'with FIRST filled in.'),
     ("cordon_cause_name", c_char_p, (
         ("cause", c_uint32),
     ),
@@ -383,16 +385,16 @@ PROTOTYPES = (
         ("ops", POINTER(Op)),
         ("count", c_size_t),
     ),
-     'Carry out OPS as one transaction. The operations must not overlap each other in GPA. '
-     'GRANT takes HELD frames, or resources that no domain has (a resource page may stand at '
-     'one GPA only). Order: grants claim frames, write leaves in each view, fence, enter the '
-     'map; revokes mark frames REVOKING, clear leaves in every view, fence, invalidate harts '
-     'and IOMMUs once for the whole batch, wait, drain; only then are frames FREE (or HELD). '
-     'Errors, nothing changed: EINVAL, EALIGN, ERANGE, EEXIST (GRANT over a region or twice '
-     'the same frame), ENOENT (REVOKE or PROTECT of a hole), EPERM (frame not HELD, resource '
-     'unknown or taken), ENOMEM, ELIMIT. Error with the map changed: EPENDING, the revoked '
-     'frames stay REVOKING (hardware did not answer, or a device that drains by reset is '
-     'attached); see cordon_retire.'),
+     'Carry out OPS as one transaction. The operations must not overlap each other in GPA '
+     '(EINVAL). GRANT takes HELD frames, or resources that no domain has (a resource page may '
+     'stand at one GPA only). Order: grants claim frames, write leaves in each view, fence, '
+     'enter the map; revokes mark frames REVOKING, clear leaves in every view, fence, '
+     'invalidate harts and IOMMUs once for the whole batch, wait, drain; only then are frames '
+     'FREE (or HELD). Errors, nothing changed: EINVAL, EALIGN, ERANGE, EEXIST (GRANT over a '
+     'region or twice the same frame), ENOENT (REVOKE or PROTECT of a hole), EPERM (frame not '
+     'HELD, resource unknown or taken), ENOMEM, ELIMIT. Error with the map changed: EPENDING, '
+     'the revoked frames stay REVOKING (hardware did not answer, or a device that drains by '
+     'reset is attached); see cordon_retire.'),
     ("cordon_ctx_create", c_int, (
         ("cfg", POINTER(Config)),
         ("out", POINTER(POINTER(Ctx))),
@@ -561,8 +563,9 @@ PROTOTYPES = (
         ("hpa", Hpa),
         ("len", c_uint64),
     ),
-     'Give HELD frames back. LEN in bytes. All of the range must be HELD. Errors: EALIGN, '
-     'ERANGE, EPERM (some frame is not HELD; nothing changed).'),
+     'Give HELD frames back. LEN in bytes. All of the range must be HELD. Errors, nothing '
+     'changed: EALIGN, ERANGE, EPERM (some frame is not HELD), ENOMEM (part of a block that '
+     'nobody has split yet, and no memory for its words).'),
     ("cordon_scatter_alloc", c_int, (
         ("ctx", POINTER(Ctx)),
         ("len", c_uint64),
@@ -572,9 +575,13 @@ PROTOTYPES = (
         ("count", POINTER(c_size_t)),
     ),
      'Allocate LEN bytes in pieces, HELD and zeroed, shuffled by SEED: PIECES says which sizes '
-     '(bit n: 2^n pages; 0 means largest first, unshuffled). Writes at most *COUNT extents, '
-     'then the number written. Errors: as cordon_run_alloc; ELIMIT (more than *COUNT extents '
-     'needed; nothing allocated).'),
+     '(bit n: 2^n pages, n up to 18; 0 means largest first, unshuffled, pieces that touch in '
+     'one extent). Each piece stands at a multiple of its size in the sum of those before it, '
+     'so that large ones can be large leaves. Holes are left between pieces while there is '
+     'room, for who scatters next to fill. Writes at most *COUNT extents, then the number '
+     'written. Errors, nothing allocated: EINVAL (also: LEN cannot be made of these sizes), '
+     'EALIGN, ERANGE, ENOMEM, ELIMIT (more than *COUNT extents are needed; OUT may have been '
+     'written to).'),
     ("cordon_strerror", c_char_p, (
         ("code", c_int),
     ),
