@@ -4,6 +4,7 @@ from pathlib import Path
 
 import bundle
 from cordon.machine import Machine
+from cordon.machine.machine import HYPERVISOR
 
 TREE = Path(__file__).resolve().parents[2]
 BARE = TREE / "dma-tests/guest/bare"
@@ -69,6 +70,19 @@ class Boots:
     def run(self, images, vms, timeout=60, digests=None, **options):
         """Run guests until the machine powers itself off."""
         return self.run_blob(bundle.make(images, vms, digests), timeout, **options)
+
+    def run_plain(self, images, vms, *arguments, timeout=60):
+        """As run, on a machine of which ARGUMENTS say everything but AIA and IOMMU."""
+        path = self.folder / "bundle-plain.itb"
+        path.write_bytes(bundle.make(images, vms))
+        done = subprocess.run(
+            ["qemu-system-riscv64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+             "-M", "virt,aia=aplic-imsic,aia-guests=4,iommu-sys=on", "-cpu", "rv64,h=true",
+             "-serial", "stdio", "-kernel", HYPERVISOR, "-initrd", path, *arguments],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=timeout, check=False)
+        text = done.stdout.decode(errors="replace")
+        (self.folder / "console-plain.log").write_text(text)
+        return Run([line.rstrip("\r") for line in text.split("\n")], done.returncode)
 
     def run_blob(self, blob, timeout=60, **options):
         with self.machine(blob, **options) as machine:

@@ -17,6 +17,22 @@ def test_boots_where_ram_reaches_above_4_gib(boots, payload):
     assert run.has("cordon", "6144 MiB of RAM")
 
 
+def test_ram_beyond_sv39_gets_sv48(boots, payload):
+    run = boots.run({"guest": payload("hello")}, {"solo": bare()}, ram="300G")
+    assert run.status == 0
+    assert run.has("cordon", "tables: Sv48")
+
+
+def test_two_sockets_with_interrupt_files_in_two_places(boots, payload):
+    run = boots.run_plain(
+        {"guest": payload("smp")}, {"solo": bare(vcpus=4)},
+        "-smp", "4,sockets=2,cores=2", "-m", "2G",
+        "-object", "memory-backend-ram,id=low,size=1G", "-numa", "node,cpus=0-1,memdev=low",
+        "-object", "memory-backend-ram,id=high,size=1G", "-numa", "node,cpus=2-3,memdev=high")
+    assert run.has("cordon", "2048 MiB of RAM in 2 banks")
+    assert run.of("solo")[-1] == "PASSED"
+
+
 def test_memory_that_nobody_may_have_is_named(boots, payload):
     run = boots.run({"guest": payload("hello")}, {"solo": bare()})
     for what in ("firmware", "device tree", "bundle", "hypervisor", "hypervisor's memory"):

@@ -244,9 +244,9 @@ void boot_main(uint64_t hart_id, uint64_t fdt, uint64_t load, uint64_t window)
     memory_set_image(cordon_hpa_make(load));
     memory_set_offset(VA_DIRECT_SV39 - window);
     console_init();
-    tree = memory_ptr(cordon_hpa_make(fdt));
-    if (fdt < window || fdt - window >= BOOT_WINDOW_GIB * GIB - FDT_BYTES_MAX ||
-        fdt_check_header(tree) != 0 || fdt_totalsize(tree) > FDT_BYTES_MAX) {
+    tree = (const void *)(uintptr_t)(BOOT_FDT_WINDOW + fdt % GIB);
+    if (fdt == 0 || fdt % 8 != 0 || fdt_check_header(tree) != 0 ||
+        fdt_totalsize(tree) > FDT_BYTES_MAX) {
         panic("boot: no device tree at 0x%lx", fdt);
     }
     must(machine_read(tree, cordon_hpa_make(fdt), &what), what);

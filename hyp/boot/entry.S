@@ -77,6 +77,16 @@ start:
     addi    t1, t1, -1
     bnez    t1, 4b
 
+    /* Two GiB from the one on that the device tree begins in. */
+    srli    t0, s1, 30
+    slli    t0, t0, 28
+    ori     t0, t0, 0xc7
+    li      t1, ((BOOT_FDT_WINDOW >> 30) & 511) * 8
+    add     t1, t1, s3
+    sd      t0, 0(t1)
+    add     t0, t0, t3
+    sd      t0, 8(t1)
+
     li      t0, VA_IMAGE
     sub     t0, t0, s2                  /* linked minus real */
     lla     t1, 5f

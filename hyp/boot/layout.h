@@ -28,6 +28,9 @@
 #define BOOT_WINDOW_GIB 254
 #define BOOT_WINDOW_BEFORE 127 /* GiB below the image, at most */
 
+/* And one of 2 GiB on the device tree, which may lie anywhere. */
+#define BOOT_FDT_WINDOW 0x3f80000000
+
 /* Offsets of struct hart_start, which a hart reads before it has any table. */
 #define HART_START_SATP 0
 #define HART_START_ENTRY 8

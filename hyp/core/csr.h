@@ -10,6 +10,9 @@
 #define CSR_SSTATUS 0x100
 #define CSR_SIE 0x104
 #define CSR_STVEC 0x105
+#define CSR_SCOUNTEREN 0x106
+#define CSR_SENVCFG 0x10A
+#define CSR_SSTATEEN0 0x10C
 #define CSR_SSCRATCH 0x140
 #define CSR_SEPC 0x141
 #define CSR_SCAUSE 0x142
@@ -47,6 +50,8 @@
 #define CSR_HIP 0x644
 #define CSR_HVIP 0x645
 #define CSR_HTINST 0x64A
+#define CSR_HVIPRIO1 0x646
+#define CSR_HVIPRIO2 0x647
 #define CSR_HGATP 0x680
 #define CSR_CYCLE 0xC00
 #define CSR_INSTRET 0xC02

@@ -10,7 +10,7 @@
 #include "core/hart.h"
 #include "core/poweroff.h"
 
-#define BACKTRACE_MAX 16u
+#define BACKTRACE_MAX 24u
 
 extern char _image_start[], _rodata_start[];
 
@@ -63,20 +63,18 @@ static bool is_code(uint64_t address)
            address < (uint64_t)(uintptr_t)_rodata_start;
 }
 
-/* Follow frame pointers [psABI]: fp-8 holds the return address, fp-16 the caller's fp. */
-static void backtrace(uint64_t fp)
+/* What on the stack, from SP up to its end, may be an address to return to. */
+static void backtrace(uint64_t sp)
 {
-    for (uint32_t i = 0; i < BACKTRACE_MAX && fp != 0 && (fp & 7) == 0; i++) {
-        const uint64_t *words = (const uint64_t *)(uintptr_t)fp;
+    const uint64_t *word = (const uint64_t *)(uintptr_t)(sp & ~UINT64_C(7));
+    uint32_t told = 0;
 
-        if (!probe_load(words - 1) || !probe_load(words - 2) || !is_code(words[-1])) {
-            return;
+    for (uint32_t i = 0; i < STACK_SLOT / 8 && told < BACKTRACE_MAX && probe_load(word); i++) {
+        if (is_code(*word)) {
+            log_line("  stack %016lx: %016lx", (uint64_t)(uintptr_t)word, *word);
+            told++;
         }
-        log_line("  from %016lx", words[-1]);
-        if (words[-2] <= fp) {
-            return;
-        }
-        fp = words[-2];
+        word++;
     }
 }
 
@@ -96,7 +94,7 @@ void panic_trap(const struct own_frame *frame, uint64_t cause, uint64_t pc, uint
                  i + 1 < 32 ? register_name[i + 1] : "", i + 1 < 32 ? frame->x[i + 1] : 0,
                  i + 2 < 32 ? register_name[i + 2] : "", i + 2 < 32 ? frame->x[i + 2] : 0);
     }
-    backtrace(frame->x[8]);
+    backtrace(frame->x[2]);
     poweroff(true);
 }
 

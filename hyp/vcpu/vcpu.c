@@ -36,6 +36,8 @@ static void set_hypervisor_csrs(const struct vcpu *vcpu)
     csr_write(CSR_HIDELEG, IRQ_VSSI | IRQ_VSTI | IRQ_VSEI);
     csr_write(CSR_HVIP, 0);
     csr_write(CSR_HVICTL, 0);
+    csr_write(CSR_HVIPRIO1, 0);
+    csr_write(CSR_HVIPRIO2, 0);
     csr_write(CSR_HGEIE, 0);
     csr_write(CSR_HTIMEDELTA, 0);
     csr_write(CSR_HCOUNTEREN, all.counters);
@@ -44,8 +46,6 @@ static void set_hypervisor_csrs(const struct vcpu *vcpu)
         (void)csr_try_write(CSR_HSTATEEN0, vcpu->hart->hstateen0);
     }
     csr_write(CSR_HGATP, cordon_domain_hgatp(vcpu->vm->domain));
-    csr_write(CSR_HSTATUS, HSTATUS_VSXL_64 | HSTATUS_SPV | HSTATUS_SPVP |
-                               (uint64_t)vcpu->guest_file << HSTATUS_VGEIN_SHIFT);
 }
 
 /* The guest's own CSRs as a hart has them that was started [SBI 9.1]. */
@@ -60,6 +60,11 @@ static void reset_guest_csrs(void)
     csr_write(CSR_VSTVAL, 0);
     csr_write(CSR_VSATP, 0);
     csr_write(CSR_VSTIMECMP, UINT64_MAX);
+    csr_write(CSR_VSISELECT, 0);
+    /* These have no second copy: what the guest writes is what the hart has [Priv 18.2]. */
+    csr_write(CSR_SCOUNTEREN, 0);
+    (void)csr_try_write(CSR_SENVCFG, 0);
+    (void)csr_try_write(CSR_SSTATEEN0, 0);
 }
 
 /* Floating-point and vector registers hold nothing of whoever ran here before. */
@@ -71,6 +76,15 @@ static void clear_extended_registers(void)
         csr_set(CSR_SSTATUS, SSTATUS_VS);
         vector_clear();
     }
+}
+
+/* What the next sret does. Last, for a fault of our own (a register that is not there) sets these too. */
+static void aim_at_guest(const struct vcpu *vcpu)
+{
+    csr_write(CSR_HSTATUS, HSTATUS_VSXL_64 | HSTATUS_SPV | HSTATUS_SPVP |
+                               (uint64_t)vcpu->guest_file << HSTATUS_VGEIN_SHIFT);
+    csr_set(CSR_SSTATUS, SSTATUS_SPP | SSTATUS_SPIE);
+    csr_write(CSR_SEPC, vcpu->start_pc);
 }
 
 static void enter(struct vcpu *vcpu)
@@ -85,14 +99,15 @@ static void enter(struct vcpu *vcpu)
     set_hypervisor_csrs(vcpu);
     reset_guest_csrs();
     clear_extended_registers();
-    csr_write(CSR_SEPC, vcpu->start_pc);
-    csr_set(CSR_SSTATUS, SSTATUS_SPP | SSTATUS_SPIE);
     /* INV 9, and nothing cached of an earlier user of this VMID. */
     hart_fence_gstage();
     hart_fence_vstage();
     hart_fence_i();
     hart_this()->vcpu = vcpu;
-    vcpu_serve_requests(vcpu);
+    if (atomic_load(&vcpu->requests) != 0) {
+        imsic_kick(vcpu->hart); /* what was asked before is served by the first exit */
+    }
+    aim_at_guest(vcpu);
     vcpu_run(vcpu);
 }
 
