@@ -114,8 +114,7 @@ static bool open_one(struct pt_edit *e, unsigned level, struct pt_node *child, u
         return true;
     }
     child->table = pt_word_table(e->f, old);
-    child->fresh =
-        !e->all && pt_refs(e->f, child->table) > (unsigned)__builtin_popcount(child->members);
+    child->fresh = !e->all && pt_refs(e->f, child->table) > pt_members(child->members);
     if (child->fresh) {
         if (!e->map && !pt_holds(e->f, level, child->table, first, last)) {
             return false;
@@ -170,7 +169,7 @@ static bool all_fresh(const struct pt_node *nodes, uint32_t members)
 static uint32_t close_one(struct pt_edit *e, unsigned level, const struct pt_node *nodes,
                           unsigned index, const struct pt_node *child, bool empty)
 {
-    unsigned parents = (unsigned)__builtin_popcount(child->members);
+    unsigned parents = pt_members(child->members);
     uint32_t emptied = 0;
 
     if (empty) {

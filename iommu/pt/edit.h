@@ -21,24 +21,35 @@ struct pt_node {
     bool fresh;       /* not reachable yet; in pt_reserve: would be */
 };
 
-/* A place in a list of extents. */
+/* A place in a list of extents, and in the address space that it backs. */
 struct pt_cursor {
-    const struct cordon_extent *extent;
-    uint64_t used; /* bytes of it that are behind us */
+    const struct cordon_extent *extent, *end;
+    uint64_t used; /* bytes of the extent that are behind us */
+    uint64_t linear;
 };
 
 struct pt_edit {
     struct pt_forest *f;
     struct pt_pool *pool;
     struct pt_retire *retire;
-    uint64_t offset;   /* mapping: HPA less linear address */
-    uint64_t bits;     /* mapping: a leaf without PPN; changing rights: the R, W and X bits */
-    unsigned max_leaf; /* mapping: the highest level that may hold leaves */
-    const struct pt_cursor
-        *list; /* mapping: where the leaves' frames come from, instead of OFFSET */
+    uint64_t offset;        /* mapping: HPA less linear address */
+    uint64_t bits;          /* mapping: a leaf without PPN; changing rights: the R, W and X bits */
+    unsigned max_leaf;      /* mapping: the highest level that may hold leaves */
+    struct pt_cursor *list; /* mapping: whence 4 KiB leaves take their frames, if not null */
     bool map;
     bool all; /* every view of the forest takes part: no table is shared with others */
 };
+
+/* How many bits are set. */
+static inline unsigned pt_members(uint32_t mask)
+{
+    unsigned count = 0;
+
+    for (; mask != 0; mask &= mask - 1) {
+        count++;
+    }
+    return count;
+}
 
 /* One node for each view's root; returns how many. */
 unsigned pt_roots(const struct pt_forest *f, uint32_t views, struct pt_node *nodes);
@@ -62,21 +73,20 @@ unsigned pt_open(struct pt_edit *e, unsigned level, const struct pt_node *nodes,
 uint32_t pt_close(struct pt_edit *e, unsigned level, const struct pt_node *nodes, unsigned index,
                   const struct pt_node *child, unsigned count, uint32_t empty);
 
-/* A grant, cut into pieces: a run that one offset describes, or a list of short runs inside one leaf
- * table. Reserve and commit cut alike. */
-struct pt_pieces {
-    struct pt_cursor at;
-    uint64_t next, last; /* linear */
-};
+/* A grant is cut into pieces: a run that one offset describes, or a list of shorter runs inside one
+ * leaf table. Reserve and commit cut alike. */
 struct pt_piece {
-    uint64_t first, last; /* linear */
+    uint64_t first, last; /* linear; a list may end before LAST */
     uint64_t offset;
-    struct pt_cursor list; /* extent is null when OFFSET holds for all */
+    bool list;
 };
-bool pt_piece_next(struct pt_pieces *p, struct pt_piece *out);
+struct pt_cursor pt_grant_begin(const struct pt_fmt *fmt, const struct pt_grant *g);
+/* The next piece. The cursor goes behind a run; a list is for the caller to go through. */
+bool pt_grant_next(struct pt_cursor *at, struct pt_piece *out);
+/* Go through a list up to LAST, without looking at it. */
+void pt_grant_skip(struct pt_cursor *at, uint64_t last);
 /* Sum of the extents, in pages. EALIGN, ERANGE: one that no leaf can lead to. */
 CORDON_MUST_CHECK int pt_grant_pages(const struct pt_grant *g, uint64_t *pages);
-struct pt_pieces pt_pieces_of(const struct pt_fmt *fmt, const struct pt_grant *g, uint64_t pages);
 
 /* Write leaves for FIRST..LAST into every node, from LEVEL down. */
 void pt_map_level(struct pt_edit *e, unsigned level, const struct pt_node *nodes, unsigned count,

@@ -6,7 +6,8 @@
 
 #include "pt/walk.h"
 
-#define WIDTH(levels, root_bits) (PT_INDEX_BITS * ((levels)-1u) + (root_bits) + CORDON_PAGE_SHIFT)
+#define ROOT_SHIFT(levels) (CORDON_PAGE_SHIFT + PT_INDEX_BITS * ((levels)-1u))
+#define WIDTH(levels, root_bits) (ROOT_SHIFT(levels) + (root_bits))
 #define LAST_INDEX(width, level) \
     ((BIT64(width) - 1) >> (CORDON_PAGE_SHIFT + PT_INDEX_BITS * (level)))
 
@@ -25,15 +26,22 @@ static_assert((CORDON_READ << 1) == PTE_R && (CORDON_WRITE << 1) == PTE_W &&
                   (CORDON_EXEC << 1) == PTE_X,
               "rights are the R, W and X bits, one place down");
 
-const struct pt_fmt pt_sv39x4 = {"Sv39x4",          3,    11, 41, 8, CORDON_MODE_SV39X4,
-                                 LEAF_SECOND_STAGE, false};
-const struct pt_fmt pt_sv48x4 = {"Sv48x4",          4,    11, 50, 9, CORDON_MODE_SV48X4,
-                                 LEAF_SECOND_STAGE, false};
-const struct pt_fmt pt_sv57x4 = {"Sv57x4",          5,    11, 59, 10, CORDON_MODE_SV57X4,
-                                 LEAF_SECOND_STAGE, false};
-const struct pt_fmt pt_sv39 = {"Sv39", 3, 9, 39, 8, 0, LEAF_FIRST_STAGE, true};
-const struct pt_fmt pt_sv48 = {"Sv48", 4, 9, 48, 9, 0, LEAF_FIRST_STAGE, true};
-const struct pt_fmt pt_sv57 = {"Sv57", 5, 9, 57, 10, 0, LEAF_FIRST_STAGE, true};
+#define FORMAT(levels_, root_bits_, mode_, mode_bit_, leaf_bits_, sign_extended_)         \
+    .levels = (levels_), .root_bits = (root_bits_), .root_shift = ROOT_SHIFT(levels_),    \
+    .address_bits = WIDTH(levels_, root_bits_), .mode = (mode_), .mode_bit = (mode_bit_), \
+    .leaf_bits = (leaf_bits_), .sign_extended = (sign_extended_),                         \
+    .page_bits = GENMASK64(WIDTH(levels_, root_bits_) - 1 - (sign_extended_), CORDON_PAGE_SHIFT)
+
+#define SECOND_STAGE(levels, mode, mode_bit) \
+    FORMAT(levels, 11, mode, mode_bit, LEAF_SECOND_STAGE, false)
+#define FIRST_STAGE(levels, mode) FORMAT(levels, 9, mode, 0, LEAF_FIRST_STAGE, true)
+
+const struct pt_fmt pt_sv39x4 = {.name = "Sv39x4", SECOND_STAGE(3, 8, CORDON_MODE_SV39X4)};
+const struct pt_fmt pt_sv48x4 = {.name = "Sv48x4", SECOND_STAGE(4, 9, CORDON_MODE_SV48X4)};
+const struct pt_fmt pt_sv57x4 = {.name = "Sv57x4", SECOND_STAGE(5, 10, CORDON_MODE_SV57X4)};
+const struct pt_fmt pt_sv39 = {.name = "Sv39", FIRST_STAGE(3, 8)};
+const struct pt_fmt pt_sv48 = {.name = "Sv48", FIRST_STAGE(4, 9)};
+const struct pt_fmt pt_sv57 = {.name = "Sv57", FIRST_STAGE(5, 10)};
 
 const struct pt_fmt *pt_fmt_choose(uint32_t modes, uint64_t limit)
 {

@@ -1,53 +1,74 @@
 /* Granting: leaves are written, largest first. */
 #include "pt/edit.h"
 
-/* PAGES leaves of LEVEL, one behind the other in one table, whose words were empty. */
-static void write_leaves(const struct pt_edit *e, unsigned level, uint64_t *table, uint64_t first,
-                         uint64_t pages)
+/* PAGES leaves of LEVEL, the first one LEAF, one behind the other. All were empty. */
+static inline void write_run(const struct pt_forest *f, unsigned level, uint64_t *word,
+                             uint64_t pages, uint64_t leaf)
 {
-    uint64_t *word = &table[pt_index(e->f->fmt, level, first)];
-    uint64_t *end = word + pages;
-    uint64_t leaf = e->bits | pt_ppn_put(first + e->offset);
-    uint64_t step = pt_leaf_step(level);
+    uint64_t *end = word + pages, step = pt_leaf_step(level);
 
     for (; word != end; word++, leaf += step) {
         cordon_assert(*word == 0);
-        pt_store(e->f, word, leaf);
+        pt_store(f, word, leaf);
     }
+}
+
+static void write_leaves(const struct pt_edit *e, unsigned level, uint64_t *table, uint64_t first,
+                         uint64_t pages)
+{
+    write_run(e->f, level, &table[pt_index(e->f->fmt, level, first)], pages,
+              e->bits | pt_ppn_put(first + e->offset));
     pt_valid_add(e->f, table, (int)pages);
 }
 
-/* 4 KiB leaves for FIRST..LAST of a leaf table, from a list of extents. */
-static void write_list(const struct pt_edit *e, uint64_t *table, uint64_t first, uint64_t last)
+/* 4 KiB leaves from the list to the end of a leaf table or of the list. Returns the place behind. */
+static struct pt_cursor write_list(const struct pt_edit *e, uint64_t *table)
 {
     struct pt_cursor at = *e->list;
-    uint64_t *word = &table[pt_index_below(0, first)];
-    uint64_t *end = &table[pt_index_below(0, last)] + 1;
-    int pages = (int)(end - word);
+    uint64_t *start = &table[pt_index_below(0, at.linear)], *word = start;
+    uint64_t *end = table + (1u << PT_INDEX_BITS);
+    const struct cordon_extent *x = at.extent;
+    uint64_t hpa = x->hpa.v + at.used, behind = x->hpa.v + x->len;
 
-    while (word != end) {
-        uint64_t leaf = e->bits | pt_ppn_put(at.extent->hpa.v + at.used);
-        uint64_t left = (at.extent->len - at.used) >> CORDON_PAGE_SHIFT;
-
-        for (at.used = 0, at.extent++; left > 0 && word != end; left--, word++) {
-            cordon_assert(*word == 0);
-            pt_store(e->f, word, leaf);
-            leaf += pt_leaf_step(0);
+    for (;;) {
+        cordon_assert(*word == 0);
+        pt_store(e->f, word, e->bits | pt_ppn_put(hpa));
+        word++;
+        hpa += CORDON_PAGE_SIZE;
+        if (hpa == behind) {
+            if (++x == at.end) {
+                break;
+            }
+            hpa = x->hpa.v;
+            behind = hpa + x->len;
+        }
+        if (word == end) {
+            break;
         }
     }
-    pt_valid_add(e->f, table, pages);
+    pt_valid_add(e->f, table, (int)(word - start));
+    at.extent = x;
+    at.used = x == at.end ? 0 : hpa - x->hpa.v;
+    at.linear += (uint64_t)(word - start) << CORDON_PAGE_SHIFT;
+    return at;
 }
 
+/* The list moves on only after the leaves are in every node. */
 static void write_nodes(const struct pt_edit *e, unsigned level, const struct pt_node *nodes,
                         unsigned count, uint64_t first, uint64_t pages)
 {
-    for (unsigned i = 0; i < count; i++) {
-        if (e->list != NULL) {
-            write_list(e, nodes[i].table, first, first + (pages << CORDON_PAGE_SHIFT) - 1);
-        } else {
+    struct pt_cursor behind = {0};
+
+    if (e->list == NULL) {
+        for (unsigned i = 0; i < count; i++) {
             write_leaves(e, level, nodes[i].table, first, pages);
         }
+        return;
     }
+    for (unsigned i = 0; i < count; i++) {
+        behind = write_list(e, nodes[i].table);
+    }
+    *e->list = behind;
 }
 
 static void map_entry(struct pt_edit *e, unsigned level, const struct pt_node *nodes,
@@ -87,6 +108,22 @@ void pt_map_level(struct pt_edit *e, unsigned level, const struct pt_node *nodes
     }
 }
 
+/* One piece, into the leaf table that stands there already, or down from the roots. */
+static void map_piece(struct pt_edit *e, uint32_t views, uint64_t first, uint64_t last)
+{
+    struct pt_forest *f = e->f;
+    struct pt_node nodes[CORDON_MAX_VIEWS];
+
+    if (pt_ready(f, views, first, last)) {
+        nodes[0].table = f->ready;
+        write_nodes(e, 0, nodes, 1, first, (last - first + 1) >> CORDON_PAGE_SHIFT);
+        return;
+    }
+    f->ready_at = PT_NOWHERE;
+    e->max_leaf = pt_leaf_level(e->offset);
+    pt_map_level(e, pt_top(f->fmt), nodes, pt_roots(f, views, nodes), first, last);
+}
+
 static struct pt_edit map_edit(struct pt_forest *f, uint32_t perms, uint32_t views,
                                struct pt_pool *pool, struct pt_retire *retire)
 {
@@ -100,36 +137,41 @@ static struct pt_edit map_edit(struct pt_forest *f, uint32_t perms, uint32_t vie
                             .all = views == f->views};
 }
 
-void pt_map(struct pt_forest *f, const struct pt_run *run, struct pt_pool *pool,
-            struct pt_retire *retire)
+PT_SLOW void map_run(struct pt_forest *f, const struct pt_run *run, struct pt_pool *pool,
+                     struct pt_retire *retire)
 {
-    struct pt_node nodes[CORDON_MAX_VIEWS];
-    unsigned count = pt_roots(f, run->views, nodes);
     uint64_t first = pt_linear(f->fmt, run->gpa.v);
     struct pt_edit e = map_edit(f, run->perms, run->views, pool, retire);
 
     e.offset = run->hpa.v - first;
-    e.max_leaf = pt_leaf_level(e.offset);
-    pt_map_level(&e, pt_top(f->fmt), nodes, count, first,
-                 first + (run->pages << CORDON_PAGE_SHIFT) - 1);
+    map_piece(&e, run->views, first, first + (run->pages << CORDON_PAGE_SHIFT) - 1);
+}
+
+void pt_map(struct pt_forest *f, const struct pt_run *run, struct pt_pool *pool,
+            struct pt_retire *retire)
+{
+    uint64_t first = run->gpa.v, last = first + (run->pages << CORDON_PAGE_SHIFT) - 1;
+
+    if (!pt_is_ready(f, run->views, first, last)) {
+        map_run(f, run, pool, retire);
+        return;
+    }
+    port_fence(f->ctx->cookie);
+    write_run(f, 0, &f->ready[pt_index_below(0, first)], run->pages,
+              pt_leaf_make(f->fmt, 0, run->hpa.v, run->perms));
+    *f->ready_own += run->pages * PT_VALID_ONE;
 }
 
 void pt_map_grant(struct pt_forest *f, const struct pt_grant *grant, struct pt_pool *pool,
                   struct pt_retire *retire)
 {
-    struct pt_node nodes[CORDON_MAX_VIEWS];
-    unsigned count = pt_roots(f, grant->views, nodes);
     struct pt_edit e = map_edit(f, grant->perms, grant->views, pool, retire);
-    struct pt_pieces pieces;
+    struct pt_cursor at = pt_grant_begin(f->fmt, grant);
     struct pt_piece piece;
-    uint64_t pages;
 
-    cordon_assert(pt_grant_pages(grant, &pages) == 0);
-    pieces = pt_pieces_of(f->fmt, grant, pages);
-    while (pt_piece_next(&pieces, &piece)) {
+    while (pt_grant_next(&at, &piece)) {
         e.offset = piece.offset;
-        e.max_leaf = pt_leaf_level(e.offset);
-        e.list = piece.list.extent != NULL ? &piece.list : NULL;
-        pt_map_level(&e, pt_top(f->fmt), nodes, count, piece.first, piece.last);
+        e.list = piece.list ? &at : NULL;
+        map_piece(&e, grant->views, piece.first, piece.last);
     }
 }

@@ -8,75 +8,78 @@
 
 int pt_grant_pages(const struct pt_grant *g, uint64_t *pages)
 {
-    uint64_t sum = 0;
+    const struct cordon_extent *end = g->extents + g->count;
+    uint64_t sum = 0, sums = 0, all = 0;
 
-    for (uint64_t i = 0; i < g->count; i++) {
-        uint64_t hpa = g->extents[i].hpa.v, len = g->extents[i].len;
-
-        if (!is_aligned(hpa | len, CORDON_PAGE_SIZE)) {
-            return -CORDON_EALIGN;
-        }
-        if (len - 1 >= BIT64(PT_HPA_BITS) || (hpa + len - 1) >> PT_HPA_BITS != 0 ||
-            hpa >> PT_HPA_BITS != 0) {
+    for (const struct cordon_extent *x = g->extents; x != end; x++) {
+        if (x->len == 0) {
             return -CORDON_ERANGE;
         }
-        sum += len >> CORDON_PAGE_SHIFT;
-        if (sum >> PT_HPA_BITS != 0) {
-            return -CORDON_ERANGE;
-        }
+        sum += x->len;
+        sums |= sum;
+        all |= x->hpa.v | x->len | (x->hpa.v + x->len - CORDON_PAGE_SIZE);
     }
-    *pages = sum;
+    if (!is_aligned(all, CORDON_PAGE_SIZE)) {
+        return -CORDON_EALIGN;
+    }
+    /* Lengths below 2^56 cannot carry the sum past 2^60 and round without its being seen there. */
+    if ((all & ~PT_HPA_PAGE) != 0 || sums >> 60 != 0) {
+        return -CORDON_ERANGE;
+    }
+    *pages = sum >> CORDON_PAGE_SHIFT;
     return 0;
 }
 
-struct pt_pieces pt_pieces_of(const struct pt_fmt *fmt, const struct pt_grant *g, uint64_t pages)
+struct pt_cursor pt_grant_begin(const struct pt_fmt *fmt, const struct pt_grant *g)
 {
-    uint64_t first = pt_linear(fmt, g->gpa.v);
-
-    return (struct pt_pieces){.at = {.extent = g->extents},
-                              .next = first,
-                              .last = first + (pages << CORDON_PAGE_SHIFT) - 1};
+    return (struct pt_cursor){
+        .extent = g->extents, .end = g->extents + g->count, .linear = pt_linear(fmt, g->gpa.v)};
 }
 
-/* Go on by as many bytes as the extents hold contiguously, at most LIMIT; returns how many. */
-static uint64_t take_run(struct pt_cursor *c, uint64_t limit)
+/* Go over as many extents as follow each other in host memory. */
+static void skip_run(struct pt_cursor *at)
 {
-    uint64_t end = c->extent->hpa.v + c->used, run = 0;
+    uint64_t end;
 
-    while (run < limit && c->extent->hpa.v + c->used == end) {
-        uint64_t part = c->extent->len - c->used;
-
-        part = part < limit - run ? part : limit - run;
-        run += part;
-        end += part;
-        c->used += part;
-        if (c->used == c->extent->len) {
-            c->extent++;
-            c->used = 0;
-        }
-    }
-    return run;
+    do {
+        end = at->extent->hpa.v + at->extent->len;
+        at->linear += at->extent->len - at->used;
+        at->used = 0;
+        at->extent++;
+    } while (at->extent != at->end && at->extent->hpa.v == end);
 }
 
-bool pt_piece_next(struct pt_pieces *p, struct pt_piece *out)
+bool pt_grant_next(struct pt_cursor *at, struct pt_piece *out)
 {
-    uint64_t table_last = pt_entry_last(1, p->next, p->last);
-    struct pt_cursor start = p->at;
-    uint64_t run;
+    struct pt_cursor behind = *at;
 
-    if (p->next > p->last) {
+    if (at->extent == at->end) {
         return false;
     }
-    run = take_run(&p->at, p->last - p->next + 1);
-    *out = (struct pt_piece){.first = p->next, .last = p->next + run - 1};
-    out->offset = start.extent->hpa.v + start.used - p->next;
-    if (out->last < table_last) {
-        out->list = start;
-        out->offset = CORDON_PAGE_SIZE; /* 4 KiB leaves only */
-        while (out->last < table_last) {
-            out->last += take_run(&p->at, table_last - out->last);
-        }
+    skip_run(&behind);
+    out->first = at->linear;
+    out->last = at->linear | (pt_span(1) - 1);
+    out->list = behind.linear <= out->last && behind.extent != at->end;
+    out->offset = PT_OFFSET_4K;
+    if (!out->list) {
+        out->last = behind.linear - 1;
+        out->offset = at->extent->hpa.v + at->used - at->linear;
+        *at = behind;
     }
-    p->next = out->last + 1;
     return true;
+}
+
+void pt_grant_skip(struct pt_cursor *at, uint64_t last)
+{
+    const struct cordon_extent *x = at->extent;
+    uint64_t room = last + 1 - at->linear + at->used;
+
+    /* Room is counted from the start of extent X. */
+    while (x != at->end && x->len <= room) {
+        room -= x->len;
+        x++;
+    }
+    at->extent = x;
+    at->used = x != at->end ? room : 0;
+    at->linear = last + 1 - (x != at->end ? 0 : room);
 }

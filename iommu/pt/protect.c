@@ -56,11 +56,16 @@ static void protect_level(struct pt_edit *e, unsigned level, const struct pt_nod
 void pt_protect(struct pt_forest *f, cordon_gpa gpa, uint64_t pages, uint32_t perms, uint32_t views,
                 struct pt_pool *pool, struct pt_retire *retire)
 {
-    struct pt_node nodes[CORDON_MAX_VIEWS];
     uint64_t first = pt_linear(f->fmt, gpa.v);
+    uint64_t last = first + (pages << CORDON_PAGE_SHIFT) - 1;
     struct pt_edit e = {.f = f, .pool = pool, .retire = retire, .all = views == f->views};
+    struct pt_node nodes[CORDON_MAX_VIEWS];
 
     e.bits = pt_leaf_make(f->fmt, 0, 0, perms) & PTE_RIGHTS;
-    protect_level(&e, pt_top(f->fmt), nodes, pt_roots(f, views, nodes), first,
-                  first + (pages << CORDON_PAGE_SHIFT) - 1);
+    if (pt_ready(f, views, first, last)) {
+        change_leaves(&e, f->ready, pt_index_below(0, first), pt_index_below(0, last));
+        return;
+    }
+    f->ready_at = PT_NOWHERE;
+    protect_level(&e, pt_top(f->fmt), nodes, pt_roots(f, views, nodes), first, last);
 }

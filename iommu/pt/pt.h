@@ -42,11 +42,13 @@ struct pt_fmt {
     const char *name;     /* "Sv39x4" */
     uint8_t levels;       /* 3, 4, 5 */
     uint8_t root_bits;    /* index bits of the root: 11 for x4, 9 else */
+    uint8_t root_shift;   /* address bits below the root's index: 30, 39, 48 */
     uint8_t address_bits; /* 41, 50, 59; 39, 48, 57 */
     uint8_t mode;         /* hgatp.MODE = iohgatp.MODE = satp.MODE number: 8, 9, 10 */
     uint32_t mode_bit;    /* CORDON_MODE_*, 0 for first-stage formats */
     uint64_t leaf_bits;   /* set in every leaf: V A D, and U for the second stage */
     bool sign_extended;   /* first stage: bits above must equal the top bit */
+    uint64_t page_bits; /* what the address of a page may have set; first stage: in the low half */
 };
 
 extern const struct pt_fmt pt_sv39x4, pt_sv48x4, pt_sv57x4, pt_sv39, pt_sv48, pt_sv57;
@@ -59,7 +61,14 @@ struct pt_forest {
     const struct pt_fmt *fmt;
     uint32_t views; /* bit v: view v exists */
     cordon_hpa root[CORDON_MAX_VIEWS];
+    /* The leaf table that was met last, if all views share it. Forgotten whenever a table comes, goes
+     * or is unshared, and whenever a view does. */
+    uint64_t ready_at; /* a linear address in its range; PT_NOWHERE: there is none */
+    uint64_t *ready;
+    uint64_t *ready_own; /* its ownership word */
 };
+
+#define PT_NOWHERE BIT64(63) /* neither linear nor sign-extended */
 
 /* One leaf or run of leaves to write: PAGES 4 KiB pages from GPA, backed from HPA, contiguous. */
 struct pt_run {
@@ -84,9 +93,9 @@ struct pt_grant {
 struct pt_pool {
     cordon_hpa first; /* chain of zeroed TABLE frames; link in word 0 */
     uint64_t count;
-    uint64_t
-        map_last; /* where the last map that was reserved for ends: a next one beside it counts */
-    uint32_t map_views; /* on the same tables */
+    /* Where the last map that was reserved for ends: a next one beside it counts on the same tables. */
+    uint64_t map_last;
+    uint32_t map_views;
 };
 
 /* What a change took away, for the caller to retire. Zeroed before its first use. Dead tables keep

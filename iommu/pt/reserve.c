@@ -10,7 +10,7 @@
 #include "pt/edit.h"
 
 struct reckon {
-    const struct pt_forest *f;
+    struct pt_forest *f;
     uint64_t tables;
     uint64_t beside; /* an address whose tables the pool counts already, if CHAINED */
     unsigned max_leaf;
@@ -59,6 +59,7 @@ void pt_pool_free(struct pt_forest *f, struct pt_pool *pool)
     while (pool->count > 0) {
         frames_free(f->ctx, pt_word_at(f, pt_pool_take(f, pool)), 0);
     }
+    *pool = (struct pt_pool){0};
 }
 
 /* Will this table be copied? It is shared with others, or a parent is and will be copied. */
@@ -73,7 +74,7 @@ static bool must_copy(const struct reckon *r, const struct pt_node *nodes,
             return true;
         }
     }
-    return pt_refs(r->f, child->table) > (unsigned)__builtin_popcount(child->members);
+    return pt_refs(r->f, child->table) > pt_members(child->members);
 }
 
 /* The table under the entry of LEVEL that holds FIRST is in the pool already. */
@@ -161,38 +162,13 @@ static void reckon_level(struct reckon *r, unsigned level, const struct pt_node 
     }
 }
 
-/* True when the range lies in one leaf table that all roots lead to: the common case. */
-static bool stands_ready(const struct reckon *r, uint32_t views, uint64_t first, uint64_t last)
-{
-    const struct pt_forest *f = r->f;
-    unsigned level = pt_top(f->fmt);
-    uint64_t index = first >> pt_shift(level), pte;
-
-    if (!r->all || (first ^ last) >> pt_shift(1) != 0) {
-        return false;
-    }
-    pte = pt_table_ptr(f, f->root[__builtin_ctz(views)])[index];
-    for (views &= views - 1; views != 0; views &= views - 1) {
-        if (pt_table_ptr(f, f->root[__builtin_ctz(views)])[index] != pte) {
-            return false;
-        }
-    }
-    while (pt_word_is_table(pte)) {
-        if (--level == 0) {
-            return true;
-        }
-        pte = pt_word_table(f, pte)[pt_index_below(level, first)];
-    }
-    return false;
-}
-
 /* Between reserve and commit, other changes of the transaction may tell views apart that still share
  * a table now. Each table that is counted can then be needed once for each view of the change, or
  * once for each other view and one for all that have none. */
 static uint64_t spread(const struct pt_forest *f, uint32_t views)
 {
-    unsigned mine = (unsigned)__builtin_popcount(views);
-    unsigned others = (unsigned)__builtin_popcount(f->views & ~views);
+    unsigned mine = pt_members(views);
+    unsigned others = pt_members(f->views & ~views);
 
     return mine < others + 1 ? mine : others + 1;
 }
@@ -202,23 +178,40 @@ static void reckon_range(struct reckon *r, uint32_t views, uint64_t first, uint6
 {
     struct pt_node nodes[CORDON_MAX_VIEWS];
 
-    if (!stands_ready(r, views, first, last)) {
+    if (!pt_ready(r->f, views, first, last)) {
         reckon_level(r, pt_top(r->f->fmt), nodes, pt_roots(r->f, views, nodes), first, last);
     }
 }
 
-static struct reckon reckon_for(struct pt_forest *f, uint32_t views)
+static uint64_t reckon_grant(struct pt_forest *f, const struct pt_grant *grant,
+                             struct pt_pool *pool)
 {
-    cordon_assert(views != 0 && (views & ~f->views) == 0);
-    return (struct reckon){.f = f, .all = views == f->views};
+    struct reckon r = {.f = f,
+                       .beside = pool->map_last,
+                       .chained = pool->map_views == grant->views,
+                       .map = true,
+                       .all = grant->views == f->views};
+    struct pt_cursor at = pt_grant_begin(f->fmt, grant);
+    struct pt_piece piece;
+
+    while (pt_grant_next(&at, &piece)) {
+        r.max_leaf = pt_leaf_level(piece.offset);
+        reckon_range(&r, grant->views, piece.first, piece.last);
+        r.chained = true;
+        r.beside = piece.last;
+        if (piece.list) {
+            pt_grant_skip(&at, piece.last);
+        }
+    }
+    pool->map_last = r.beside;
+    pool->map_views = grant->views;
+    return r.tables;
 }
 
 int pt_reserve_grant(struct pt_forest *f, const struct pt_grant *grant, struct pt_pool *pool)
 {
-    struct reckon r = reckon_for(f, grant->views);
-    struct pt_pieces pieces;
-    struct pt_piece piece;
-    uint64_t pages;
+    struct pt_pool before = *pool;
+    uint64_t pages, tables;
     int error = pt_grant_pages(grant, &pages);
 
     if (error == 0) {
@@ -230,43 +223,62 @@ int pt_reserve_grant(struct pt_forest *f, const struct pt_grant *grant, struct p
     if (error != 0) {
         return error;
     }
-    r.map = true;
-    r.chained = pool->map_views == grant->views;
-    r.beside = pool->map_last;
-    pieces = pt_pieces_of(f->fmt, grant, pages);
-    while (pt_piece_next(&pieces, &piece)) {
-        r.max_leaf = pt_leaf_level(piece.offset);
-        reckon_range(&r, grant->views, piece.first, piece.last);
-        r.chained = true;
-        r.beside = piece.last;
+    tables = reckon_grant(f, grant, pool);
+    if (tables == 0) {
+        return 0;
     }
-    error = pt_pool_grow(f, pool, r.tables * spread(f, grant->views));
-    if (error == 0) {
-        pool->map_views = grant->views;
-        pool->map_last = r.beside;
+    error = pt_pool_grow(f, pool, tables * spread(f, grant->views));
+    if (error != 0) {
+        *pool = before;
     }
     return error;
 }
 
-int pt_reserve_map(struct pt_forest *f, const struct pt_run *run, struct pt_pool *pool)
+PT_SLOW int reserve_run(struct pt_forest *f, const struct pt_run *run, struct pt_pool *pool,
+                        bool plain)
 {
     struct cordon_extent one = {run->hpa, run->pages << CORDON_PAGE_SHIFT};
     struct pt_grant grant = {run->gpa, &one, 1, run->perms, run->views};
 
+    if (plain && pt_find_ready(f, run->views, run->gpa.v, run->gpa.v + one.len - 1)) {
+        return 0;
+    }
     return run->pages >> (64 - CORDON_PAGE_SHIFT) != 0 ? -CORDON_ERANGE
                                                        : pt_reserve_grant(f, &grant, pool);
 }
 
-int pt_reserve_change(struct pt_forest *f, cordon_gpa gpa, uint64_t pages, uint32_t views,
-                      struct pt_pool *pool)
+int pt_reserve_map(struct pt_forest *f, const struct pt_run *run, struct pt_pool *pool)
+{
+    uint64_t len = run->pages << CORDON_PAGE_SHIFT;
+    bool plain = pt_plain(f->fmt, run->gpa.v, run->pages) && pt_perms_legal(run->perms) &&
+                 ((run->hpa.v | (run->hpa.v + len)) & ~PT_HPA_PAGE) == 0;
+
+    if (plain && pt_is_ready(f, run->views, run->gpa.v, run->gpa.v + len - 1)) {
+        return 0;
+    }
+    return reserve_run(f, run, pool, plain);
+}
+
+PT_SLOW int reserve_change(struct pt_forest *f, cordon_gpa gpa, uint64_t pages, uint32_t views,
+                           struct pt_pool *pool)
 {
     uint64_t first = pt_linear(f->fmt, gpa.v);
-    struct reckon r = reckon_for(f, views);
+    struct reckon r = {.f = f, .all = views == f->views};
     int error = pt_range_check(f->fmt, gpa, pages);
 
     if (error != 0) {
         return error;
     }
     reckon_range(&r, views, first, first + (pages << CORDON_PAGE_SHIFT) - 1);
-    return pt_pool_grow(f, pool, r.tables * spread(f, views));
+    return r.tables != 0 ? pt_pool_grow(f, pool, r.tables * spread(f, views)) : 0;
+}
+
+int pt_reserve_change(struct pt_forest *f, cordon_gpa gpa, uint64_t pages, uint32_t views,
+                      struct pt_pool *pool)
+{
+    if (pt_plain(f->fmt, gpa.v, pages) &&
+        pt_is_ready(f, views, gpa.v, gpa.v + (pages << CORDON_PAGE_SHIFT) - 1)) {
+        return 0;
+    }
+    return reserve_change(f, gpa, pages, views, pool);
 }

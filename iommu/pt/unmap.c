@@ -5,21 +5,28 @@
  */
 #include "pt/edit.h"
 
-/* Clear the leaves FIRST..LAST of a leaf table. True when it is empty now. */
-static bool clear_leaves(const struct pt_edit *e, uint64_t *table, uint64_t first, uint64_t last)
+/* Clear PAGES leaves of a leaf table, whose ownership word is OWN. True when it is empty now. */
+static inline bool clear_run(const struct pt_forest *f, uint64_t *table, uint64_t *own,
+                             unsigned index, uint64_t pages, struct pt_retire *retire)
 {
-    uint64_t *word = &table[pt_index_below(0, first)];
-    uint64_t *end = &table[pt_index_below(0, last)];
-    int gone = 0;
+    uint64_t *word = &table[index], *end = word + pages;
+    uint64_t gone = 0;
 
-    for (; word <= end; word++) {
+    for (; word != end; word++) {
         if (*word != 0) {
-            pt_store(e->f, word, 0);
+            pt_store(f, word, 0);
             gone++;
         }
     }
-    e->retire->downgrade |= gone != 0;
-    return gone != 0 && pt_valid_add(e->f, table, -gone) == 0;
+    *own -= gone * PT_VALID_ONE;
+    retire->downgrade |= gone != 0;
+    return gone != 0 && pt_valid(*own) == 0;
+}
+
+static bool clear_leaves(const struct pt_edit *e, uint64_t *table, uint64_t first, uint64_t last)
+{
+    return clear_run(e->f, table, pt_own(e->f, table), pt_index_below(0, first),
+                     (last - first + 1) >> CORDON_PAGE_SHIFT, e->retire);
 }
 
 /* Clear one entry of a higher table, whatever it holds. True when the table is empty now. */
@@ -80,13 +87,27 @@ static uint32_t unmap_level(struct pt_edit *e, unsigned level, const struct pt_n
     return empty;
 }
 
+PT_SLOW void unmap_down(struct pt_forest *f, cordon_gpa gpa, uint64_t pages, uint32_t views,
+                        struct pt_pool *pool, struct pt_retire *retire)
+{
+    uint64_t first = pt_linear(f->fmt, gpa.v);
+    struct pt_edit e = {.f = f, .pool = pool, .retire = retire, .all = views == f->views};
+    struct pt_node nodes[CORDON_MAX_VIEWS];
+
+    f->ready_at = PT_NOWHERE;
+    unmap_level(&e, pt_top(f->fmt), nodes, pt_roots(f, views, nodes), first,
+                first + (pages << CORDON_PAGE_SHIFT) - 1);
+}
+
 void pt_unmap(struct pt_forest *f, cordon_gpa gpa, uint64_t pages, uint32_t views,
               struct pt_pool *pool, struct pt_retire *retire)
 {
-    struct pt_node nodes[CORDON_MAX_VIEWS];
-    uint64_t first = pt_linear(f->fmt, gpa.v);
-    struct pt_edit e = {.f = f, .pool = pool, .retire = retire, .all = views == f->views};
+    uint64_t last = gpa.v + (pages << CORDON_PAGE_SHIFT) - 1;
 
-    unmap_level(&e, pt_top(f->fmt), nodes, pt_roots(f, views, nodes), first,
-                first + (pages << CORDON_PAGE_SHIFT) - 1);
+    /* With more entries than can go now the table stays, and nothing above it changes. */
+    if (pt_is_ready(f, views, gpa.v, last) && pt_valid(*f->ready_own) > pages) {
+        clear_run(f, f->ready, f->ready_own, pt_index_below(0, gpa.v), pages, retire);
+        return;
+    }
+    unmap_down(f, gpa, pages, views, pool, retire);
 }

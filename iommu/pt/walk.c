@@ -24,49 +24,118 @@ int pt_range_check(const struct pt_fmt *fmt, cordon_gpa gpa, uint64_t pages)
     return 0;
 }
 
+bool pt_find_ready(struct pt_forest *f, uint32_t views, uint64_t first, uint64_t last)
+{
+    unsigned level = pt_top(f->fmt);
+    uint64_t word = 0;
+
+    if (views != f->views || (first ^ last) >> pt_shift(1) != 0) {
+        return false;
+    }
+    for (const cordon_hpa *root = f->root; views != 0; root++, views >>= 1) {
+        uint64_t at;
+
+        if ((views & 1u) == 0) {
+            continue;
+        }
+        at = pt_table_ptr(f, *root)[first >> f->fmt->root_shift];
+        if (!pt_word_is_table(at) || (word != 0 && at != word)) {
+            return false;
+        }
+        word = at;
+    }
+    while (pt_word_is_table(word)) {
+        if (--level == 0) {
+            f->ready_at = first;
+            f->ready = pt_word_table(f, word);
+            f->ready_own = pt_own(f, f->ready);
+            return true;
+        }
+        word = pt_word_table(f, word)[pt_index_below(level, first)];
+    }
+    return false;
+}
+
+/* Is this a TABLE frame? Those always have words of their own. This is frames_word, inline and with a
+ * first guess at the bank: a walk asks at each level. */
+static inline bool is_table(const struct frame_pool *p, uint64_t hfn)
+{
+    const struct frame_bank *bank = &p->bank[0];
+    const uint64_t *words;
+
+    if (hfn < bank->first || hfn >= bank->end) {
+        bank = pool_bank(p, hfn);
+        if (bank == NULL) {
+            return false;
+        }
+    }
+    words = bank->blocks[(hfn >> BLOCK_ORDER) - bank->block0].words;
+    return words != NULL && (words[hfn & (BLOCK_FRAMES - 1)] & FW_STATE) == CORDON_FRAME_TABLE;
+}
+
 /* The table that WORD leads to, or null when no table of this context can stand there. */
-static inline const uint64_t *follow(const struct pt_forest *f, uint64_t word)
+static const uint64_t *follow(const struct pt_forest *f, uint64_t word)
 {
     cordon_hpa table = pt_word_hpa(word);
 
-    if ((frames_word(f->ctx, table) & FW_STATE) != CORDON_FRAME_TABLE) {
-        return NULL;
+    return is_table(&f->ctx->frames, table.v >> CORDON_PAGE_SHIFT) ? pt_table_ptr(f, table) : NULL;
+}
+
+static inline void hit_set(struct pt_hit *hit, uint64_t word, uint64_t pte, unsigned level)
+{
+    hit->word = cordon_hpa_make(word);
+    hit->pte = pte;
+    hit->level = level;
+    hit->leaf = pt_word_is_leaf(pte);
+}
+
+/* One walk from the root at HPA. TOP is the root's level: a constant in each caller, so that the
+ * shifts are, too. */
+static inline int walk(const struct pt_forest *f, unsigned top, uint64_t root, uint64_t linear,
+                       struct pt_hit *hit)
+{
+    const struct frame_pool *frames = &f->ctx->frames;
+    uint64_t at = root + (linear >> pt_shift(top)) * sizeof(uint64_t), pte;
+    unsigned level = top;
+
+    for (;;) {
+        uint64_t table;
+
+        pte = *(const uint64_t *)(uintptr_t)(at + frames->offset);
+        table = pt_word_hpa(pte).v;
+        if ((pte & ~PTE_PPN) != PTE_V || level == 0) {
+            break;
+        }
+        if (!is_table(frames, table >> CORDON_PAGE_SHIFT)) {
+            hit_set(hit, at, pte, level);
+            return -CORDON_ECORRUPT;
+        }
+        level--;
+        at = table + pt_index_below(level, linear) * sizeof(uint64_t);
     }
-    return pt_table_ptr(f, table);
+    hit_set(hit, at, pte, level);
+    return pt_word_ours(f->fmt, level, pte) ? 0 : -CORDON_ECORRUPT;
 }
 
 int pt_lookup(const struct pt_forest *f, uint32_t view, cordon_gpa gpa, struct pt_hit *hit)
 {
-    const struct pt_fmt *fmt = f->fmt;
-    unsigned level = pt_top(fmt);
-    const uint64_t *word = pt_table_ptr(f, f->root[view]);
-    bool sound = true;
-    uint64_t pte;
+    uint64_t root = f->root[view].v, linear = gpa.v;
 
-    if (!pt_in_width(fmt, gpa.v)) {
-        return -CORDON_ERANGE;
-    }
-    word += pt_linear(fmt, gpa.v) >> pt_shift(level);
-    for (;;) {
-        const uint64_t *table;
-
-        pte = *word;
-        if ((pte & ~PTE_PPN) != PTE_V || level == 0) {
-            break;
+    if ((gpa.v & ~(f->fmt->page_bits | (CORDON_PAGE_SIZE - 1))) != 0) {
+        /* Beyond the width, or in the high half of a first stage. */
+        linear = pt_linear(f->fmt, gpa.v);
+        if (!pt_in_width(f->fmt, gpa.v)) {
+            return -CORDON_ERANGE;
         }
-        table = follow(f, pte);
-        if (table == NULL) {
-            sound = false;
-            break;
-        }
-        level--;
-        word = &table[pt_index_below(level, gpa.v)];
     }
-    hit->word = pt_word_at(f, word);
-    hit->pte = pte;
-    hit->level = level;
-    hit->leaf = pt_word_is_leaf(pte);
-    return sound && pt_word_ours(fmt, level, pte) ? 0 : -CORDON_ECORRUPT;
+    switch (f->fmt->levels) {
+    case 3:
+        return walk(f, 2, root, linear, hit);
+    case 4:
+        return walk(f, 3, root, linear, hit);
+    default:
+        return walk(f, 4, root, linear, hit);
+    }
 }
 
 /* The first address behind the empty word of HIT whose word in the same table is not 0, or behind the

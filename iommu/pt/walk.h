@@ -14,6 +14,9 @@
 
 #define PT_MAX_LEVELS 5u
 
+/* Kept out of line, so that the common case before it needs no frame of its own. */
+#define PT_SLOW __attribute__((noinline)) static
+
 static inline unsigned pt_top(const struct pt_fmt *fmt)
 {
     return fmt->levels - 1u;
@@ -100,6 +103,8 @@ static inline uint64_t pt_tables_for(unsigned top, unsigned max_leaf, uint64_t f
     return tables;
 }
 
+#define PT_OFFSET_4K CORDON_PAGE_SIZE /* an offset that allows no superpage */
+
 /* The highest level whose leaves can hold a run that is backed OFFSET away from where it stands. */
 static inline unsigned pt_leaf_level(uint64_t offset)
 {
@@ -132,10 +137,15 @@ static inline void pt_store(const struct pt_forest *f, uint64_t *word, uint64_t 
     port_store64(f->ctx->cookie, word, pt_word_at(f, word), value);
 }
 
-/* A table's ownership word: parents and valid entries. A root's parents are not counted. */
+/* A table's ownership word: parents and valid entries. A root's parents are not counted. This is
+ * frames_word_at, inline: each change of one page needs it. */
 static inline uint64_t *pt_own(const struct pt_forest *f, const uint64_t *table)
 {
-    return frames_word_at(f->ctx, pt_word_at(f, table));
+    uint64_t hfn = pt_word_at(f, table).v >> CORDON_PAGE_SHIFT;
+    const struct frame_block *block = pool_block(&f->ctx->frames, hfn);
+
+    cordon_assert(block != NULL && block->words != NULL);
+    return &block->words[hfn & (BLOCK_FRAMES - 1)];
 }
 
 static inline uint64_t pt_refs(const struct pt_forest *f, const uint64_t *table)
@@ -143,21 +153,55 @@ static inline uint64_t pt_refs(const struct pt_forest *f, const uint64_t *table)
     return field_get(FW_TABLE_REFS, *pt_own(f, table));
 }
 
+#define PT_REFS_ONE (FW_TABLE_REFS & -FW_TABLE_REFS)
+#define PT_VALID_ONE (FW_TABLE_VALID & -FW_TABLE_VALID)
+
+static inline uint64_t pt_valid(uint64_t own)
+{
+    return field_get(FW_TABLE_VALID, own);
+}
+
 /* Add to the count of valid entries; returns the new one. */
 static inline uint64_t pt_valid_add(const struct pt_forest *f, const uint64_t *table, int delta)
 {
     uint64_t *own = pt_own(f, table);
 
-    *own += (uint64_t)(int64_t)delta * (FW_TABLE_VALID & -FW_TABLE_VALID);
-    return field_get(FW_TABLE_VALID, *own);
+    *own += (uint64_t)(int64_t)delta * PT_VALID_ONE;
+    return pt_valid(*own);
 }
 
 static inline uint64_t pt_refs_add(const struct pt_forest *f, const uint64_t *table, int delta)
 {
     uint64_t *own = pt_own(f, table);
 
-    *own += (uint64_t)(int64_t)delta * (FW_TABLE_REFS & -FW_TABLE_REFS);
+    *own += (uint64_t)(int64_t)delta * PT_REFS_ONE;
     return field_get(FW_TABLE_REFS, *own);
+}
+
+/* The common case of every change: the range lies in one leaf table that all views of the forest lead
+ * to, and all of them take part; and that table is f->ready. An address that is not linear never is. */
+static inline bool pt_is_ready(const struct pt_forest *f, uint32_t views, uint64_t first,
+                               uint64_t last)
+{
+    return ((first ^ f->ready_at) | (first ^ last)) >> pt_shift(1) == 0 && views == f->views;
+}
+
+/* The same, but look for the table if it is another one. The addresses are linear. */
+bool pt_find_ready(struct pt_forest *f, uint32_t views, uint64_t first, uint64_t last);
+
+static inline bool pt_ready(struct pt_forest *f, uint32_t views, uint64_t first, uint64_t last)
+{
+    return pt_is_ready(f, views, first, last) || pt_find_ready(f, views, first, last);
+}
+
+/* Is a change of PAGES pages from GPA plainly in range, and inside one leaf table's part? Says no to a
+ * few that are in range too: those of the high half of a first stage. */
+static inline bool pt_plain(const struct pt_fmt *fmt, uint64_t gpa, uint64_t pages)
+{
+    uint64_t last = gpa + (pages << CORDON_PAGE_SHIFT) - 1;
+
+    return (gpa & ~fmt->page_bits) == 0 && pages - 1 < 1u << PT_INDEX_BITS &&
+           (gpa ^ last) >> pt_shift(1) == 0;
 }
 
 /* 0, EALIGN or ERANGE: can PAGES pages from GPA stand in a table of this format? */

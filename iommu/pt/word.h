@@ -14,6 +14,7 @@
 #define PT_INDEX_BITS 9u
 #define PT_LEAF_MAX 2u /* the highest level that may hold leaves: 1 GiB */
 #define PT_HPA_BITS 56u
+#define PT_HPA_PAGE GENMASK64(PT_HPA_BITS - 1, CORDON_PAGE_SHIFT)
 #define PT_RIGHTS_LEGAL \
     0xbau /* bit p: a leaf can say the rights p; write without read is reserved */
 
