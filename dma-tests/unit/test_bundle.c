@@ -141,7 +141,7 @@ static void test_what_is_no_tree_is_refused_in_words(void **state)
     assert_int_equal(bundle_parse((uint8_t *)store + 4, 40, &m->bundle, &m->why), -CORDON_EINVAL);
     assert_string_equal(m->why.text, "bundle: its address is no multiple of 8");
     assert_int_equal(bundle_parse(store, 64, &m->bundle, &m->why), -CORDON_EINVAL);
-    assert_string_equal(m->why.text, "bundle: 0x40 bytes that are no Flattened Image Tree");
+    assert_string_equal(m->why.text, "bundle: 0x40 bytes that are no flattened device tree");
     assert_int_equal(bundle_parse(m->bytes, 0x1FFF, &m->bundle, &m->why), -CORDON_EINVAL);
     assert_string_equal(m->why.text,
                         "bundle: cut short: its tree has 0x2000 bytes, 0x1fff are here");

@@ -1,8 +1,8 @@
 /*
  * A bundle as a whole: is it a tree, are its parts known, which of its VMs may be started.
  *
- * fdt_check_full walks the tree once, whole; after it libfdt's readers stay inside. The bundle is
- * read-only memory that no guest reaches, so what was checked stays so.
+ * The tree is walked once, whole; after that libfdt's readers stay inside. The bundle is memory
+ * that no guest reaches, so what was checked stays so.
  */
 #include "config/bundle.h"
 
@@ -13,35 +13,7 @@
 
 #include "config/bundle_parts.h"
 #include "config/props.h"
-
-#define FDT_VERSION 17u
-#define HEADER_BYTES 40u
-
-static int check_tree(const void *base, uint64_t len, struct config_error *why)
-{
-    int status;
-
-    if ((uintptr_t)base % 8 != 0) {
-        return config_refuse(why, "bundle: its address is no multiple of 8");
-    }
-    if (len < HEADER_BYTES || fdt_magic(base) != FDT_MAGIC) {
-        return config_refuse(why, "bundle: 0x%lx bytes that are no Flattened Image Tree",
-                             (unsigned long)len);
-    }
-    if (fdt_totalsize(base) > len) {
-        return config_refuse(why, "bundle: cut short: its tree has 0x%x bytes, 0x%lx are here",
-                             (unsigned)fdt_totalsize(base), (unsigned long)len);
-    }
-    if (fdt_version(base) != FDT_VERSION) {
-        return config_refuse(why, "bundle: its tree has version %u, it must have %u",
-                             (unsigned)fdt_version(base), FDT_VERSION);
-    }
-    status = fdt_check_full(base, fdt_totalsize(base));
-    if (status != 0) {
-        return config_refuse(why, "bundle: malformed tree (%s)", fdt_strerror(status));
-    }
-    return 0;
-}
+#include "config/tree_check.h"
 
 /* The root may say what mkimage says there; /images and /vms have no properties. */
 static int check_root(const void *tree, struct config_error *why)
@@ -75,7 +47,7 @@ static int folder_find(const void *tree, const char *name, struct config_error *
     return status != 0 ? status : node;
 }
 
-/* How often NAME stands among VMS up to and including NODE. */
+/* An earlier child of VMS has NODE's name. */
 static bool name_is_taken(const void *tree, int vms, int node)
 {
     const char *name = fdt_get_name(tree, node, NULL);
@@ -161,7 +133,7 @@ int bundle_parse(const void *base, uint64_t len, struct bundle *out, struct conf
     int status;
 
     memset(out, 0, sizeof *out);
-    status = check_tree(base, len, why);
+    status = tree_check(base, len, "bundle", why);
     if (status == 0) {
         status = check_root(base, why);
     }

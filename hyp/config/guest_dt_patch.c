@@ -1,5 +1,4 @@
-/* A device tree that came with the bundle: nothing in it is trusted, and only parts are replaced.
- * */
+/* A device tree that came with the bundle: nothing in it is trusted, only parts are replaced. */
 #include <libfdt.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,8 +8,7 @@
 #include "config/config_error.h"
 #include "config/guest_dt.h"
 #include "config/isa.h"
-
-#define HEADER_BYTES 40u
+#include "config/tree_check.h"
 
 /* libfdt's answer to a change of the tree: no room, or a tree that does not hold what is needed. */
 static int patch_status(const struct guest_dt *in, int status, const char *what,
@@ -29,20 +27,20 @@ static int patch_status(const struct guest_dt *in, int status, const char *what,
 static int copy_tree(const struct guest_dt *in, const void *dtb, uint64_t len, void *buf,
                      uint32_t size, struct config_error *why)
 {
+    char who[64];
     int status;
 
-    if (len < HEADER_BYTES || len > size) {
-        return config_refuse(why,
-                             "VM \"%s\": its device tree has 0x%lx bytes, it must have 0x%x to "
-                             "0x%x",
-                             in->vm->name, (unsigned long)len, HEADER_BYTES, size);
+    snprintf(who, sizeof who, "VM \"%s\": its device tree", in->vm->name);
+    if (len > size) {
+        return config_refuse(why, "%s has 0x%lx bytes, the limit is 0x%x", who, (unsigned long)len,
+                             size);
     }
     memcpy(buf, dtb, len);
-    status = fdt_check_full(buf, len);
-    if (status == 0) {
-        status = fdt_open_into(buf, buf, (int)size);
+    status = tree_check(buf, len, who, why);
+    if (status != 0) {
+        return status;
     }
-    return patch_status(in, status, "malformed", why);
+    return patch_status(in, fdt_open_into(buf, buf, (int)size), "open", why);
 }
 
 static bool text_prop_is(const void *tree, int node, const char *name, const char *text)

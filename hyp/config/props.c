@@ -1,5 +1,4 @@
-/* Properties against a table. Each loop is over what the tree holds, and ends at the first error.
- * */
+/* Properties against a table. Each loop is over what the tree holds, up to the first error. */
 #include "config/props.h"
 
 #include <libfdt.h>
