@@ -1,6 +1,6 @@
 /*
- * One descent over the tables of several views: what stands in the way is opened, and published again
- * by one store. [INV 7; Priv 12.2.1: a word is replaced by a single aligned store]
+ * One descent over the tables of several views: what stands in the way is opened, and published
+ * again by one store. [INV 7; Priv 12.2.1: a word is replaced by a single aligned store]
  */
 #include "pt/edit.h"
 

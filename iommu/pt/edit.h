@@ -1,10 +1,10 @@
 /*
  * What the builder's files share: one descent over the tables of several views at once.
  *
- * A node is one table on the way, with the word that led to it. Views that came to the same table make
- * one node, so that what they share is written once; an entry that is empty in several nodes gets one
- * new table for all of them. Every table that a change enters belongs to the change's views alone:
- * pt_open puts a copy in the place of one that others share too.
+ * A node is one table on the way, with the word that led to it. Views that came to the same table
+ * make one node, so that what they share is written once; an entry that is empty in several nodes
+ * gets one new table for all of them. Every table that a change enters belongs to the change's
+ * views alone: pt_open puts a copy in the place of one that others share too.
  *
  * A new table (a copy, a split leaf, a part that was empty) is fresh: it is filled before pt_close
  * fences and stores the one word that makes it reachable. [INV 7]
@@ -92,7 +92,8 @@ CORDON_MUST_CHECK int pt_grant_pages(const struct pt_grant *g, uint64_t *pages);
 void pt_map_level(struct pt_edit *e, unsigned level, const struct pt_node *nodes, unsigned count,
                   uint64_t first, uint64_t last);
 
-/* Frames of the reserve. pt_pool_take gives a table of zeroes. pt_pool_grow: ENOMEM, nothing taken. */
+/* Frames of the reserve. pt_pool_take gives a table of zeroes. pt_pool_grow: ENOMEM, nothing
+ * taken. */
 CORDON_MUST_CHECK int pt_pool_grow(struct pt_forest *f, struct pt_pool *pool, uint64_t tables);
 uint64_t *pt_pool_take(struct pt_forest *f, struct pt_pool *pool);
 void pt_pool_give(struct pt_forest *f, struct pt_pool *pool, uint64_t *table);

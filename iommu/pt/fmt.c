@@ -1,6 +1,6 @@
 /*
- * The page-table formats, as data. [Priv 12.4 to 12.6: Sv39, Sv48, Sv57; 18.5.1: the x4 formats, whose
- * root has two index bits more; IOMMU iohgatp: the same]
+ * The page-table formats, as data. [Priv 12.4 to 12.6: Sv39, Sv48, Sv57; 18.5.1: the x4 formats,
+ * whose root has two index bits more; IOMMU iohgatp: the same]
  */
 #include <assert.h>
 

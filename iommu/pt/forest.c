@@ -1,8 +1,8 @@
 /*
  * Views coming and going, and tables that fell out of use.
  *
- * A dead table keeps its words until pt_retire_free: hardware may still read them. [INV 7] The chain
- * runs through the ownership words instead: the next table's HPA, and a mark for roots.
+ * A dead table keeps its words until pt_retire_free: hardware may still read them. [INV 7] The
+ * chain runs through the ownership words instead: the next table's HPA, and a mark for roots.
  */
 #include <cordon/error.h>
 

@@ -21,7 +21,8 @@ static void write_leaves(const struct pt_edit *e, unsigned level, uint64_t *tabl
     pt_valid_add(e->f, table, (int)pages);
 }
 
-/* 4 KiB leaves from the list to the end of a leaf table or of the list. Returns the place behind. */
+/* 4 KiB leaves from the list to the end of a leaf table or of the list. Returns the place
+ * behind. */
 static struct pt_cursor write_list(const struct pt_edit *e, uint64_t *table)
 {
     struct pt_cursor at = *e->list;

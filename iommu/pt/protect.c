@@ -1,6 +1,7 @@
 /*
  * Changing rights in place. A leaf is replaced by one store; until the caches are flushed, hardware
- * may use its old or its new rights. [Priv 12.2.1; IOMMU guidelines on changing second-stage tables]
+ * may use its old or its new rights. [Priv 12.2.1; IOMMU guidelines on changing second-stage
+ * tables]
  */
 #include "pt/edit.h"
 

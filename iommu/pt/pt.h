@@ -1,22 +1,22 @@
 /*
  * Page tables of one domain: a forest of views over the same GPA space, with shared subtrees.
  *
- * Formats are data (struct pt_fmt); one walker and one builder serve all. Every view has its own root
- * (16 KiB for the x4 formats [Priv 18.5]); a table below a root that says the same in several views is
- * the same frame in each, with a count of parents in its ownership word. A change for some of its
- * sharers only first unshares: an identical copy takes the non-leaf's place for those views.
+ * Formats are data (struct pt_fmt); one walker and one builder serve all. Every view has its own
+ * root (16 KiB for the x4 formats [Priv 18.5]); a table below a root that says the same in several
+ * views is the same frame in each, with a count of parents in its ownership word. A change for some
+ * of its sharers only first unshares: an identical copy takes the non-leaf's place for those views.
  *
  * Level 0 is the leaf level (4 KiB); levels count up. Levels 0, 1 and 2 may hold leaves.
  *
- * Check / reserve / commit: pt_reserve allocates whatever the worst case of one change needs, and is
- * undoable; pt_map, pt_unmap and pt_protect take from that reserve and cannot fail. Tables that fall
- * out of use are collected in struct pt_retire and freed by pt_retire_free once the caller has proof
- * that no hart and no IOMMU still holds them.
+ * Check / reserve / commit: pt_reserve allocates whatever the worst case of one change needs, and
+ * is undoable; pt_map, pt_unmap and pt_protect take from that reserve and cannot fail. Tables that
+ * fall out of use are collected in struct pt_retire and freed by pt_retire_free once the caller has
+ * proof that no hart and no IOMMU still holds them.
  *
  * A transaction reserves for all its changes, then commits those that map, then those that change
- * rights, and last those that unmap; their ranges do not overlap. In that order no change takes away
- * a table that another one counted on. Inside a change, what a new table holds is fenced before the
- * word that makes it reachable; behind its last one, the caller fences once.
+ * rights, and last those that unmap; their ranges do not overlap. In that order no change takes
+ * away a table that another one counted on. Inside a change, what a new table holds is fenced
+ * before the word that makes it reachable; behind its last one, the caller fences once.
  *
  * In a table's ownership word stand its parent words (FW_TABLE_REFS; 0 for a root) and its valid
  * entries (FW_TABLE_VALID). A root of the x4 formats is four frames; the first one's word counts.
@@ -61,8 +61,8 @@ struct pt_forest {
     const struct pt_fmt *fmt;
     uint32_t views; /* bit v: view v exists */
     cordon_hpa root[CORDON_MAX_VIEWS];
-    /* The leaf table that was met last, if all views share it. Forgotten whenever a table comes, goes
-     * or is unshared, and whenever a view does. */
+    /* The leaf table that was met last, if all views share it. Forgotten whenever a table comes,
+     * goes or is unshared, and whenever a view does. */
     uint64_t ready_at; /* a linear address in its range; PT_NOWHERE: there is none */
     uint64_t *ready;
     uint64_t *ready_own; /* its ownership word */
@@ -79,8 +79,8 @@ struct pt_run {
     uint32_t views; /* bit mask: at least one, and all exist */
 };
 
-/* The same, backed by extents in order: whole pages, page-aligned, none empty. Neighbours that happen
- * to be contiguous count as one run, and get the leaves of one. */
+/* The same, backed by extents in order: whole pages, page-aligned, none empty. Neighbours that
+ * happen to be contiguous count as one run, and get the leaves of one. */
 struct pt_grant {
     cordon_gpa gpa;
     const struct cordon_extent *extents;
@@ -93,7 +93,8 @@ struct pt_grant {
 struct pt_pool {
     cordon_hpa first; /* chain of zeroed TABLE frames; link in word 0 */
     uint64_t count;
-    /* Where the last map that was reserved for ends: a next one beside it counts on the same tables. */
+    /* Where the last map that was reserved for ends: a next one beside it counts on the same
+     * tables. */
     uint64_t map_last;
     uint32_t map_views;
 };
@@ -119,15 +120,15 @@ void pt_forest_free(struct pt_forest *f);
 CORDON_MUST_CHECK int pt_view_add(struct pt_forest *f, uint32_t view);
 /* Put every table of the view that nobody shares on RETIRE, its root included; the view is gone. */
 void pt_view_remove(struct pt_forest *f, uint32_t view, struct pt_retire *retire);
-/* Make TO hold in [gpa, gpa+len) exactly what FROM holds there, sharing every table that lies wholly
- * inside. TO holds nothing there before, and no hardware walks it yet. len 0 means: to the end of the
- * address space. ENOMEM, EALIGN, ERANGE: nothing has changed. */
+/* Make TO hold in [gpa, gpa+len) exactly what FROM holds there, sharing every table that lies
+ * wholly inside. TO holds nothing there before, and no hardware walks it yet. len 0 means: to
+ * the end of the address space. ENOMEM, EALIGN, ERANGE: nothing has changed. */
 CORDON_MUST_CHECK int pt_view_link(struct pt_forest *f, uint32_t from, uint32_t to, cordon_gpa gpa,
                                    uint64_t len);
 
-/* Add to POOL the worst case of writing RUN or GRANT (pt_map), or of clearing or changing it (splits,
- * unsharing). ENOMEM, EALIGN, ERANGE (beyond the format's width, or HPA beyond 56 bits), EINVAL
- * (rights that no leaf can say): POOL is as it was. */
+/* Add to POOL the worst case of writing RUN or GRANT (pt_map), or of clearing or changing it
+ * (splits, unsharing). ENOMEM, EALIGN, ERANGE (beyond the format's width, or HPA beyond 56
+ * bits), EINVAL (rights that no leaf can say): POOL is as it was. */
 CORDON_MUST_CHECK int pt_reserve_map(struct pt_forest *f, const struct pt_run *run,
                                      struct pt_pool *pool);
 CORDON_MUST_CHECK int pt_reserve_grant(struct pt_forest *f, const struct pt_grant *grant,
@@ -136,8 +137,8 @@ CORDON_MUST_CHECK int pt_reserve_change(struct pt_forest *f, cordon_gpa gpa, uin
                                         uint32_t views, struct pt_pool *pool);
 void pt_pool_free(struct pt_forest *f, struct pt_pool *pool);
 
-/* Write leaves, largest first. The range holds no valid leaf in these views. Contents of new tables are
- * complete and fenced before the word that makes them reachable. */
+/* Write leaves, largest first. The range holds no valid leaf in these views. Contents of new
+ * tables are complete and fenced before the word that makes them reachable. */
 void pt_map(struct pt_forest *f, const struct pt_run *run, struct pt_pool *pool,
             struct pt_retire *retire);
 void pt_map_grant(struct pt_forest *f, const struct pt_grant *grant, struct pt_pool *pool,
@@ -159,15 +160,17 @@ struct pt_hit {
     bool leaf; /* else the walk stopped at an invalid word of LEVEL */
 };
 
-/* Walk as the hardware does. ERANGE beyond the address width, ECORRUPT for a word no builder of ours
- * writes (then HIT names it), else 0. */
+/* Walk as the hardware does. ERANGE beyond the address width, ECORRUPT for a word no builder of
+ * ours writes (then HIT names it), else 0. */
 CORDON_MUST_CHECK int pt_lookup(const struct pt_forest *f, uint32_t view, cordon_gpa gpa,
                                 struct pt_hit *hit);
-/* The first leaf at or above *GPA in a view: *GPA becomes the leaf's start. ENOENT at the end; ECORRUPT. */
+/* The first leaf at or above *GPA in a view: *GPA becomes the leaf's start. ENOENT at the end;
+ * ECORRUPT. */
 CORDON_MUST_CHECK int pt_next_leaf(const struct pt_forest *f, uint32_t view, cordon_gpa *gpa,
                                    struct pt_hit *hit);
-/* Call FN for each table reachable in a view, once a path, parents first; stops at nonzero and returns
- * it, or ECORRUPT at a word that leads to no table. A root is told once, by its first frame. */
+/* Call FN for each table reachable in a view, once a path, parents first; stops at nonzero and
+ * returns it, or ECORRUPT at a word that leads to no table. A root is told once, by its first
+ * frame. */
 int pt_each_table(const struct pt_forest *f, uint32_t view,
                   int (*fn)(void *arg, cordon_hpa table, uint32_t level), void *arg);
 

@@ -162,9 +162,9 @@ static void reckon_level(struct reckon *r, unsigned level, const struct pt_node 
     }
 }
 
-/* Between reserve and commit, other changes of the transaction may tell views apart that still share
- * a table now. Each table that is counted can then be needed once for each view of the change, or
- * once for each other view and one for all that have none. */
+/* Between reserve and commit, other changes of the transaction may tell views apart that still
+ * share a table now. Each table that is counted can then be needed once for each view of the
+ * change, or once for each other view and one for all that have none. */
 static uint64_t spread(const struct pt_forest *f, uint32_t views)
 {
     unsigned mine = pt_members(views);

@@ -1,8 +1,8 @@
 /*
  * Reading tables: as the hardware does, and leaf by leaf. [Priv 12.3.2, 18.5.1]
  *
- * A walk trusts nothing that it reads: a word that the builder does not write, or a table that is no
- * TABLE frame, ends it with ECORRUPT before the address is followed.
+ * A walk trusts nothing that it reads: a word that the builder does not write, or a table that is
+ * no TABLE frame, ends it with ECORRUPT before the address is followed.
  */
 #include <cordon/error.h>
 
@@ -56,8 +56,8 @@ bool pt_find_ready(struct pt_forest *f, uint32_t views, uint64_t first, uint64_t
     return false;
 }
 
-/* Is this a TABLE frame? Those always have words of their own. This is frames_word, inline and with a
- * first guess at the bank: a walk asks at each level. */
+/* Is this a TABLE frame? Those always have words of their own. This is frames_word, inline and
+ * with a first guess at the bank: a walk asks at each level. */
 static inline bool is_table(const struct frame_pool *p, uint64_t hfn)
 {
     const struct frame_bank *bank = &p->bank[0];
@@ -138,8 +138,8 @@ int pt_lookup(const struct pt_forest *f, uint32_t view, cordon_gpa gpa, struct p
     }
 }
 
-/* The first address behind the empty word of HIT whose word in the same table is not 0, or behind the
- * table. LINEAR is the first address of the empty word. */
+/* The first address behind the empty word of HIT whose word in the same table is not 0, or
+ * behind the table. LINEAR is the first address of the empty word. */
 static uint64_t skip_empty(const struct pt_forest *f, const struct pt_hit *hit, uint64_t linear)
 {
     const uint64_t *word = pt_table_ptr(f, hit->word);

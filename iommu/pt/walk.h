@@ -90,8 +90,9 @@ static inline uint64_t pt_partial(unsigned level, uint64_t first, uint64_t last)
     return pt_touched(level, first, last) == 1 ? (head | tail) : head + tail;
 }
 
-/* Table frames that an empty entry of TOP needs to hold first..last in leaves of at most MAX_LEAF; and
- * with MAX_LEAF = TOP, what a leaf there needs to be split at both ends of the range. */
+/* Table frames that an empty entry of TOP needs to hold first..last in leaves of at most
+ * MAX_LEAF; and with MAX_LEAF = TOP, what a leaf there needs to be split at both ends of the
+ * range. */
 static inline uint64_t pt_tables_for(unsigned top, unsigned max_leaf, uint64_t first, uint64_t last)
 {
     uint64_t tables = 0;
@@ -178,8 +179,9 @@ static inline uint64_t pt_refs_add(const struct pt_forest *f, const uint64_t *ta
     return field_get(FW_TABLE_REFS, *own);
 }
 
-/* The common case of every change: the range lies in one leaf table that all views of the forest lead
- * to, and all of them take part; and that table is f->ready. An address that is not linear never is. */
+/* The common case of every change: the range lies in one leaf table that all views of the forest
+ * lead to, and all of them take part; and that table is f->ready. An address that is not linear
+ * never is. */
 static inline bool pt_is_ready(const struct pt_forest *f, uint32_t views, uint64_t first,
                                uint64_t last)
 {
@@ -194,8 +196,8 @@ static inline bool pt_ready(struct pt_forest *f, uint32_t views, uint64_t first,
     return pt_is_ready(f, views, first, last) || pt_find_ready(f, views, first, last);
 }
 
-/* Is a change of PAGES pages from GPA plainly in range, and inside one leaf table's part? Says no to a
- * few that are in range too: those of the high half of a first stage. */
+/* Is a change of PAGES pages from GPA plainly in range, and inside one leaf table's part? Says
+ * no to a few that are in range too: those of the high half of a first stage. */
 static inline bool pt_plain(const struct pt_fmt *fmt, uint64_t gpa, uint64_t pages)
 {
     uint64_t last = gpa + (pages << CORDON_PAGE_SHIFT) - 1;

@@ -1,9 +1,9 @@
 /*
  * Table words: made whole, and taken apart. [Priv 12.3.1, 12.4.1, 18.5.1]
  *
- * A leaf is V, A, D, U for the second stage, the rights and the PPN. A non-leaf is V and the PPN: A, D
- * and U there are reserved. Nothing here sets G, PBMT, N or a reserved bit, so that a word with one of
- * them is not ours. The word of what is not mapped is 0.
+ * A leaf is V, A, D, U for the second stage, the rights and the PPN. A non-leaf is V and the PPN:
+ * A, D and U there are reserved. Nothing here sets G, PBMT, N or a reserved bit, so that a word
+ * with one of them is not ours. The word of what is not mapped is 0.
  */
 #ifndef CORDON_PT_WORD_H
 #define CORDON_PT_WORD_H
