@@ -164,6 +164,7 @@
 #define VIRTIO_CAP_LENGTH 12u
 #define VIRTIO_COMMON_FEATURE_SELECT 0u
 #define VIRTIO_COMMON_FEATURE 4u
+#define VIRTIO_COMMON_STATUS 20u /* status 7:0, generation 15:8, queue selector 31:16 */
 #define VIRTIO_COMMON_BYTES 56u
 #define VIRTIO_F_ACCESS_PLATFORM 33u
 

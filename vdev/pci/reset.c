@@ -110,7 +110,7 @@ static const struct pci_reset_step *steps_of(const struct pci_reset *r, uint32_t
     case PCI_RESET_BUS:
         return bus_steps;
     case PCI_RESET_DEVICE:
-        return pci_reset_device(r->f, count);
+        return pci_reset_device(r->h, r->f, count);
     default:
         *count = 0;
         return NULL;
@@ -155,7 +155,7 @@ static bool method_exists(const struct pci_host *h, const struct pci_function *f
         return f->caps.pm != 0 && any_bar_set(h, f) &&
                (pci_read(h, f->bdf, f->caps.pm + PCI_PM_CONTROL) & PCI_PM_NO_SOFT_RESET) == 0;
     case PCI_RESET_DEVICE:
-        return pci_reset_device(f, &count) != NULL;
+        return pci_reset_device(h, f, &count) != NULL;
     case PCI_RESET_BUS:
         return is_alone_below(h, f);
     default:

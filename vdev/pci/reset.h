@@ -3,7 +3,7 @@
  *
  * Methods in order: function-level reset; the same by Advanced Features; power management (only if
  * its BARs are seen to be cleared by it: some devices promise a reset there and do none); the device's
- * own (NVMe CC.EN, 82574 CTRL.RST); the bus below its bridge, if it is alone there.
+ * own (NVMe CC.EN, 82574 CTRL.RST, virtio status); the bus below its bridge, if it is alone there.
  */
 #ifndef VDEV_PCI_RESET_H
 #define VDEV_PCI_RESET_H
@@ -71,6 +71,7 @@ struct pci_reset_step {
 };
 
 /* The device's own steps, or null; COUNT is written. In reset_device.c. */
-const struct pci_reset_step *pci_reset_device(const struct pci_function *f, uint32_t *count);
+const struct pci_reset_step *pci_reset_device(const struct pci_host *h,
+                                              const struct pci_function *f, uint32_t *count);
 
 #endif

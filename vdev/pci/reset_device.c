@@ -1,8 +1,9 @@
 /*
  * Devices that are reset by registers of their own. NVMe: CC.EN to 0, then CSTS.RDY falls [NVMe Base
- * 3.1.3]. Intel 82574: CTRL.RST, which clears itself [82574 datasheet 10.2.2.1].
+ * 3.1.3]. Intel 82574: CTRL.RST, which clears itself [82574 datasheet 10.2.2.1]. Virtio: device status [VIRTIO 2.4].
  */
 #include "pci/reset.h"
+#include "pci/virtio.h"
 
 #define MS UINT64_C(1000)
 
@@ -19,6 +20,7 @@
 #define E1000E_BYTES 0x100u
 #define E1000E_SETTLE (10 * MS)
 #define E1000E_BOUND (1000 * MS)
+#define VIRTIO_BOUND (1000 * MS)
 
 static void decode_on(const struct pci_reset *r)
 {
@@ -56,11 +58,24 @@ static bool e1000e_done(const struct pci_reset *r)
     return (pci_bar_read32(r->h, &r->f->bar[0], E1000E_CTRL) & E1000E_CTRL_RST) == 0;
 }
 
+static void virtio_act(const struct pci_reset *r)
+{
+    pci_virtio_reset(r->h, r->f);
+}
+
+static bool virtio_done(const struct pci_reset *r)
+{
+    return pci_virtio_is_reset(r->h, r->f);
+}
+
 static const struct pci_reset_step nvme_steps[] = {
     {nvme_act, nvme_done, 0, NVME_BOUND, false},
 };
 static const struct pci_reset_step e1000e_steps[] = {
     {e1000e_act, e1000e_done, E1000E_SETTLE, E1000E_BOUND, false},
+};
+static const struct pci_reset_step virtio_steps[] = {
+    {virtio_act, virtio_done, 0, VIRTIO_BOUND, false},
 };
 
 static bool bar0_holds(const struct pci_function *f, uint64_t bytes)
@@ -68,7 +83,8 @@ static bool bar0_holds(const struct pci_function *f, uint64_t bytes)
     return (f->bar[0].flags & PCI_BAR_PLACED) != 0 && f->bar[0].len >= bytes;
 }
 
-const struct pci_reset_step *pci_reset_device(const struct pci_function *f, uint32_t *count)
+const struct pci_reset_step *pci_reset_device(const struct pci_host *h,
+                                              const struct pci_function *f, uint32_t *count)
 {
     *count = 1;
     if (f->class_code == PCI_CLASS_NVME && bar0_holds(f, NVME_BYTES)) {
@@ -76,6 +92,9 @@ const struct pci_reset_step *pci_reset_device(const struct pci_function *f, uint
     }
     if (f->vendor == 0x8086u && f->device == 0x10d3u && bar0_holds(f, E1000E_BYTES)) {
         return e1000e_steps;
+    }
+    if (pci_virtio_can_reset(h, f)) {
+        return virtio_steps;
     }
     *count = 0;
     return NULL;

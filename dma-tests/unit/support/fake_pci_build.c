@@ -201,6 +201,13 @@ void fpci_register_write(struct fpci *p, struct fpci_fn *f, uint64_t offset, uin
     if (offset >= FPCI_REGISTER_BYTES) {
         return;
     }
+    if (f->kind == FPCI_VIRTIO && offset == VIRTIO_COMMON_STATUS) {
+        if (!f->reset_hangs) {
+            f->reg[offset / 4] = value & 0xffff00ffu; /* the generation is read-only */
+            f->resets += (value & 0xffu) == 0 ? 1 : 0;
+        }
+        return;
+    }
     f->reg[offset / 4] = value;
     if (f->kind == FPCI_E1000E && offset == 0 && (value & FPCI_E1000E_RST) != 0) {
         f->own_reset_reads = 0;
