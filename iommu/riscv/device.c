@@ -119,7 +119,7 @@ static int device_forget(struct cordon_device *dev, uint16_t gscid)
 }
 
 /* The device is D's and has its view: make the context valid. Valid bits that come need no command
- * afterwards, since invalid entries are not cached [IOMMU 6.3.9]; the commands before it show that
+ * afterwards, since invalid entries are not cached [IOMMU 6.3.8]; the commands before it show that
  * the IOMMU answers, and that nothing old has this GSCID. */
 static int device_publish(struct cordon_device *dev)
 {

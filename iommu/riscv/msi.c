@@ -266,7 +266,7 @@ static int msi_replace(struct cordon_domain *d, uint32_t index, uint64_t entry)
     }
     msi_store(d, index, entry);
     if (old == 0) {
-        return 0; /* invalid entries are not cached [IOMMU 6.3.9] */
+        return 0; /* invalid entries are not cached [IOMMU 6.3.8] */
     }
     revoke = msi_claimed_alone(d, msi_entry_file(old)) && !msi_used(d, old);
     if (revoke && msi_revoke(d, msi_entry_file(old)) != 0) {

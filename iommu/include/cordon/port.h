@@ -10,7 +10,8 @@
 
 #include <cordon/types.h>
 
-/* Device registers. Little-endian, naturally aligned, exactly one access of the given width. */
+/* Device registers. Little-endian, naturally aligned, exactly one access of the given width. A read
+ * is done before any later access of memory begins, a write comes after all earlier ones. */
 uint32_t cordon_port_read32(void *cookie, cordon_hpa reg);
 uint64_t cordon_port_read64(void *cookie, cordon_hpa reg);
 void cordon_port_write32(void *cookie, cordon_hpa reg, uint32_t value);
