@@ -62,7 +62,7 @@ static void reset_guest_csrs(void)
     csr_write(CSR_VSTIMECMP, UINT64_MAX);
     csr_write(CSR_VSISELECT, 0);
     /* These have no second copy: what the guest writes is what the hart has [Priv 18.2]. */
-    csr_write(CSR_SCOUNTEREN, 0);
+    csr_write(CSR_SCOUNTEREN, COUNTEREN_TIME); /* firmware leaves it so, and Linux counts on it */
     (void)csr_try_write(CSR_SENVCFG, 0);
     (void)csr_try_write(CSR_SSTATEEN0, 0);
 }
