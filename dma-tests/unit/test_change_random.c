@@ -1,0 +1,334 @@
+/* Random changes of two maps, held against plain arrays, with an audit after each step. */
+#include "map_bench.h"
+
+#include <stdlib.h>
+
+#define DOMAINS 2u
+#define WINDOW 1536u     /* guest pages that are played with: three leaf tables */
+#define BASE (3 * BLOCK) /* where they stand */
+#define FRAMES (24 * MIB / PAGE)
+#define OPS 4u
+
+/* What a guest page should be. */
+struct page {
+    uint64_t hpa; /* 0: not in the map */
+    uint32_t perms, flags;
+};
+
+struct guest {
+    cordon_domain *d;
+    struct page page[WINDOW];
+    uint32_t views; /* bit mask, view 0 included */
+};
+
+static struct map_bench b;
+static struct guest guest[DOMAINS];
+static struct cordon_extent extent[OPS][64];
+static uint64_t seed;
+
+static uint64_t pick(uint64_t n)
+{
+    return bench_random(&seed) % n;
+}
+
+/* ---- the oracle --------------------------------------------------------------------------- */
+
+static bool view_holds(uint32_t view, uint32_t flags)
+{
+    if (view == 0) {
+        return true;
+    }
+    return (flags & CORDON_REGION_MMIO) != 0 ? (flags & CORDON_REGION_PEER) != 0
+                                             : (flags & CORDON_REGION_NODMA) == 0;
+}
+
+static void check_page(const struct guest *g, uint64_t i)
+{
+    const struct page *p = &g->page[i];
+    uint64_t gpa = BASE + i * PAGE;
+
+    for (uint32_t view = 0; view < CORDON_MAX_VIEWS; view++) {
+        struct cordon_hit hit = {.perms = 0};
+        int err = cordon_translate(g->d, view, cordon_gpa_make(gpa), 0, &hit);
+
+        if ((g->views >> view & 1) == 0) {
+            assert_int_equal(err, -CORDON_EINVAL);
+        } else if (p->hpa == 0 || !view_holds(view, p->flags)) {
+            assert_int_equal(err, -CORDON_EFAULT);
+        } else {
+            assert_int_equal(err, 0);
+            assert_int_equal(hit.hpa.v, p->hpa);
+            assert_int_equal(hit.perms, p->perms);
+        }
+    }
+}
+
+static void check_region(const struct guest *g, uint64_t i)
+{
+    struct cordon_region_info r = {.len = 0};
+    const struct page *p = &g->page[i];
+    int err = cordon_region_find(g->d, cordon_gpa_make(BASE + i * PAGE), false, &r);
+
+    assert_int_equal(err, p->hpa != 0 ? 0 : -CORDON_ENOENT);
+    if (err == 0) {
+        assert_int_equal(r.perms, p->perms);
+        assert_int_equal(r.flags, p->flags);
+    }
+}
+
+static void check_some(void)
+{
+    for (unsigned k = 0; k < 40; k++) {
+        const struct guest *g = &guest[pick(DOMAINS)];
+        uint64_t i = pick(WINDOW);
+
+        check_page(g, i);
+        check_region(g, i);
+    }
+}
+
+static void check_all(void)
+{
+    for (unsigned n = 0; n < DOMAINS; n++) {
+        for (uint64_t i = 0; i < WINDOW; i++) {
+            check_page(&guest[n], i);
+            check_region(&guest[n], i);
+        }
+    }
+}
+
+/* ---- operations --------------------------------------------------------------------------- */
+
+static const uint32_t perms_of[] = {CORDON_READ, RW, RWX, CORDON_READ | CORDON_EXEC, CORDON_EXEC};
+static const uint32_t flags_of[] = {0, 0, CORDON_REGION_NODMA, CORDON_REGION_KEEP};
+
+/* Allocate the backing of a grant: one run, or pieces. */
+static uint64_t backing(struct cordon_extent *e, uint64_t pages)
+{
+    size_t count = 64;
+    struct cordon_run_want want = {.size = sizeof(want), .len = pages * PAGE};
+
+    if (pages >= 512 && pick(2) == 0) {
+        want.align = BLOCK;
+    }
+    if (pages > 64 || pick(3) != 0) {
+        e->len = want.len;
+        return cordon_run_alloc(b.ctx, &want, &e->hpa) == 0 ? 1 : 0;
+    }
+    return cordon_scatter_alloc(b.ctx, pages * PAGE, 1, pick(1000), e, &count) == 0 ? count : 0;
+}
+
+static bool clear_of(const struct guest *g, uint64_t first, uint64_t pages, bool clear)
+{
+    for (uint64_t i = first; i < first + pages; i++) {
+        if ((g->page[i].hpa == 0) != clear) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* An operation on [FIRST, FIRST + PAGES) that should work, or kind 0. */
+static struct cordon_op random_op(const struct guest *g, struct cordon_extent *e, uint64_t first,
+                                  uint64_t pages)
+{
+    struct cordon_op none = {.kind = 0};
+
+    if (clear_of(g, first, pages, true)) {
+        uint64_t count = backing(e, pages);
+
+        if (count == 0) {
+            return none;
+        }
+        return op_grant(BASE + first * PAGE, e, count, perms_of[pick(5)], flags_of[pick(4)]);
+    }
+    if (!clear_of(g, first, pages, false)) {
+        return none;
+    }
+    return pick(2) != 0 ? op_revoke(BASE + first * PAGE, pages)
+                        : op_protect(BASE + first * PAGE, pages, perms_of[pick(5)]);
+}
+
+static void forget(const struct cordon_op *op)
+{
+    for (uint64_t i = 0; i < op->extent_count; i++) {
+        assert_int_equal(cordon_run_free(b.ctx, op->extents[i].hpa, op->extents[i].len), 0);
+    }
+}
+
+static void apply_grant(struct guest *g, const struct cordon_op *op)
+{
+    uint64_t at = (op->gpa.v - BASE) / PAGE;
+
+    for (uint64_t k = 0; k < op->extent_count; k++) {
+        for (uint64_t off = 0; off < op->extents[k].len; off += PAGE) {
+            g->page[at++] = (struct page){op->extents[k].hpa.v + off, op->perms, op->flags};
+        }
+    }
+}
+
+static void apply(struct guest *g, const struct cordon_op *op)
+{
+    uint64_t first = (op->gpa.v - BASE) / PAGE;
+
+    if (op->kind == CORDON_OP_GRANT) {
+        apply_grant(g, op);
+        return;
+    }
+    for (uint64_t i = first; i < first + op->len / PAGE; i++) {
+        struct page *p = &g->page[i];
+
+        if (op->kind == CORDON_OP_PROTECT) {
+            p->perms = op->perms;
+            continue;
+        }
+        assert_int_equal(bench_frame(&b, p->hpa), (p->flags & CORDON_REGION_KEEP) != 0
+                                                      ? CORDON_FRAME_HELD
+                                                      : CORDON_FRAME_FREE);
+        if ((p->flags & CORDON_REGION_KEEP) != 0) {
+            assert_int_equal(cordon_run_free(b.ctx, cordon_hpa_make(p->hpa), PAGE), 0);
+        }
+        *p = (struct page){.hpa = 0};
+    }
+}
+
+/* Some operations that stand apart, in ascending or any order, as one change. */
+static void random_change(struct guest *g, bool may_fail)
+{
+    struct cordon_op ops[OPS];
+    size_t count = 0;
+    uint64_t first = pick(WINDOW);
+
+    for (unsigned k = 0; k < OPS && first < WINDOW; k++) {
+        uint64_t pages = pick(8) == 0 ? 1 + pick(700) : 1 + pick(20);
+
+        pages = pages > WINDOW - first ? WINDOW - first : pages;
+        ops[count] = random_op(g, extent[count], first, pages);
+        count += ops[count].kind != 0;
+        first += pages + pick(100);
+    }
+    if (count > 1 && pick(3) == 0) {
+        struct cordon_op swap = ops[0];
+
+        ops[0] = ops[count - 1];
+        ops[count - 1] = swap;
+    }
+    uint64_t before = may_fail ? bench_state(&b) : 0;
+
+    b.record.fail_at = may_fail ? b.record.allocations + 1 + pick(6) : 0;
+    int err = cordon_change(g->d, ops, count);
+
+    b.record.fail_at = 0;
+    if (err != 0) {
+        assert_int_equal(err, -CORDON_ENOMEM);
+        assert_true(!may_fail || bench_state(&b) == before);
+    }
+    for (size_t k = 0; k < count; k++) {
+        if (err == 0) {
+            apply(g, &ops[k]);
+        } else if (ops[k].kind == CORDON_OP_GRANT) {
+            forget(&ops[k]);
+        }
+    }
+}
+
+static void random_view(struct guest *g)
+{
+    uint32_t view;
+
+    if (g->views != 1 && pick(2) == 0) {
+        view = 31u - (uint32_t)__builtin_clz(g->views);
+        domain_view_remove(g->d, view);
+        g->views &= ~(1u << view);
+    } else if (domain_view_add(g->d, &view) == 0) {
+        assert_int_equal(g->views >> view & 1, 0);
+        g->views |= 1u << view;
+    }
+}
+
+static void open_guests(void)
+{
+    bench_open(&b, FRAMES * PAGE);
+    memset(guest, 0, sizeof(guest));
+    for (unsigned n = 0; n < DOMAINS; n++) {
+        guest[n].d = bench_domain(&b);
+        guest[n].views = 1;
+    }
+}
+
+static void close_guests(void)
+{
+    struct cordon_memory_stats s;
+
+    for (unsigned n = 0; n < DOMAINS; n++) {
+        for (uint32_t view = 1; view < CORDON_MAX_VIEWS; view++) {
+            if ((guest[n].views >> view & 1) != 0) {
+                domain_view_remove(guest[n].d, view);
+            }
+        }
+        assert_int_equal(cordon_domain_destroy(guest[n].d), 0);
+        bench_sound(&b);
+    }
+    /* What KEEP left HELD is given back page by page. */
+    for (uint64_t at = 0; at < FRAMES * PAGE; at += PAGE) {
+        if (bench_frame(&b, BENCH_RAM + at) == CORDON_FRAME_HELD) {
+            assert_int_equal(cordon_run_free(b.ctx, cordon_hpa_make(BENCH_RAM + at), PAGE), 0);
+        }
+    }
+    s = bench_stats(&b);
+    assert_int_equal(s.owned + s.held + s.table + s.revoking, 0);
+    bench_close(&b);
+}
+
+static void test_maps_agree_with_arrays(void **state)
+{
+    (void)state;
+    for (seed = 1; seed <= 3; seed++) {
+        uint64_t start = seed;
+
+        open_guests();
+        seed = start * 7919;
+        for (unsigned step = 0; step < 500; step++) {
+            if (pick(12) == 0) {
+                random_view(&guest[pick(DOMAINS)]);
+            } else {
+                random_change(&guest[pick(DOMAINS)], false);
+            }
+            bench_sound(&b);
+            check_some();
+        }
+        check_all();
+        close_guests();
+        seed = start;
+    }
+}
+
+static void test_maps_agree_with_arrays_when_allocations_fail(void **state)
+{
+    (void)state;
+    open_guests();
+    seed = 31337;
+    for (unsigned step = 0; step < 250; step++) {
+        if (pick(12) == 0) {
+            b.record.fail_at = b.record.allocations + 1 + pick(4);
+            random_view(&guest[pick(DOMAINS)]);
+            b.record.fail_at = 0;
+        } else {
+            random_change(&guest[pick(DOMAINS)], true);
+        }
+        bench_sound(&b);
+        check_some();
+    }
+    check_all();
+    close_guests();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_maps_agree_with_arrays),
+        cmocka_unit_test(test_maps_agree_with_arrays_when_allocations_fail),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
