@@ -1,0 +1,561 @@
+/*
+ * The order checker of the recording port: right orders pass, and each step out of order is found.
+ * The steps are done by hand here, as a builder and a driver would.
+ */
+#include "map_bench.h"
+
+#define ROOT UINT64_C(0x10) /* frame numbers */
+#define MIDDLE UINT64_C(0x20)
+#define LEAVES UINT64_C(0x21)
+#define COPY UINT64_C(0x22)
+#define RAM UINT64_C(0x1000)
+#define DOMAIN 3u
+#define VMID (DOMAIN - 1)
+#define GFN UINT64_C(0x80000)
+
+#define IOTINVAL (UINT64_C(0x81) | BIT64(33))
+#define IOTINVAL_PAGE (IOTINVAL | BIT64(10))
+#define IOFENCE UINT64_C(2)
+
+static struct port_record r;
+static uint64_t memory[64][512]; /* frames 0x00 to 0x3f */
+
+static void store(uint64_t hfn, unsigned index, uint64_t value)
+{
+    port_store64(&r, &memory[hfn][index], cordon_hpa_make(hfn * PAGE + index * 8), value);
+}
+
+static uint64_t leaf(uint64_t hfn, uint64_t perms)
+{
+    return 0xd1 | perms << 1 | hfn << 10;
+}
+
+static uint64_t table(uint64_t hfn)
+{
+    return 1 | hfn << 10;
+}
+
+static void claim(uint64_t hfn, uint64_t pages, uint64_t word)
+{
+    port_note(&r, PORT_NOTE_CLAIM, hfn * PAGE | (pages - 1), word);
+}
+
+static void release(uint64_t hfn, uint64_t pages)
+{
+    port_note(&r, PORT_NOTE_FREE, hfn * PAGE | (pages - 1), 0);
+}
+
+static uint64_t owned(uint64_t gfn)
+{
+    return CORDON_FRAME_OWNED | DOMAIN << 3 | gfn << 16;
+}
+
+static void harts(uint64_t gpa, uint64_t len)
+{
+    cordon_port_hart_fence(&r, VMID, cordon_gpa_make(gpa), len);
+}
+
+static void command(uint64_t word, uint32_t gscid, uint64_t page)
+{
+    port_note(&r, PORT_NOTE_COMMAND, word | (uint64_t)gscid << 44, page << 10);
+}
+
+static void done(void)
+{
+    port_note(&r, PORT_NOTE_DRAIN, DOMAIN, 0);
+}
+
+/* A root, a middle table, a leaf table with two leaves, all in order. */
+static int setup(void **state)
+{
+    (void)state;
+    memset(memory, 0, sizeof(memory));
+    record_init(&r, NULL);
+    claim(ROOT, 4, CORDON_FRAME_TABLE);
+    claim(MIDDLE, 1, CORDON_FRAME_TABLE);
+    claim(LEAVES, 1, CORDON_FRAME_TABLE);
+    claim(COPY, 1, CORDON_FRAME_TABLE);
+    claim(RAM, 8, owned(GFN));
+    store(LEAVES, 0, leaf(RAM, 3));
+    store(LEAVES, 1, leaf(RAM + 1, 3));
+    store(MIDDLE, 0, table(LEAVES));
+    port_fence(&r);
+    store(ROOT, 2, table(MIDDLE));
+    port_fence(&r);
+    assert_null(record_broken(&r));
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    record_end(&r);
+    return 0;
+}
+
+static void broken(const char *text)
+{
+    assert_non_null(record_broken(&r));
+    assert_string_equal(record_broken(&r), text);
+    assert_int_not_equal(record_broken_at(&r), 0);
+    assert_true(record_broken_at(&r) <= r.sequence);
+}
+
+/* ---- tables that become reachable --------------------------------------------------------- */
+
+static void test_contents_come_before_the_fence(void **state)
+{
+    (void)state;
+    store(COPY, 0, leaf(RAM + 2, 3));
+    store(MIDDLE, 1, table(COPY));
+    broken("a table became reachable before its contents were fenced");
+}
+
+static void test_contents_come_before_the_word(void **state)
+{
+    (void)state;
+    port_fence(&r);
+    store(MIDDLE, 1, table(COPY));
+    broken("a table became reachable before its contents");
+}
+
+static void test_contents_far_below_count_too(void **state)
+{
+    claim(0x30, 1, CORDON_FRAME_TABLE);
+
+    (void)state;
+    store(0x30, 0, table(COPY));
+    port_fence(&r);
+    store(COPY, 0, leaf(RAM + 2, 3));
+    store(ROOT, 3, table(0x30));
+    broken("a table became reachable before its contents were fenced");
+}
+
+static void test_contents_are_stored_through_the_port(void **state)
+{
+    (void)state;
+    store(COPY, 0, leaf(RAM + 2, 3));
+    memory[COPY][1] = leaf(RAM + 3, 3);
+    port_fence(&r);
+    store(MIDDLE, 1, table(COPY));
+    broken("a table became reachable with contents that were not stored through the port");
+}
+
+static void test_a_reachable_table_is_changed_through_the_port(void **state)
+{
+    (void)state;
+    memory[LEAVES][1] = 0;
+    store(LEAVES, 1, leaf(RAM + 1, 1));
+    broken("a word of a reachable table was changed behind the port's back");
+}
+
+static void test_a_split_leads_to_the_same_frames(void **state)
+{
+    (void)state;
+    claim(0x2000, 512, owned(GFN + 512));
+    store(MIDDLE, 1, leaf(0x2000, 3));
+    for (unsigned i = 0; i < 512; i++) {
+        store(COPY, i, i == 7 ? 0 : leaf(0x2000 + i, 3)); /* one goes, as a revoke would have it */
+    }
+    port_fence(&r);
+    store(MIDDLE, 1, table(COPY));
+    assert_null(record_broken(&r));
+
+    claim(0x31, 1, CORDON_FRAME_TABLE);
+    claim(0x3000, 512, owned(GFN + 1024));
+    store(MIDDLE, 2, leaf(0x3000, 3));
+    for (unsigned i = 0; i < 512; i++) {
+        store(0x31, i, leaf(0x3000 + (i ^ 1), 3));
+    }
+    port_fence(&r);
+    store(MIDDLE, 2, table(0x31));
+    broken("a superpage was split into leaves that lead elsewhere");
+}
+
+/* ---- leaves -------------------------------------------------------------------------------- */
+
+static void test_a_leaf_leads_to_what_was_claimed(void **state)
+{
+    (void)state;
+    claim(0x2000, 1, CORDON_FRAME_HELD);
+    store(LEAVES, 2, leaf(0x2000, 3));
+    broken("a leaf leads to a frame that no domain owns");
+}
+
+static void test_a_freed_frame_is_not_led_to_again(void **state)
+{
+    (void)state;
+    claim(0x2000, 1, CORDON_FRAME_HELD);
+    release(0x2000, 1);
+    assert_null(record_broken(&r));
+    store(LEAVES, 2, leaf(0x2000, 3));
+    broken("a leaf leads to a frame that no domain owns");
+}
+
+/* ---- what goes ----------------------------------------------------------------------------- */
+
+static void test_a_frame_goes_after_its_leaf_and_the_harts(void **state)
+{
+    (void)state;
+    store(LEAVES, 0, 0);
+    port_fence(&r);
+    harts(GFN * PAGE, PAGE);
+    release(RAM, 1);
+    store(LEAVES, 1, 0);
+    port_fence(&r);
+    harts(0, 0);
+    release(RAM + 1, 1);
+    release(RAM + 2, 6); /* never led to */
+    assert_null(record_broken(&r));
+}
+
+static void test_a_frame_freed_with_its_leaf_in_place(void **state)
+{
+    (void)state;
+    port_fence(&r);
+    harts(0, 0);
+    release(RAM, 1);
+    broken("a frame was freed that a leaf still leads to");
+}
+
+static void test_a_frame_freed_with_one_of_two_leaves_in_place(void **state)
+{
+    (void)state;
+    store(LEAVES, 2, leaf(RAM, 3)); /* say, of another view */
+    store(LEAVES, 0, 0);
+    port_fence(&r);
+    harts(0, 0);
+    release(RAM, 1);
+    broken("a frame was freed that a leaf still leads to");
+}
+
+static void test_a_frame_freed_before_the_harts_were_fenced(void **state)
+{
+    (void)state;
+    store(LEAVES, 0, 0);
+    port_fence(&r);
+    release(RAM, 1);
+    broken("freed before harts were fenced");
+}
+
+static void test_harts_fenced_for_another_place_or_domain_or_too_early(void **state)
+{
+    (void)state;
+    harts(0, 0); /* before the leaf went */
+    store(LEAVES, 0, 0);
+    harts(0, 0); /* before the store was ordered */
+    port_fence(&r);
+    harts((GFN + 1) * PAGE, PAGE);
+    harts((GFN - 1) * PAGE, PAGE);
+    cordon_port_hart_fence(&r, VMID + 1, cordon_gpa_make(0), 0);
+    release(RAM, 1);
+    broken("freed before harts were fenced");
+}
+
+static void test_a_frame_led_to_again_waits_again(void **state)
+{
+    (void)state;
+    store(LEAVES, 0, 0);
+    port_fence(&r);
+    harts(0, 0);
+    store(LEAVES, 0, leaf(RAM, 1));
+    store(LEAVES, 0, 0);
+    port_fence(&r);
+    release(RAM, 1);
+    broken("freed before harts were fenced");
+}
+
+static void test_tables_wait_for_harts_too(void **state)
+{
+    (void)state;
+    store(LEAVES, 0, 0);
+    store(LEAVES, 1, 0);
+    store(MIDDLE, 0, 0);
+    port_fence(&r);
+    harts(GFN * PAGE, 2 * PAGE); /* a range says nothing of caches of tables */
+    release(LEAVES, 1);
+    broken("freed before harts were fenced");
+}
+
+static void test_tables_go_when_all_of_the_vmid_was_fenced(void **state)
+{
+    (void)state;
+    store(ROOT, 2, 0);
+    port_fence(&r);
+    harts(0, 0);
+    release(MIDDLE, 1);
+    release(LEAVES, 1);
+    release(RAM, 8);  /* their leaves went with the tables */
+    release(COPY, 1); /* never reachable */
+    release(ROOT, 4);
+    assert_null(record_broken(&r));
+}
+
+static void test_a_table_freed_that_a_word_leads_to(void **state)
+{
+    (void)state;
+    release(LEAVES, 1);
+    broken("a table was freed that a word still leads to");
+}
+
+static void test_a_dead_table_is_left_alone(void **state)
+{
+    (void)state;
+    store(MIDDLE, 0, 0);
+    store(LEAVES, 0, 0);
+    assert_null(record_broken(&r));
+    store(LEAVES, 1, leaf(RAM + 3, 3));
+    broken("a valid word was stored into a table that was taken out");
+}
+
+static void test_a_dead_table_does_not_come_back(void **state)
+{
+    (void)state;
+    store(MIDDLE, 0, 0);
+    port_fence(&r);
+    store(MIDDLE, 1, table(LEAVES));
+    broken("a table that was taken out became reachable again");
+}
+
+/* Two views share a table; one gets a copy. What both held goes only when both lost it. */
+static void test_a_shared_table_lives_while_one_leads_to_it(void **state)
+{
+    (void)state;
+    store(ROOT, 3, table(MIDDLE)); /* as from another root */
+    store(ROOT, 2, 0);
+    port_fence(&r);
+    harts(0, 0);
+    release(RAM, 1);
+    broken("a frame was freed that a leaf still leads to");
+}
+
+/* ---- devices ------------------------------------------------------------------------------- */
+
+static void clear_first(void)
+{
+    record_expect_views(&r, DOMAIN, 1 << 1 | 1 << 2);
+    store(LEAVES, 0, 0);
+    port_fence(&r);
+    harts(0, 0);
+}
+
+#define VIEW1 DOMAIN
+#define VIEW2 (CORDON_MAX_DOMAINS + DOMAIN)
+
+static void test_every_view_is_invalidated_fenced_and_over(void **state)
+{
+    (void)state;
+    clear_first();
+    command(IOTINVAL_PAGE, VIEW1, GFN);
+    command(IOTINVAL, VIEW2, 0);
+    command(IOFENCE, 0, 0);
+    done();
+    release(RAM, 1);
+    assert_null(record_broken(&r));
+}
+
+static void test_a_view_that_was_skipped(void **state)
+{
+    (void)state;
+    clear_first();
+    command(IOTINVAL, VIEW1, 0);
+    command(IOFENCE, 0, 0);
+    done();
+    release(RAM, 1);
+    broken("freed before the IOMMU was told, for every view");
+}
+
+static void test_a_page_that_was_not_named(void **state)
+{
+    (void)state;
+    clear_first();
+    command(IOTINVAL_PAGE, VIEW1, GFN + 1);
+    command(IOTINVAL, VIEW2, 0);
+    command(IOFENCE, 0, 0);
+    done();
+    release(RAM, 1);
+    broken("freed before the IOMMU was told, for every view");
+}
+
+static void test_a_command_fence_that_is_missing_or_too_early(void **state)
+{
+    (void)state;
+    clear_first();
+    command(IOTINVAL, VIEW1, 0);
+    command(IOFENCE, 0, 0);
+    command(IOTINVAL, VIEW2, 0);
+    done();
+    release(RAM, 1);
+    broken("freed before the IOMMU was told, for every view");
+}
+
+static void test_an_iommu_that_was_not_waited_for(void **state)
+{
+    (void)state;
+    clear_first();
+    command(IOTINVAL, VIEW1, 0);
+    command(IOTINVAL, VIEW2, 0);
+    command(IOFENCE, 0, 0);
+    release(RAM, 1);
+    broken("freed before the IOMMU was done");
+}
+
+static void test_invalidating_before_the_leaf_went_counts_for_nothing(void **state)
+{
+    (void)state;
+    record_expect_views(&r, DOMAIN, 1 << 1);
+    command(IOTINVAL, VIEW1, 0);
+    store(LEAVES, 0, 0);
+    command(IOTINVAL, VIEW1, 0); /* the store was not ordered yet */
+    port_fence(&r);
+    harts(0, 0);
+    command(IOFENCE, 0, 0);
+    done();
+    release(RAM, 1);
+    broken("freed before the IOMMU was told, for every view");
+}
+
+/* ---- the log ------------------------------------------------------------------------------- */
+
+static void test_events_are_kept_in_order_and_bounded(void **state)
+{
+    uint64_t start = r.sequence;
+
+    (void)state;
+    store(LEAVES, 5, leaf(RAM + 2, 1));
+    port_fence(&r);
+    cordon_port_write32(&r, cordon_hpa_make(0x3000048), 7);
+    harts(0x5000, 0x2000);
+    const struct record_event *e = record_at(&r, start + 1);
+
+    assert_int_equal(e->kind, RECORD_STORE);
+    assert_int_equal(e->a, LEAVES * PAGE + 40);
+    assert_int_equal(e->b, leaf(RAM + 2, 1));
+    assert_int_equal(e->c, 0);
+    assert_int_equal(record_find(&r, start, RECORD_FENCE, UINT64_MAX)->sequence, start + 2);
+    assert_int_equal(record_find(&r, start, RECORD_MMIO_WRITE, 0x3000048)->b, 7);
+    e = record_find(&r, start, RECORD_HART_FENCE, VMID);
+    assert_int_equal(e->b, 0x5000);
+    assert_int_equal(e->c, 0x2000);
+    assert_null(record_find(&r, e->sequence, RECORD_HART_FENCE, UINT64_MAX));
+    for (unsigned i = 0; i < RECORD_EVENTS; i++) {
+        port_fence(&r);
+    }
+    assert_null(record_at(&r, start + 4));
+    assert_non_null(record_at(&r, start + 5));
+    assert_null(record_at(&r, 0));
+    assert_null(record_find(&r, 0, RECORD_STORE, UINT64_MAX));
+    assert_int_equal(memory[LEAVES][5], leaf(RAM + 2, 1));
+}
+
+static void test_only_the_nth_allocation_fails(void **state)
+{
+    (void)state;
+    r.allocations = 0;
+    r.fail_at = 3;
+    assert_true(port_may_alloc(&r));
+    assert_true(port_may_alloc(&r));
+    assert_false(port_may_alloc(&r));
+    assert_true(port_may_alloc(&r));
+    assert_true(port_may_alloc(NULL));
+}
+
+/* ---- the port without a record -------------------------------------------------------------- */
+
+static uint64_t seen_reg, seen_value;
+
+static uint64_t on_read(void *user, uint64_t hpa, uint32_t width)
+{
+    return *(uint64_t *)user + hpa * 16 + width;
+}
+
+static void on_write(void *user, uint64_t hpa, uint32_t width, uint64_t value)
+{
+    (void)user;
+    seen_reg = hpa * 16 + width;
+    seen_value = value;
+}
+
+static uint64_t on_time(void *user)
+{
+    return *(uint64_t *)user;
+}
+
+static void test_missing_hardware_behaves_as_said(void **state)
+{
+    struct cordon_port_ops none = {.size = sizeof(none)};
+    void *const cookies[] = {NULL, &none, &r};
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        uint64_t before = cordon_port_time_us(cookies[i]);
+
+        assert_int_equal(cordon_port_read32(cookies[i], cordon_hpa_make(8)), UINT32_MAX);
+        assert_int_equal(cordon_port_read64(cookies[i], cordon_hpa_make(8)), UINT64_MAX);
+        cordon_port_write32(cookies[i], cordon_hpa_make(8), 1);
+        cordon_port_write64(cookies[i], cordon_hpa_make(8), 1);
+        cordon_port_hart_fence(cookies[i], 0, cordon_gpa_make(0), 0);
+        cordon_port_relax(cookies[i]);
+        assert_true(cordon_port_time_us(cookies[i]) >= before);
+    }
+}
+
+static void test_calls_reach_the_table_with_address_and_width(void **state)
+{
+    uint64_t user = 1000;
+    struct cordon_port_ops ops = {.size = sizeof(ops),
+                                  .user = &user,
+                                  .mmio_read = on_read,
+                                  .mmio_write = on_write,
+                                  .time_us = on_time};
+
+    (void)state;
+    assert_int_equal(cordon_port_read32(&ops, cordon_hpa_make(0x10)), 1000 + 0x100 + 4);
+    assert_int_equal(cordon_port_read64(&ops, cordon_hpa_make(0x20)), 1000 + 0x200 + 8);
+    cordon_port_write32(&ops, cordon_hpa_make(0x30), 0x12345678);
+    assert_int_equal(seen_reg, 0x304);
+    assert_int_equal(seen_value, 0x12345678);
+    cordon_port_write64(&ops, cordon_hpa_make(0x40), UINT64_MAX);
+    assert_int_equal(seen_reg, 0x408);
+    assert_int_equal(seen_value, UINT64_MAX);
+    assert_int_equal(cordon_port_time_us(&ops), 1000);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_contents_come_before_the_fence),
+        TEST(test_contents_come_before_the_word),
+        TEST(test_contents_far_below_count_too),
+        TEST(test_contents_are_stored_through_the_port),
+        TEST(test_a_reachable_table_is_changed_through_the_port),
+        TEST(test_a_split_leads_to_the_same_frames),
+        TEST(test_a_leaf_leads_to_what_was_claimed),
+        TEST(test_a_freed_frame_is_not_led_to_again),
+        TEST(test_a_frame_goes_after_its_leaf_and_the_harts),
+        TEST(test_a_frame_freed_with_its_leaf_in_place),
+        TEST(test_a_frame_freed_with_one_of_two_leaves_in_place),
+        TEST(test_a_frame_freed_before_the_harts_were_fenced),
+        TEST(test_harts_fenced_for_another_place_or_domain_or_too_early),
+        TEST(test_a_frame_led_to_again_waits_again),
+        TEST(test_tables_wait_for_harts_too),
+        TEST(test_tables_go_when_all_of_the_vmid_was_fenced),
+        TEST(test_a_table_freed_that_a_word_leads_to),
+        TEST(test_a_dead_table_is_left_alone),
+        TEST(test_a_dead_table_does_not_come_back),
+        TEST(test_a_shared_table_lives_while_one_leads_to_it),
+        TEST(test_every_view_is_invalidated_fenced_and_over),
+        TEST(test_a_view_that_was_skipped),
+        TEST(test_a_page_that_was_not_named),
+        TEST(test_a_command_fence_that_is_missing_or_too_early),
+        TEST(test_an_iommu_that_was_not_waited_for),
+        TEST(test_invalidating_before_the_leaf_went_counts_for_nothing),
+        TEST(test_events_are_kept_in_order_and_bounded),
+        TEST(test_only_the_nth_allocation_fails),
+        TEST(test_missing_hardware_behaves_as_said),
+        TEST(test_calls_reach_the_table_with_address_and_width),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
