@@ -92,6 +92,7 @@ static void test_a_refused_vm_does_not_hold_back_the_others(void **state)
     assert_int_equal(parse(m), 0);
     assert_int_equal(m->bundle.vm_count, 1);
     assert_string_equal(m->bundle.vm[0].name, "blue");
+    assert_string_equal(m->bundle.vm[1].name, "");
     assert_int_equal(m->bundle.refused_count, 1);
     assert_string_equal(m->bundle.refused[0].name, "red");
     assert_string_equal(m->bundle.refused[0].why.text, "VM \"red\": vcpus is 9, it must be 1 to 8");
