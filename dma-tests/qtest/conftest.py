@@ -42,7 +42,7 @@ def passed(item):
 def plat(request):
     marker = request.node.get_closest_marker("machine")
     parts = [copy.copy(part) for part in (marker.args if marker else (Edu(2), Edu(3)))]
-    settings = {"ram": "32M", **VARIANTS[getattr(request, "param", "sys")], **(marker.kwargs if marker else {})}
+    settings = {"ram": "16M", **VARIANTS[getattr(request, "param", "sys")], **(marker.kwargs if marker else {})}
     with QemuPlatform(parts, **settings) as platform:
         yield platform
         if passed(request.node):

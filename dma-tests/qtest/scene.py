@@ -4,11 +4,12 @@ No guest physical address equals the host's, pieces of 2 MiB and 4 KiB are mixed
 second host page is the other guest's, and some guest addresses mean different pages to each.
 """
 import random
+import struct
 from contextlib import contextmanager
 
 from cordon import PAGE, Extent
 from cordon.devices import EduDriver
-from cordon.qemu.machine import RAM_BASE
+from cordon.qemu import Snapshot
 
 BIG = 2 << 20
 RED_BASE = 0x1_0000_0000  # red: 2 MiB, then SMALL pages
@@ -101,23 +102,12 @@ def queue_frames(plat):
     return frames
 
 
-def changed_frames(plat, before):
-    """Host pages whose bytes differ from BEFORE, a copy of all RAM."""
-    changed, step = set(), 1 << 20
-    for start in range(0, len(before), step):
-        now = bytes(plat.machine.ram[start:start + step])
-        if now != before[start:start + step]:
-            changed |= {RAM_BASE + start + at for at in range(0, step, PAGE)
-                        if now[at:at + PAGE] != before[start + at:start + at + PAGE]}
-    return changed
-
-
 @contextmanager
 def only_changes(plat, *frames):
     """Of all the machine's RAM, nothing but these host pages (and hardware's queues) may change."""
-    before = bytes(plat.machine.ram)
+    before = Snapshot(plat.machine)
     yield
-    stray = changed_frames(plat, before) - queue_frames(plat) - {int(f) & ~(PAGE - 1) for f in frames}
+    stray = before.changed() - queue_frames(plat) - {int(f) & ~(PAGE - 1) for f in frames}
     assert not stray, "DMA reached " + ", ".join(f"{f:#x} ({plat.context.frame(f)})" for f in sorted(stray))
 
 
@@ -151,6 +141,16 @@ def assert_write_lands(rogue, iova, length=64, seed=0):
 def assert_read_lands(rogue, iova, length=64):
     """DMA from IOVA brings exactly the guest's bytes."""
     assert rogue.read(iova, length) == rogue.guest.read(iova, length)
+
+
+def commands_of(plat, action):
+    """The commands that ACTION put on the command queue, as pairs of doublewords."""
+    base = plat.register(0x18, 8)
+    ring, entries = (base >> 10 & (1 << 44) - 1) * PAGE, 2 << (base & 0x1f)
+    before = plat.register(0x24)
+    action()
+    count = (plat.register(0x24) - before) % entries
+    return [struct.unpack("<2Q", plat.memory(ring + (before + n) % entries * 16, 16)) for n in range(count)]
 
 
 def faults_of(plat, name):

@@ -106,11 +106,34 @@ def test_what_firmware_left_open_is_closed(variant, leave, mode):
     def firmware(machine, base):
         leave(machine, base)
         use_what_is_open(machine)
-    with QemuPlatform([Edu(2), Edu(3)], ram="32M", firmware=firmware, **VARIANTS[variant]) as plat:
+    with QemuPlatform([Edu(2), Edu(3)], ram="16M", firmware=firmware, **VARIANTS[variant]) as plat:
         assert plat.iommu.info.found_mode == mode
         fire_everywhere(plat, "edu2")
         assert {f.cause for f in faults_of(plat, "edu2")} == {Cause.DDT_INVALID}
         judge(plat)
+
+
+@pytest.mark.machine(Edu(2), Edu(3), take_over=False)
+def test_caches_are_flushed_before_and_after_the_directory_is_set(plat):
+    """QEMU caches nothing while it is Off, other IOMMUs may: so the commands are looked at."""
+    batches = {"before": [], "after": []}
+    state = {"when": "before", "head": 0}
+
+    def on_write(hpa, width, value):
+        if hpa == plat.iommu_base + DDTP and value & 0xf >= 2:
+            state["when"] = "after"
+        if hpa == plat.iommu_base + 0x24:
+            base = plat.register(0x18, 8)
+            ring = (base >> 10 & (1 << 44) - 1) * PAGE
+            batches[state["when"]] += [struct.unpack("<2Q", plat.memory(ring + 16 * n, 16))
+                                       for n in range(state["head"], value)]
+            state["head"] = value
+    plat.port.on_write = on_write
+    plat.take_over()
+    for commands in batches.values():
+        low_words = [low for low, _ in commands]
+        assert {0x3, 0x1, 0x81} <= set(low_words)  # every context, every stage, every guest
+        assert low_words[-1] & 0x7f == 2, "no IOFENCE at the end"
 
 
 @pytest.mark.parametrize("variant", ["sys", "pci", "base"])
@@ -120,7 +143,7 @@ def test_dma_under_way_at_the_take_over_does_not_land(variant):
         use_what_is_open(machine)
         machine.qmp.command("stop")
         EduDriver(machine.function("edu2")).start_store(LOW + 2 * PAGE, 64)
-    with QemuPlatform([Edu(2), Edu(3)], ram="32M", firmware=firmware, **VARIANTS[variant]) as plat:
+    with QemuPlatform([Edu(2), Edu(3)], ram="16M", firmware=firmware, **VARIANTS[variant]) as plat:
         edu = EduDriver(plat.function("edu2"))
         assert edu.busy()
         with only_changes(plat):
@@ -132,7 +155,7 @@ def test_dma_under_way_at_the_take_over_does_not_land(variant):
 
 @pytest.mark.parametrize("setting", ["riscv-iommu.g-stage=off", "riscv-iommu.version=32"])
 def test_hardware_that_cannot_isolate_is_refused_and_left_off(setting):
-    with QemuPlatform([Edu(2)], ram="32M", globals_=[setting], take_over=False) as plat:
+    with QemuPlatform([Edu(2)], ram="16M", globals_=[setting], take_over=False) as plat:
         before = plat.context.stats().free
         with pytest.raises(NotSupported):
             plat.take_over()
@@ -180,7 +203,7 @@ def fire_blind(plat, name, iova):
     (127, 1, False), (128, 2, False), (0xffff, 2, False)])
 def test_the_directory_is_as_deep_as_the_ids_need(highest, levels, extended):
     variant = VARIANTS["sys" if extended else "base"]
-    with QemuPlatform([Edu(2)], ram="32M", max_device_id=highest, **variant) as plat:
+    with QemuPlatform([Edu(2)], ram="16M", max_device_id=highest, **variant) as plat:
         assert plat.iommu.info.directory_levels == levels
         scene = Neighbours(plat)
         plat.device("edu2").attach(scene.blue.domain)

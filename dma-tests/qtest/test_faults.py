@@ -7,6 +7,7 @@ from cordon.types import PAGE, Iova
 from scene import (BIG, BLUE_BASE, BLUE_END, BOTH_BASE, SHARED_PAGES, Rogue, assert_write_refused, mark)
 
 BOTH_END = BOTH_BASE + SHARED_PAGES * PAGE
+FQCSR, FQOF = 0x4c, 1 << 9
 TRIO = [Edu(2), Edu(3), Edu(4)]
 
 
@@ -95,6 +96,16 @@ def test_after_an_overflow_the_next_attacker_is_still_reported(scene, plat):
         assert_write_refused(second, BLUE_END + PAGE, 8)
         (fault,) = plat.iommu.faults()
         assert (fault.device, fault.iova) == ("edu4", Iova(BLUE_END + PAGE))
+
+
+@pytest.mark.machine(*TRIO, fq_log2=4)
+def test_the_overflow_bit_is_cleared_by_writing_it(scene, plat):
+    """QEMU clears it on any write; the specification wants a one there [IOMMU fqcsr.fqof]."""
+    written = []
+    assert_write_refused(scene.rogue, BLUE_END, PAGE)
+    plat.port.on_write = lambda hpa, width, value: written.append((hpa - plat.iommu_base, value))
+    assert plat.iommu.faults()
+    assert any(at == FQCSR and value & FQOF and value & 1 for at, value in written)
 
 
 @pytest.mark.machine(*TRIO, fq_log2=4)

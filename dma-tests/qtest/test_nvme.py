@@ -3,10 +3,10 @@ import pytest
 
 from cordon import Busy, Drain, FrameState, Pending
 from cordon.devices import NvmeDriver
-from cordon.qemu import Edu, Nvme
+from cordon.qemu import Edu, Nvme, Snapshot
 from cordon.types import PAGE
-from scene import (BIG, BLUE_BASE, BOTH_BASE, RED_BASE, SMALL, Neighbours, Rogue, changed_frames,
-                   faults_of, mark, only_changes, queue_frames)
+from scene import (BIG, BLUE_BASE, BOTH_BASE, RED_BASE, SMALL, Neighbours, Rogue, faults_of,
+                   mark, only_changes, queue_frames)
 
 QUEUES, LIST, WORK = BLUE_BASE + 0x100000, BOTH_BASE, BOTH_BASE + PAGE
 SMALL_BASE = BLUE_BASE + BIG
@@ -66,7 +66,7 @@ def test_two_disks_work_side_by_side_at_the_same_addresses(disks, plat):
 
 
 def strays(plat, before, allowed):
-    return changed_frames(plat, before) - queue_frames(plat) - allowed
+    return before.changed() - queue_frames(plat) - allowed
 
 
 @pytest.mark.parametrize("where", ["red's guest address", "red's frame", "a table", "past the end"])
@@ -76,7 +76,7 @@ def test_a_list_that_points_outside_writes_nothing_there(disks, plat, where):
     disks.media[:8 * PAGE] = contents(8)
     pages = scattered(8)
     pages[5] = outside
-    before, ours = bytes(plat.machine.ram), disks.blue.host_pages()
+    before, ours = Snapshot(plat.machine), disks.blue.host_pages()
     disks.disk.read(0, pages, LIST)
     assert not strays(plat, before, ours)
     assert faults_of(plat, "nvme4")
@@ -84,7 +84,7 @@ def test_a_list_that_points_outside_writes_nothing_there(disks, plat, where):
 
 def first_table(plat):
     ram = plat.machine.ram_base
-    return next(ram + at for at in range(0, 32 << 20, PAGE)
+    return next(ram + at for at in range(0, len(plat.machine.ram), PAGE)
                 if plat.context.frame(ram + at).state is FrameState.TABLE)
 
 
@@ -102,7 +102,7 @@ def test_a_list_that_stands_outside_is_not_followed(disks, plat):
     """The PRP list itself lies in red's frame, and names blue's own pages."""
     lair = disks.red.hpa(BOTH_BASE + 2 * PAGE)
     plat.memory(lair, 8)[:] = SMALL_BASE.to_bytes(8, "little")
-    before, ours = bytes(plat.machine.ram), disks.blue.host_pages()
+    before, ours = Snapshot(plat.machine), disks.blue.host_pages()
     cid = disks.disk.submit(disks.disk.io, 2, nsid=1, prp1=SMALL_BASE + PAGE, prp2=lair, cdw=(0, 0, 8 * 3 - 1))
     disks.disk.wait(disks.disk.io, cid)
     assert not strays(plat, before, ours)
@@ -127,7 +127,7 @@ def test_queues_that_stand_outside_are_not_used(disks, plat):
 def test_success_is_what_the_device_says_of_refused_dma(disks, plat):
     """Why these tests look at memory: the controller knows nothing of what the IOMMU refused."""
     target = disks.red.hpa(RED_BASE)
-    before, ours = bytes(plat.machine.ram), disks.blue.host_pages()
+    before, ours = Snapshot(plat.machine), disks.blue.host_pages()
     disks.disk.identify(target)
     assert not strays(plat, before, ours)
     assert faults_of(plat, "nvme4")

@@ -103,3 +103,47 @@ def test_a_view_made_late_holds_what_came_before_and_after(scene, plat):
         assert_write_lands(rogue, BLUE_BASE)
     assert_warm(plat, lambda: late.edu.store(BLUE_BASE, 64))
     assert faults_of(plat, "edu4")
+
+
+@pytest.mark.machine(Edu(2), Edu(3), Edu(4))
+@pytest.mark.parametrize("change", ["revoke", "protect"])
+def test_a_table_that_views_cannot_share_is_changed_in_each(scene, plat, change):
+    """Pages that only harts may see stand among pages of DMA, in the reach of one leaf table."""
+    frames = plat.context.scatter(8 * PAGE, seed=4)
+    scene.blue.grant(NEW, frames[:6])
+    scene.blue.grant(NEW + 6 * PAGE, frames[6:], dma=False)
+    rogues = scene.rogue, rogue_of(scene.blue, plat, "edu4", 3, True)
+    for rogue in rogues:
+        for page in range(6):
+            assert_write_lands(rogue, NEW + page * PAGE)
+        assert_write_refused(rogue, NEW + 6 * PAGE)
+    gone = [NEW + 2 * PAGE, NEW + 3 * PAGE]
+    if change == "revoke":
+        scene.blue.revoke(gone[0], 2 * PAGE)
+    else:
+        scene.blue.protect(gone[0], 2 * PAGE, "r")
+    for iova in gone:
+        with pytest.raises(TranslationFault):
+            scene.blue.domain.translate(iova, "w")
+        for rogue in rogues:
+            assert_write_refused(rogue, iova)
+    for rogue in rogues:
+        assert_write_lands(rogue, NEW + PAGE)
+        assert_write_lands(rogue, NEW + 4 * PAGE)
+    plat.iommu.faults()
+
+
+@pytest.mark.machine(Edu(2), Edu(3), Edu(4))
+def test_a_view_leaves_while_tables_are_shared(scene, plat):
+    """What one view gives up, the others keep: shared tables live on, its own go."""
+    own = rogue_of(scene.blue, plat, "edu4", 3, True)
+    assert_write_lands(own, BLUE_BASE + BIG)
+    before = plat.context.stats().table
+    plat.devices["edu4"].detach()
+    assert plat.context.stats().table < before
+    scene.blue.revoke(BLUE_BASE + BIG, PAGE)
+    plat.devices["edu4"].attach(scene.blue.domain, own_view=True)
+    assert_write_refused(own, BLUE_BASE + BIG)
+    for rogue in (own, scene.rogue):
+        assert_write_lands(rogue, BLUE_BASE + BIG + PAGE)
+    plat.iommu.faults()

@@ -4,6 +4,7 @@ from .machine import QemuMachine, guest_file
 from .parts import E1000e, Edu, Nvme, Part, PciIommu
 from .platform import QemuPlatform, QtestPort
 from .process import QemuError, QemuProcess
+from .snapshot import Snapshot
 
 __all__ = ["E1000e", "Edu", "Guest", "Nvme", "Part", "PciIommu", "QemuError", "QemuMachine",
-           "QemuPlatform", "QemuProcess", "QtestPort", "guest_file"]
+           "QemuPlatform", "QemuProcess", "QtestPort", "Snapshot", "guest_file"]
