@@ -517,7 +517,8 @@ PROTOTYPES = (
     ),
      'Lead MSIs for file INDEX to the guest interrupt file at HPA, a resource that D owns '
      '(granted) or that no domain has; HPA 0 takes it away. Errors: ENOENT (no window), '
-     'ERANGE, EPERM, EPENDING.'),
+     "ERANGE, EALIGN, EPERM, ENOMEM; EPENDING (the entry has changed, the old file stays D's "
+     'until cordon_retire succeeds).'),
     ("cordon_msi_window", c_int, (
         ("d", POINTER(Domain)),
         ("base", Gpa),
@@ -526,7 +527,8 @@ PROTOTYPES = (
      "Say where the guest's interrupt files stand: pages A with (A >> 12 & ~MASK) == (BASE >> "
      '12 & ~MASK) are MSI targets, numbered by the bits of MASK [IOMMU msi_addr_mask]. Before '
      'the first attach. With base-format contexts (no MSI tables) MSIs are refused: ENOTSUP. '
-     'Errors: EINVAL, EBUSY (a device is attached), EEXIST (RAM region there), ENOMEM.'),
+     'Errors: EINVAL, EBUSY (a device is attached or a file set), EEXIST (RAM region there), '
+     'ENOMEM.'),
     ("cordon_region_find", c_int, (
         ("d", POINTER(Domain)),
         ("gpa", Gpa),

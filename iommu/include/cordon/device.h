@@ -95,13 +95,14 @@ CORDON_API CORDON_MUST_CHECK int cordon_device_drained(cordon_device *dev);
  * Say where the guest's interrupt files stand: pages A with (A >> 12 & ~MASK) == (BASE >> 12 &
  * ~MASK) are MSI targets, numbered by the bits of MASK [IOMMU msi_addr_mask]. Before the first
  * attach. With base-format contexts (no MSI tables) MSIs are refused: ENOTSUP.
- * Errors: EINVAL, EBUSY (a device is attached), EEXIST (RAM region there), ENOMEM.
+ * Errors: EINVAL, EBUSY (a device is attached or a file set), EEXIST (RAM region there), ENOMEM.
  */
 CORDON_API CORDON_MUST_CHECK int cordon_msi_window(cordon_domain *d, cordon_gpa base,
                                                    uint64_t mask);
 
 /* Lead MSIs for file INDEX to the guest interrupt file at HPA, a resource that D owns (granted) or
- * that no domain has; HPA 0 takes it away. Errors: ENOENT (no window), ERANGE, EPERM, EPENDING. */
+ * that no domain has; HPA 0 takes it away. Errors: ENOENT (no window), ERANGE, EALIGN, EPERM,
+ * ENOMEM; EPENDING (the entry has changed, the old file stays D's until cordon_retire succeeds). */
 CORDON_API CORDON_MUST_CHECK int cordon_msi_set(cordon_domain *d, uint32_t index, cordon_hpa file);
 
 /* ---- faults ------------------------------------------------------------------------------- */
