@@ -1,40 +1,71 @@
 /* Work that all harts do together, and what a hart does otherwise. */
 #include "core/work.h"
 
+#include <cordon/lock.h>
+
 #include "aia/imsic.h"
 #include "core/csr.h"
 #include "core/hart.h"
 #include "core/tick.h"
 #include "vcpu/vcpu.h"
 
-static _Atomic(struct work *) current;
+static struct {
+    struct cordon_lock lock; /* for all of it: a hart that comes late finds nothing left */
+    void (*run)(void *arg, uint32_t piece);
+    void *arg;
+    uint32_t count, next, done;
+    const struct hart *owner;
+} work;
 
 void work_help(void)
 {
-    struct work *work = atomic_load(&current);
-    uint32_t piece;
+    cordon_lock_take(&work.lock);
+    while (work.next < work.count) {
+        void (*run)(void *arg, uint32_t piece) = work.run;
+        void *arg = work.arg;
+        uint32_t piece = work.next++;
 
-    while (work != NULL && (piece = atomic_fetch_add(&work->next, 1)) < work->count) {
-        work->run(work->arg, piece);
-        atomic_fetch_add(&work->done, 1);
+        cordon_lock_give(&work.lock);
+        run(arg, piece);
+        cordon_lock_take(&work.lock);
+        if (++work.done == work.count) {
+            imsic_kick(work.owner);
+        }
     }
+    cordon_lock_give(&work.lock);
 }
 
-void work_run(struct work *work)
+static bool is_done(void)
 {
-    atomic_store(&work->next, 0);
-    atomic_store(&work->done, 0);
-    atomic_store(&current, work);
+    bool done;
+
+    cordon_lock_take(&work.lock);
+    done = work.done == work.count;
+    cordon_lock_give(&work.lock);
+    return done;
+}
+
+void work_run(void (*run)(void *arg, uint32_t piece), void *arg, uint32_t count)
+{
+    cordon_lock_take(&work.lock);
+    work.run = run;
+    work.arg = arg;
+    work.count = count;
+    work.next = 0;
+    work.done = 0;
+    work.owner = hart_this();
+    cordon_lock_give(&work.lock);
     for (uint32_t i = 0; i < hart_count; i++) {
         if (atomic_load(&harts[i].online) == HART_READY && &harts[i] != hart_this()) {
             imsic_kick(&harts[i]);
         }
     }
     work_help();
-    while (atomic_load(&work->done) < work->count) {
-        /* Each piece is bounded work of ours on a hart that runs no guest. */
+    /* Each piece is bounded work of ours; the last one kicks us. */
+    while (!is_done()) {
+        hart_wait_for_interrupt();
+        imsic_claim();
     }
-    atomic_store(&current, NULL);
 }
 
 void hart_loop(void)

@@ -2,20 +2,11 @@
 #ifndef HYP_CORE_WORK_H
 #define HYP_CORE_WORK_H
 
-#include <stdatomic.h>
 #include <stdint.h>
 
-struct work {
-    void (*run)(void *arg, uint32_t piece);
-    void *arg;
-    uint32_t count;
-    atomic_uint next;
-    atomic_uint done;
-};
-
-/* Do all pieces of WORK, with the help of the harts that wait; returns when the last is done.
- * Only one work at a time. */
-void work_run(struct work *work);
+/* Call RUN(ARG, 0) to RUN(ARG, COUNT - 1), each once, with the help of the harts that wait;
+ * returns when the last has returned. One work at a time, from a hart that runs no guest. */
+void work_run(void (*run)(void *arg, uint32_t piece), void *arg, uint32_t count);
 
 /* Take part if there is work. */
 void work_help(void);

@@ -78,7 +78,8 @@ static void clear_extended_registers(void)
     }
 }
 
-/* What the next sret does. Last, for a fault of our own (a register that is not there) sets these too. */
+/* What the next sret does. Last, for a fault of our own (a register that is not there) sets
+ * these too. */
 static void aim_at_guest(const struct vcpu *vcpu)
 {
     csr_write(CSR_HSTATUS, HSTATUS_VSXL_64 | HSTATUS_SPV | HSTATUS_SPVP |

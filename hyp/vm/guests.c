@@ -87,10 +87,9 @@ static void check_blob(uint32_t v, const struct vm_blob *blob)
 
 static void hash_images(void)
 {
-    struct work work = {.run = hash_image, .count = guests.bundle.image_count};
     uint64_t start = hart_time();
 
-    work_run(&work);
+    work_run(hash_image, NULL, guests.bundle.image_count);
     guests.hash_time = hart_time() - start;
     for (uint32_t v = 0; v < vm_count; v++) {
         check_blob(v, &vms[v].config->kernel);
@@ -204,8 +203,6 @@ static void read_bundle(void)
 
 void guests_run(void)
 {
-    struct work build = {.run = build_one};
-
     context_open();
     devices_init(guests_ctx());
     report_open();
@@ -213,8 +210,7 @@ void guests_run(void)
     assign_harts();
     hash_images();
     claim_devices();
-    build.count = vm_count;
-    work_run(&build);
+    work_run(build_one, NULL, vm_count);
     context_audit("before the first guest");
     start_all();
     if (atomic_load(&guests.running) == 0) {
