@@ -7,7 +7,7 @@ LIBFDT := $(SYSROOT)/usr/lib/riscv64-linux-gnu/libfdt.a
 
 HYP_ARCH := -march=rv64gc -mabi=lp64d -mcmodel=medany -fno-pic
 HYP_CFLAGS := $(BASE_CFLAGS) --specs=picolibc.specs $(HYP_ARCH) -O2 -ffreestanding \
-	-ffunction-sections -fdata-sections -fno-common -fno-omit-frame-pointer \
+	-ffunction-sections -fdata-sections -fno-common -fomit-frame-pointer \
 	-DPICOLIBC_INTEGER_PRINTF_SCANF \
 	-isystem $(SYSROOT)/usr/include $(INCLUDE) -Iiommu/port/free
 HYP_LDFLAGS := --specs=picolibc.specs -DPICOLIBC_INTEGER_PRINTF_SCANF $(HYP_ARCH) -nostartfiles -static \
