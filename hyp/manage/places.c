@@ -37,12 +37,13 @@ void manage_send_places(void)
     struct manage_event e;
 
     image();
-    place("hypervisor tables and stacks", arena_extent().hpa, arena_extent().len, true);
-    place("bundle", machine.bundle, machine.bundle_len, false);
     for (uint32_t i = 0; i < machine.reserved_count; i++) {
         const struct machine_reserved *r = &machine.reserved[i];
 
-        place(r->what, r->run.hpa, r->run.len, r->no_map);
+        if (r->run.hpa.v != memory_image().hpa.v) {
+            place(r->what, r->run.hpa, r->run.len,
+                  r->no_map || r->run.hpa.v == arena_extent().hpa.v);
+        }
     }
     for (uint32_t i = 0; i < machine.iommu_count; i++) {
         if (machine.iommu[i].base.v != 0) {

@@ -36,10 +36,9 @@ def _spread(items, count=SAMPLES):
 
 
 def edges(ram_base, ram_len):
-    """One byte past the guest's own RAM, across its end, and below its start."""
+    """One byte and one page past the guest's own RAM, and below its start."""
     end = ram_base + ram_len
-    found = [*both("one-past-own-RAM", end, 1), *both("page-past-own-RAM", end, PAGE),
-             Attack("read", "across-own-end", end - 32, 64)]
+    found = [*both("one-past-own-RAM", end, 1), *both("page-past-own-RAM", end, PAGE)]
     if ram_base:
         found += both("below-own-RAM", ram_base - 64)
     return found
