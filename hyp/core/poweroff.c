@@ -8,6 +8,7 @@
 
 #define FINISHER_FAIL 0x3333u
 #define FINISHER_STATUS 16
+#define FINISHER_SECONDS 2u
 
 static volatile uint32_t *finisher;
 
@@ -23,7 +24,12 @@ void poweroff_init(void)
 _Noreturn void poweroff(bool failed)
 {
     if (failed && finisher != NULL) {
+        uint64_t start = hart_time();
+
         *finisher = FINISHER_FAIL | 1u << FINISHER_STATUS;
+        /* The emulator ends a moment later; what the firmware asks for would overrule the status. */
+        while (hart_time() - start < FINISHER_SECONDS * machine.timebase) {
+        }
     }
     (void)sbi_call(SBI_SRST, SBI_SRST_RESET, SBI_SRST_SHUTDOWN,
                    failed ? SBI_SRST_REASON_FAIL : SBI_SRST_REASON_NONE, 0, 0, 0);
