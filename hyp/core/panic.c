@@ -69,6 +69,10 @@ static void backtrace(uint64_t sp)
     const uint64_t *word = (const uint64_t *)(uintptr_t)(sp & ~UINT64_C(7));
     uint32_t told = 0;
 
+    if (!probe_load(word)) {
+        word =
+            (const uint64_t *)(uintptr_t)((sp | (CORDON_PAGE_SIZE - 1)) + 1); /* past the guard */
+    }
     for (uint32_t i = 0; i < STACK_SLOT / 8 && told < BACKTRACE_MAX && probe_load(word); i++) {
         if (is_code(*word)) {
             log_line("  stack %016lx: %016lx", (uint64_t)(uintptr_t)word, *word);
