@@ -112,12 +112,13 @@ def test_words_passes_what_only_looks_like_them(tmp_path):
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("text, bad", [
-    ("int x;\n" * 400, False), ("int x;\n" * 401, True),
-    ("/" * 100 + "\n", False), ("/" * 101 + "\n", True),
+@pytest.mark.parametrize("path, text, bad", [
+    ("iommu/map/map.c", "int x;\n" * 400, False), ("iommu/map/map.c", "int x;\n" * 401, True),
+    ("dma-tests/unit/a.c", "int x;\n" * 600, False), ("dma-tests/unit/a.c", "int x;\n" * 601, True),
+    ("hyp/a.h", "/" * 100 + "\n", False), ("hyp/a.h", "/" * 101 + "\n", True),
 ])
-def test_length_refuses_long_files_and_lines(tmp_path, text, bad):
-    done = run("check-length", "--root", plant(tmp_path, {"iommu/map/map.c": text}))
+def test_length_refuses_long_files_and_lines(tmp_path, path, text, bad):
+    done = run("check-length", "--root", plant(tmp_path, {path: text}))
     assert done.returncode == int(bad), done.stdout
 
 

@@ -13,16 +13,20 @@ HYP_CFLAGS := $(BASE_CFLAGS) --specs=picolibc.specs $(HYP_ARCH) -O2 -ffreestandi
 HYP_LDFLAGS := --specs=picolibc.specs -DPICOLIBC_INTEGER_PRINTF_SCANF $(HYP_ARCH) -nostartfiles -static \
 	-Wl,--gc-sections -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
 	$(if $(filter 1,$(WERROR)),-Wl,--fatal-warnings)
+# What runs at boot, on request or rarely is built small; the rest fast.
+HYP_COLD := hyp/boot/% hyp/channel/% hyp/config/% hyp/manage/% hyp/pci/% vdev/pci/% \
+	iommu/core/% iommu/riscv/%
 
 .PHONY: hyp
 hyp: $(LIBFDT) $(if $(wildcard hyp/cordon.lds),$(OUT)/hyp/cordon.bin) ## the hypervisor: out/hyp/cordon.{elf,bin,map}
 
-$(eval $(call flags_stamp,$(OUT)/hyp,$(CROSS)gcc $(HYP_CFLAGS)))
+$(eval $(call flags_stamp,$(OUT)/hyp,$(CROSS)gcc $(HYP_CFLAGS) -Os: $(subst %,*,$(HYP_COLD))))
 
 $(OUT)/hyp/obj/%.o: % $(OUT)/hyp/flags $(LIBFDT) | $(OUT)/setup.stamp
 	$(note) CC $@
 	@mkdir -p $(@D)
-	$(quiet)$(CROSS)gcc $(HYP_CFLAGS) $(call room_include,$<) -c $< -o $@
+	$(quiet)$(CROSS)gcc $(HYP_CFLAGS) $(call room_include,$<) \
+		$(if $(filter $(HYP_COLD),$<),-Os) -c $< -o $@
 
 $(OUT)/hyp/cordon.elf: $(HYP_OBJ) $(LIBFDT) hyp/cordon.lds
 	$(note) LD $@
