@@ -150,7 +150,7 @@ int console_read_byte(void)
     struct sbi_ret ret = sbi_call(SBI_DBCN, SBI_DBCN_READ, 1, memory_hpa(console.in).v, 0, 0, 0);
 
     if (ret.error == 0 && ret.value == 1) {
-        byte = (uint8_t) * (volatile char *)console.in;
+        byte = ((const volatile uint8_t *)console.in)[0];
     }
     give();
     return byte;
