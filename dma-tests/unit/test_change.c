@@ -40,6 +40,7 @@ static void test_operations_that_are_refused_change_nothing(void **state)
     const struct cordon_extent others = {bench_grant(&b, other, 0x400000, 4, RW, 0), PAGE};
     const struct cordon_extent root = {d->forest.root[0], PAGE};
     const struct cordon_extent hyp = {{(uint64_t)(uintptr_t)b.ctx - b.ctx->ram_offset}, PAGE};
+    const struct cordon_extent mmio = {{BENCH_MMIO}, 2 * PAGE};
     const struct cordon_extent nowhere = {{0x1000}, PAGE};
     const struct cordon_extent past = {{held.hpa.v + 7 * PAGE}, 2 * PAGE};
     const uint64_t top = UINT64_C(1) << 41;
@@ -66,6 +67,9 @@ static void test_operations_that_are_refused_change_nothing(void **state)
         {WITH(GRANT(0, held), op_.flags = CORDON_REGION_MMIO | CORDON_REGION_KEEP), CORDON_EINVAL},
         {WITH(GRANT(0, held), op_.len = 7 * PAGE), CORDON_EINVAL},
         {WITH(GRANT(0, held), op_.len = 9 * PAGE), CORDON_EINVAL},
+        {WITH(op_grant(0, &mmio, 1, RW, CORDON_REGION_MMIO), op_.len = PAGE), CORDON_EINVAL},
+        {WITH(op_grant(0, &mmio, 1, RW, CORDON_REGION_MMIO), op_.len = 3 * PAGE), CORDON_EINVAL},
+        {WITH(op_grant(0, twice, 2, RW, 0), op_.len = 8 * PAGE), CORDON_EEXIST},
         {GRANT(8, held), CORDON_EALIGN},
         {WITH(GRANT(0, held), op_.len += 8), CORDON_EALIGN},
         {WITH(GRANT(0, crooked[0]), op_.len = PAGE), CORDON_EALIGN},

@@ -3,6 +3,7 @@
  * never asserted.
  */
 #include "map/check.h"
+#include <cordon/error.h>
 
 #define FLAGS_ALL \
     (CORDON_REGION_MMIO | CORDON_REGION_NODMA | CORDON_REGION_PEER | CORDON_REGION_KEEP)

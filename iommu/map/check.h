@@ -4,19 +4,9 @@
 #define CORDON_MAP_CHECK_H
 
 #include "map/domain.h"
-#include <cordon/error.h>
 
 /* All operations of a change, each alone and against each other. The caller holds the domain's
  * lock. Errors: EINVAL, EALIGN, ERANGE, EEXIST, ENOENT, ENOMEM. */
 CORDON_MUST_CHECK int check_ops(struct cordon_domain *d, const struct cordon_op *ops, size_t count);
-
-/* One extent of a grant. Errors: EALIGN, ERANGE. */
-static inline int check_extent(const struct cordon_extent *e)
-{
-    if (!is_aligned(e->hpa.v | e->len, CORDON_PAGE_SIZE)) {
-        return -CORDON_EALIGN;
-    }
-    return e->len == 0 || range_wraps(e->hpa.v, e->len) ? -CORDON_ERANGE : 0;
-}
 
 #endif

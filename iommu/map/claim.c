@@ -199,6 +199,15 @@ void frames_unclaim(struct cordon_ctx *ctx, const struct frames_claim *c, uint64
     pool_unlock(ctx);
 }
 
+/* The first frame that could not be claimed: PAGES were, and extent STOP was not claimed whole. */
+static cordon_hpa refused(const struct frames_claim *c, uint64_t stop, uint64_t pages)
+{
+    for (uint64_t i = 0; i < stop; i++) {
+        pages -= c->extents[i].len >> CORDON_PAGE_SHIFT;
+    }
+    return cordon_hpa_add(c->extents[stop].hpa, pages << CORDON_PAGE_SHIFT);
+}
+
 int frames_claim(struct cordon_ctx *ctx, const struct frames_claim *c, cordon_hpa *bad)
 {
     uint64_t gfn = c->gfn;
@@ -212,15 +221,14 @@ int frames_claim(struct cordon_ctx *ctx, const struct frames_claim *c, cordon_hp
         gfn += claim_some(ctx, c, i, to, gfn, &stop, &err);
         pool_unlock(ctx);
     }
-    if (err == 0) {
+    if (err == 0 && gfn - c->gfn == c->pages) {
         return 0;
     }
-    uint64_t pages = gfn - c->gfn;
-
-    for (uint64_t i = 0; i < stop; i++) {
-        pages -= c->extents[i].len >> CORDON_PAGE_SHIFT;
+    if (err == 0) {
+        err = -CORDON_EINVAL;
+    } else {
+        *bad = refused(c, stop, gfn - c->gfn);
     }
-    *bad = cordon_hpa_add(c->extents[stop].hpa, pages << CORDON_PAGE_SHIFT);
     frames_unclaim(ctx, c, gfn - c->gfn);
     return err;
 }

@@ -59,14 +59,16 @@ void frames_free(struct cordon_ctx *ctx, cordon_hpa hpa, unsigned order);
 uint32_t frames_begin(struct cordon_ctx *ctx);
 
 /*
- * Claim for a domain: HELD -> OWNED(domain, gfn...) over extents, which are page-aligned and do not
- * wrap. All or nothing. Errors: EPERM (BAD: the first frame that is not HELD), ENOMEM (words).
- * frames_unclaim puts the first PAGES of them back to HELD.
+ * Claim for a domain: HELD -> OWNED(domain, gfn...) over extents, which are page-aligned, not
+ * empty, and sum up to PAGES. All or nothing. Errors: EPERM (BAD: the first frame that is not
+ * HELD), EINVAL (another sum), ENOMEM (words). frames_unclaim puts the first PAGES of them back to
+ * HELD.
  */
 struct frames_claim {
     const struct cordon_extent *extents;
     uint64_t count;
     uint64_t gfn;
+    uint64_t pages;
     uint32_t domain;
     uint32_t epoch;
     bool keep;

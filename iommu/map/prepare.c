@@ -17,23 +17,14 @@ struct pt_grant txn_grant(const struct txn *t, const struct cordon_op *op)
                              .views = domain_views_for(t->d, op->flags)};
 }
 
+/* Extents are looked at here for what no table could hold, and in the claim for whose they are and
+ * whether they sum up to the operation's length. */
 static int reserve_grant(struct txn *t, const struct cordon_op *op)
 {
     struct pt_grant grant = txn_grant(t, op);
-    uint64_t done = 0;
 
-    for (uint64_t i = 0; i < op->extent_count; i++) {
-        int err = check_extent(&op->extents[i]);
-
-        if (err != 0) {
-            return err;
-        }
-        if (op->extents[i].len > op->len - done) {
-            return -CORDON_EINVAL;
-        }
-        done += op->extents[i].len;
-    }
-    return done == op->len ? pt_reserve_grant(&t->d->forest, &grant, &t->tables) : -CORDON_EINVAL;
+    t->gone.devised |= domain_devised(op->flags);
+    return pt_reserve_grant(&t->d->forest, &grant, &t->tables);
 }
 
 /* ---- revokes and changes of rights -------------------------------------------------------- */
@@ -140,10 +131,25 @@ static struct frames_claim claim_of(const struct txn *t, const struct cordon_op 
         .extents = op->extents,
         .count = op->extent_count,
         .gfn = op->gpa.v >> CORDON_PAGE_SHIFT,
+        .pages = op->len >> CORDON_PAGE_SHIFT,
         .domain = t->d->number,
         .epoch = t->epoch,
         .keep = (op->flags & CORDON_REGION_KEEP) != 0,
     };
+}
+
+static int claim_resources(struct txn *t, const struct cordon_op *op, cordon_hpa *bad)
+{
+    uint64_t sum = 0;
+
+    for (uint64_t i = 0; i < op->extent_count; i++) {
+        sum += op->extents[i].len; /* without carry: the tables' reserve has looked */
+    }
+    if (sum != op->len) {
+        return -CORDON_EINVAL;
+    }
+    return resource_claim(t->d->ctx, op->extents, op->extent_count, t->d->number,
+                          op->gpa.v >> CORDON_PAGE_SHIFT, bad);
 }
 
 static int claim_op(struct txn *t, const struct cordon_op *op)
@@ -156,8 +162,7 @@ static int claim_op(struct txn *t, const struct cordon_op *op)
         return 0;
     }
     if ((op->flags & CORDON_REGION_MMIO) != 0) {
-        err =
-            resource_claim(t->d->ctx, op->extents, op->extent_count, t->d->number, claim.gfn, &bad);
+        err = claim_resources(t, op, &bad);
     } else {
         err = frames_claim(t->d->ctx, &claim, &bad);
     }
@@ -174,7 +179,7 @@ static void unclaim_op(struct txn *t, const struct cordon_op *op)
     if ((op->flags & CORDON_REGION_MMIO) != 0) {
         resource_unclaim(t->d->ctx, op->extents, op->extent_count);
     } else {
-        frames_unclaim(t->d->ctx, &claim, op->len >> CORDON_PAGE_SHIFT);
+        frames_unclaim(t->d->ctx, &claim, claim.pages);
     }
 }
 
@@ -216,7 +221,6 @@ static int reserve_ops(struct txn *t)
 
     for (size_t i = 0; i < t->count && err == 0; i++) {
         if (t->ops[i].kind == CORDON_OP_GRANT) {
-            t->gone.devised |= domain_devised(t->ops[i].flags);
             err = reserve_grant(t, &t->ops[i]);
         } else {
             err = reserve_change(t, &t->ops[i], &resource_runs);
