@@ -27,7 +27,7 @@ _Noreturn void poweroff(bool failed)
         uint64_t start = hart_time();
 
         *finisher = FINISHER_FAIL | 1u << FINISHER_STATUS;
-        /* The emulator ends a moment later; what the firmware asks for would overrule the status. */
+        /* The emulator ends a moment later; the firmware's reset would overrule the status. */
         while (hart_time() - start < FINISHER_SECONDS * machine.timebase) {
         }
     }
