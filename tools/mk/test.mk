@@ -46,7 +46,7 @@ check-teeth: host hyp guest ## each planted fault must be caught by the test tha
 	else echo "check-teeth: this version has no planted faults yet" >&2; exit 2; fi
 
 # Called by make test; each prints its own time.
-TEST_PHASES := check-unit check-config check-house check-python check-qtest check-boot
+TEST_PHASES := check-unit check-config check-fuzz check-house check-python check-qtest check-boot
 test: ## all tests, with the time of each
 	@MAKE='$(MAKE)' tools/phases "make test" $(TEST_PHASES)
 
