@@ -1,4 +1,5 @@
-/* Assignment and release: in order, all or nothing, refused with a reason, and over when it says so. */
+/* Assignment and release: in order, all or nothing, refused with a reason, and over when it says
+ * so. */
 #include "vpci_bench.h"
 
 static int begin(struct vpci_bench *b, int n)

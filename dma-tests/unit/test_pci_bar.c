@@ -1,4 +1,5 @@
-/* Virtual BARs: sizing, halves, gating, moves as changes of the map, and places that are refused. */
+/* Virtual BARs: sizing, halves, gating, moves as changes of the map, and places that are
+ * refused. */
 #include "vpci_bench.h"
 
 #define MEM PCI_COMMAND_MEMORY

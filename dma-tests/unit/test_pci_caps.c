@@ -1,4 +1,5 @@
-/* Capability lists: found, bounded, and refused when they are cycles, leave their space or overlap. */
+/* Capability lists: found, bounded, and refused when they are cycles, leave their space or
+ * overlap. */
 #include "pci_bench.h"
 
 #include "pci/caps.h"

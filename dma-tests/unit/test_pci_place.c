@@ -18,7 +18,8 @@ static struct pci_place_report place(struct pci_bench *b)
     return p;
 }
 
-/* Every placed BAR, by pages, is apart from every other, inside a window, and its register agrees. */
+/* Every placed BAR, by pages, is apart from every other, inside a window, and its register
+ * agrees. */
 static void check_all_apart(struct pci_bench *b)
 {
     const struct pci_bar *seen[FPCI_MAX * PCI_BAR_COUNT];

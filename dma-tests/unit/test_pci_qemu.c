@@ -1,6 +1,7 @@
 /*
- * The scan, placement, groups and resets against devices that others wrote: QEMU's NVMe, e1000e, igb,
- * edu, virtio, a root port and a conventional bridge. Left out, loudly, where there is no QEMU.
+ * The scan, placement, groups and resets against devices that others wrote: QEMU's NVMe, e1000e,
+ * igb, edu, virtio, a root port and a conventional bridge. Left out, loudly, where there is no
+ * QEMU.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,5 @@
-/* Release: the reverse of assignment, with proof that DMA is over, and resumed where it had to stop. */
+/* Release: the reverse of assignment, with proof that DMA is over, and resumed where it had to
+ * stop. */
 #include "vpci_bench.h"
 
 static int begin(struct vpci_bench *b, int n)

@@ -1,4 +1,5 @@
-/* How many pieces of host memory back a piece of guest memory: counted from the tables themselves. */
+/* How many pieces of host memory back a piece of guest memory: counted from the tables
+ * themselves. */
 #include "vpci_bench.h"
 
 #include "pci/own.h"

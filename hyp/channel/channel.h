@@ -1,9 +1,10 @@
 /*
- * The host channel: frames of JSON or bytes between the hypervisor and a program on the host, beside the
- * console that people read.
+ * The host channel: frames of JSON or bytes between the hypervisor and a program on the host,
+ * beside the console that people read.
  *
- * Frame: "CRDN", type (1 byte: 'J' JSON text, 'B' bytes), stream (1 byte), 2 zero bytes, length (32 bits,
- * little-endian), then that many bytes. A machine without a channel works alike; frames then go nowhere.
+ * Frame: "CRDN", type (1 byte: 'J' JSON text, 'B' bytes), stream (1 byte), 2 zero bytes, length (32
+ * bits, little-endian), then that many bytes. A machine without a channel works alike; frames then
+ * go nowhere.
  */
 #ifndef HYP_CHANNEL_CHANNEL_H
 #define HYP_CHANNEL_CHANNEL_H
@@ -35,8 +36,8 @@ void channel_init(struct channel *c);
 CORDON_MUST_CHECK int channel_open(struct channel *c, void *cookie, cordon_hpa regs, void *mem,
                                    cordon_hpa hpa);
 
-/* Send one frame, whole, from any hart. A frame that times out closes the channel, since what follows it
- * could not be read; it and all later ones are counted in LOST. */
+/* Send one frame, whole, from any hart. A frame that times out closes the channel, since what
+ * follows it could not be read; it and all later ones are counted in LOST. */
 void channel_send(struct channel *c, char type, uint8_t stream, const void *data, uint32_t len);
 
 /* Take what has come, at most LEN bytes, without waiting. For one hart at a time. */

@@ -1,4 +1,5 @@
-/* A bounded JSON writer: no allocation, no nesting state but a comma flag; overflow is remembered. */
+/* A bounded JSON writer: no allocation, no nesting state but a comma flag; overflow is
+ * remembered. */
 #ifndef HYP_CHANNEL_JSON_H
 #define HYP_CHANNEL_JSON_H
 

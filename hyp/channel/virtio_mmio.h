@@ -1,8 +1,8 @@
 /*
  * A virtio console over virtio-mmio, driven by the hypervisor itself [virtio 1.2: 2.7, 4.2, 5.3].
  *
- * Two split queues of VQ_SIZE buffers of one page each, polled. The device belongs to the hypervisor and
- * is never given to a guest; what it writes is masked or checked all the same.
+ * Two split queues of VQ_SIZE buffers of one page each, polled. The device belongs to the
+ * hypervisor and is never given to a guest; what it writes is masked or checked all the same.
  */
 #ifndef HYP_CHANNEL_VIRTIO_MMIO_H
 #define HYP_CHANNEL_VIRTIO_MMIO_H
@@ -64,13 +64,13 @@ struct virtio_console {
 /* Bytes of zeroed, page-aligned memory that virtio_console_open wants. */
 #define VIRTIO_CONSOLE_MEMORY (2 * sizeof(struct vq_memory))
 
-/* Reset and start the device at REGS. MEM lies at HPA. Errors: ENOENT (no modern virtio console there),
- * ENOTSUP (it refuses our features or queue size). */
+/* Reset and start the device at REGS. MEM lies at HPA. Errors: ENOENT (no modern virtio console
+ * there), ENOTSUP (it refuses our features or queue size). */
 CORDON_MUST_CHECK int virtio_console_open(struct virtio_console *c, void *cookie, cordon_hpa regs,
                                           void *mem, cordon_hpa hpa);
 
-/* Send all of DATA; waits, bounded by TIMEOUT_US a buffer, while the device is slow. ETIMEOUT: the rest
- * was not sent. */
+/* Send all of DATA; waits, bounded by TIMEOUT_US a buffer, while the device is slow. ETIMEOUT: the
+ * rest was not sent. */
 CORDON_MUST_CHECK int virtio_console_send(struct virtio_console *c, const void *data, size_t len,
                                           uint64_t timeout_us);
 

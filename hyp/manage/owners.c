@@ -1,8 +1,8 @@
 /*
  * The owner of every frame of RAM, for a judge outside.
  *
- * Records of 16 bytes, little-endian: first frame (64 bits), frames (32), domain (16), state (16, enum
- * cordon_frame_state); a run of equal owners is one record.
+ * Records of 16 bytes, little-endian: first frame (64 bits), frames (32), domain (16), state (16,
+ * enum cordon_frame_state); a run of equal owners is one record.
  */
 #include "core/machine.h"
 #include "manage/manage.h"

@@ -1,4 +1,5 @@
-/* A PCI host bridge in the device tree [PCI Bus Binding 2.1; Linux: host-generic-pci, pci-iommu]. */
+/* A PCI host bridge in the device tree [PCI Bus Binding 2.1; Linux: host-generic-pci,
+ * pci-iommu]. */
 #include <cordon/error.h>
 #include <libfdt.h>
 
@@ -54,8 +55,8 @@ static int read_windows(const void *fdt, int node, struct pci_host *host)
     return 0;
 }
 
-/* Tuples of length 0 say nothing; one whose IOMMU is not known to us covers functions that then have
- * none, which is what it is left out for. */
+/* Tuples of length 0 say nothing; one whose IOMMU is not known to us covers functions that then
+ * have none, which is what it is left out for. */
 static int read_iommu_map(const void *fdt, int node, struct pci_host *host)
 {
     uint32_t count;

@@ -32,9 +32,9 @@ struct pci_host *machine_pci_host(uint32_t segment)
 static void say_found(const struct pci_host *h, const struct pci_scan_report *scan,
                       const struct pci_place_report *place)
 {
-    log_line(
-        "PCI segment %u: %u functions on %u buses, %u BARs placed (%u by firmware), %u without room",
-        h->segment, scan->functions, scan->buses, place->placed, place->kept, place->unplaced);
+    log_line("PCI segment %u: %u functions on %u buses, %u BARs placed (%u by firmware), "
+             "%u without room",
+             h->segment, scan->functions, scan->buses, place->placed, place->kept, place->unplaced);
     if (scan->masters != 0) {
         log_line("PCI segment %u: firmware had left %u functions mastering the bus, the first is "
                  "%02x:%02x.%x: all are off it now",
@@ -97,8 +97,8 @@ static bool is_pci_iommu(const void *fdt, int node)
     return fdt_node_check_compatible(fdt, node, "riscv,pci-iommu") == 0;
 }
 
-/* IOMMUs below a host bridge get their numbers before its iommu-map is read, their registers after its
- * BARs are placed. */
+/* IOMMUs below a host bridge get their numbers before its iommu-map is read, their registers after
+ * its BARs are placed. */
 static void number_iommus(const void *fdt, int bridge)
 {
     int node;

@@ -1,6 +1,7 @@
 /*
- * What our own PCI function does for a guest: memory given back and taken again, contiguous runs, reports,
- * questions. Arguments were checked in form by vdev/pci/own.c; here against the guest's map.
+ * What our own PCI function does for a guest: memory given back and taken again, contiguous runs,
+ * reports, questions. Arguments were checked in form by vdev/pci/own.c; here against the guest's
+ * map.
  */
 #include "core/memory.h"
 #include "manage/manage.h"
@@ -91,8 +92,8 @@ static int call_take(void *arg, cordon_gpa gpa, uint64_t len)
     return err;
 }
 
-/* The first place in the pool's window, behind the pool itself, where WANT fits and nothing stands. Behind
- * an IOMMU it is the guest address that a device's limits speak of. */
+/* The first place in the pool's window, behind the pool itself, where WANT fits and nothing stands.
+ * Behind an IOMMU it is the guest address that a device's limits speak of. */
 static int find_place(const struct vm *vm, const struct cordon_run_want *want, cordon_gpa *out)
 {
     uint64_t align = want->align > GUEST_POOL_ALIGN ? want->align : GUEST_POOL_ALIGN;

@@ -1,8 +1,9 @@
 /*
- * PCI of one guest: its host bridge, the functions given to it, and our own small function in slot 0.
+ * PCI of one guest: its host bridge, the functions given to it, and our own small function in slot
+ * 0.
  *
- * Functions are claimed for all VMs before any is assigned, since a function may be given only if its
- * whole isolation group is its guest's.
+ * Functions are claimed for all VMs before any is assigned, since a function may be given only if
+ * its whole isolation group is its guest's.
  */
 #ifndef HYP_PCI_VM_PCI_H
 #define HYP_PCI_VM_PCI_H
@@ -20,16 +21,17 @@ struct vm_pci {
     struct vpci_pass pass[VM_MAX_DEVICES];
 };
 
-/* Claim what the settings of VM name. On an error WHY says in words which function, and why not; nothing of
- * this VM is claimed then. */
+/* Claim what the settings of VM name. On an error WHY says in words which function, and why not;
+ * nothing of this VM is claimed then. */
 CORDON_MUST_CHECK int vm_pci_claim(struct vm *vm, struct config_error *why);
 
-/* Reset and assign the functions, make the bridge, put it on the guest's bus. The domain and its memory
- * stand. On an error WHY says what; vm_pci_release takes back what there is. */
+/* Reset and assign the functions, make the bridge, put it on the guest's bus. The domain and its
+ * memory stand. On an error WHY says what; vm_pci_release takes back what there is. */
 CORDON_MUST_CHECK int vm_pci_build(struct vm *vm, struct config_error *why);
 
-/* Take everything back: no function of this VM masters the bus afterwards, and none reaches its memory.
- * One that hardware does not let go of is reported and given to nobody again. Before the memory goes. */
+/* Take everything back: no function of this VM masters the bus afterwards, and none reaches its
+ * memory. One that hardware does not let go of is reported and given to nobody again. Before the
+ * memory goes. */
 void vm_pci_release(struct vm *vm);
 
 /* own_calls.c: what our own function does for the guest VM. */

@@ -36,7 +36,7 @@ int pci_assign_begin(struct pci_assignment *a, struct pci_host *h, uint32_t bdf,
     return 0;
 }
 
-/* ---- steps of finishing, and their undoing ------------------------------------------------------ */
+/* ---- steps of finishing, and their undoing --------------------------------------------------- */
 
 static int step_reset(struct pci_assignment *a)
 {
@@ -178,8 +178,8 @@ int pci_assign_finish(struct pci_assignment *a)
 
 /* ---- release -------------------------------------------------------------------------------- */
 
-/* Prove that its DMA is over: by its reset where it has one, by one that is going on already if so. What
- * drains by the IOMMU is drained once the context is gone. */
+/* Prove that its DMA is over: by its reset where it has one, by one that is going on already if so.
+ * What drains by the IOMMU is drained once the context is gone. */
 static int step_drain(struct pci_assignment *a, bool going_on)
 {
     int err = 0;
@@ -238,7 +238,7 @@ int pci_release(struct pci_assignment *a)
     return err;
 }
 
-/* ---- a reset that the guest asks for ---------------------------------------------------------- */
+/* ---- a reset that the guest asks for --------------------------------------------------------- */
 
 int pci_assign_reset(struct pci_assignment *a)
 {

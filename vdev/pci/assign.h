@@ -1,9 +1,9 @@
 /*
  * Giving a function to a guest, and taking it back.
  *
- * Assign: off the bus, reset, known to the IOMMU and attached, BARs made resources; then the guest may
- * be shown it (pass.h). Release is the reverse, with proof that its DMA is over before anything else
- * gets its frames. Calls for functions of one host are serialized by the caller.
+ * Assign: off the bus, reset, known to the IOMMU and attached, BARs made resources; then the guest
+ * may be shown it (pass.h). Release is the reverse, with proof that its DMA is over before anything
+ * else gets its frames. Calls for functions of one host are serialized by the caller.
  */
 #ifndef VDEV_PCI_ASSIGN_H
 #define VDEV_PCI_ASSIGN_H
@@ -47,30 +47,31 @@ struct pci_assignment {
 };
 
 /*
- * Check everything that can be checked, take the function off the bus and start its reset. Time passes
- * while other things are done; pci_assign_finish waits for what is left.
- * Errors, nothing changed but a->why: ENOENT, EBUSY (assigned), EPERM (claim, group, page sharing,
- * virtio without ACCESS_PLATFORM), ENOTSUP (not behind an IOMMU, no reset, no way to drain), EHW.
+ * Check everything that can be checked, take the function off the bus and start its reset. Time
+ * passes while other things are done; pci_assign_finish waits for what is left. Errors, nothing
+ * changed but a->why: ENOENT, EBUSY (assigned), EPERM (claim, group, page sharing, virtio without
+ * ACCESS_PLATFORM), ENOTSUP (not behind an IOMMU, no reset, no way to drain), EHW.
  */
 CORDON_MUST_CHECK int pci_assign_begin(struct pci_assignment *a, struct pci_host *h, uint32_t bdf,
                                        const struct pci_assign_config *cfg);
 
 /*
- * Wait for the reset, bounded; attach; make the BARs resources. Errors: ETIMEOUT, EHW, ENOTSUP (reset),
- * those of cordon_device_add, cordon_device_attach and cordon_resource_add. All is undone then, and
- * the stage is FREE; unless the IOMMU does not confirm that, when it is LEAVING: see pci_release.
+ * Wait for the reset, bounded; attach; make the BARs resources. Errors: ETIMEOUT, EHW, ENOTSUP
+ * (reset), those of cordon_device_add, cordon_device_attach and cordon_resource_add. All is undone
+ * then, and the stage is FREE; unless the IOMMU does not confirm that, when it is LEAVING: see
+ * pci_release.
  */
 CORDON_MUST_CHECK int pci_assign_finish(struct pci_assignment *a);
 
 /*
- * Take it back from any stage, the guest seeing it no more. Errors: EPENDING, ETIMEOUT, EHW (its DMA is
- * not proven over: frames stay REVOKING), EBUSY (a BAR is still in a map). It is off the bus then, the
- * stage is LEAVING, and the call may be made again.
+ * Take it back from any stage, the guest seeing it no more. Errors: EPENDING, ETIMEOUT, EHW (its
+ * DMA is not proven over: frames stay REVOKING), EBUSY (a BAR is still in a map). It is off the bus
+ * then, the stage is LEAVING, and the call may be made again.
  */
 CORDON_MUST_CHECK int pci_release(struct pci_assignment *a);
 
-/* The guest wants a reset: begin it, and go on with it. The context stays. 0 from poll: over, and the
- * device drained. Errors: ENOTSUP, EBUSY (not yet), or lost (stage LOST, off the bus). */
+/* The guest wants a reset: begin it, and go on with it. The context stays. 0 from poll: over, and
+ * the device drained. Errors: ENOTSUP, EBUSY (not yet), or lost (stage LOST, off the bus). */
 CORDON_MUST_CHECK int pci_assign_reset(struct pci_assignment *a);
 CORDON_MUST_CHECK int pci_assign_reset_poll(struct pci_assignment *a);
 

@@ -1,7 +1,7 @@
 /*
- * Virtual BARs. What the guest writes is only remembered; a BAR is decoded while it is enabled, whole,
- * and stands where a BAR may: inside a window, on nothing else. Moving is two transactions, for the old
- * place must go even if the new one is refused.
+ * Virtual BARs. What the guest writes is only remembered; a BAR is decoded while it is enabled,
+ * whole, and stands where a BAR may: inside a window, on nothing else. Moving is two transactions,
+ * for the old place must go even if the new one is refused.
  */
 #include "pci/vpci.h"
 #include <cordon/error.h>

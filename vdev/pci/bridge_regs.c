@@ -1,4 +1,5 @@
-/* Window registers of a PCI-to-PCI bridge [PCIe 7.5.1.3]. A window is closed by a base above its limit. */
+/* Window registers of a PCI-to-PCI bridge [PCIe 7.5.1.3]. A window is closed by a base above its
+ * limit. */
 #include "pci/bridge_regs.h"
 #include "pci/place.h"
 #include <cordon/port.h>

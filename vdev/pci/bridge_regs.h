@@ -4,7 +4,8 @@
 
 #include "pci/host.h"
 
-/* Note what firmware left (f->window[].bus, 0 if closed) and whether the prefetchable one is 64 bits. */
+/* Note what firmware left (f->window[].bus, 0 if closed) and whether the prefetchable one is 64
+ * bits. */
 void bridge_windows_read(const struct pci_host *h, struct pci_function *f);
 
 /* Program f->window and switch forwarding of memory on; I/O is closed. */

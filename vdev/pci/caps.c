@@ -1,6 +1,7 @@
 /*
- * Capability lists [PCI 6.7; PCIe 7.6.3]. Both are written by the device, so each step is checked: the
- * pointer is inside, the place was not seen before, the length fits, and no dword has two owners.
+ * Capability lists [PCI 6.7; PCIe 7.6.3]. Both are written by the device, so each step is checked:
+ * the pointer is inside, the place was not seen before, the length fits, and no dword has two
+ * owners.
  */
 #include "pci/caps.h"
 

@@ -1,7 +1,8 @@
 /*
- * How to know that a device's DMA is over. A device that translates each access is drained by the IOMMU
- * alone; one that may keep translated addresses (QEMU's block and virtio devices map host memory when
- * a request comes in) only by its reset. What is not known here is taken for the second kind.
+ * How to know that a device's DMA is over. A device that translates each access is drained by the
+ * IOMMU alone; one that may keep translated addresses (QEMU's block and virtio devices map host
+ * memory when a request comes in) only by its reset. What is not known here is taken for the second
+ * kind.
  */
 #include "pci/reset.h"
 #include <cordon/device.h>

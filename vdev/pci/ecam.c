@@ -1,6 +1,7 @@
 /*
- * Configuration space of the machine, reached at ECAM + (bus << 20 | device << 15 | function << 12).
- * Always 32 bits at a time [PCIe 7.2.2]: reads have no side effects, and see pci_change for writes.
+ * Configuration space of the machine, reached at ECAM + (bus << 20 | device << 15 | function <<
+ * 12). Always 32 bits at a time [PCIe 7.2.2]: reads have no side effects, and see pci_change for
+ * writes.
  */
 #include "pci/host.h"
 #include <cordon/error.h>

@@ -1,8 +1,8 @@
 /*
- * Isolation groups: what could reach each other without the IOMMU, or looks alike to it, is given to
- * one guest or to nobody. Access control services (ACS) decide [PCIe 6.12]: ports need all of source
- * validation, request and completion redirect and upstream forwarding; a function beside others needs
- * what it lists of them, since what an endpoint does not list it cannot do.
+ * Isolation groups: what could reach each other without the IOMMU, or looks alike to it, is given
+ * to one guest or to nobody. Access control services (ACS) decide [PCIe 6.12]: ports need all of
+ * source validation, request and completion redirect and upstream forwarding; a function beside
+ * others needs what it lists of them, since what an endpoint does not list it cannot do.
  */
 #include "pci/group.h"
 #include <cordon/error.h>

@@ -1,7 +1,7 @@
 /*
  * The type 0 header of a guest's function, by allow-list [PCI 6.1]. Interrupt pin, ROM, I/O and the
- * status bits do not exist; INTx is off whatever the guest says; cache line size and interrupt line are
- * the guest's to write, and mean nothing.
+ * status bits do not exist; INTx is off whatever the guest says; cache line size and interrupt line
+ * are the guest's to write, and mean nothing.
  */
 #include "pci/vpci.h"
 
@@ -39,9 +39,9 @@ uint32_t vpci_header_read(struct vpci_function *f, uint32_t offset)
 }
 
 /*
- * Make what is decoded, and what the function is told, follow command and BARs: away first, then the
- * function's own decoding and mastering, then the new places, so that nothing is mapped that does not
- * answer. Should the map not let a place go, the function goes on decoding it.
+ * Make what is decoded, and what the function is told, follow command and BARs: away first, then
+ * the function's own decoding and mastering, then the new places, so that nothing is mapped that
+ * does not answer. Should the map not let a place go, the function goes on decoding it.
  */
 static void follow(struct vpci_function *f)
 {

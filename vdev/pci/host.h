@@ -1,8 +1,9 @@
 /*
- * A host bridge of the machine: its configuration space, windows, IOMMU map, and the functions found.
+ * A host bridge of the machine: its configuration space, windows, IOMMU map, and the functions
+ * found.
  *
- * Filled by the caller from the device tree; the table of functions is the caller's memory. Everything
- * here runs on one hart at boot, and later under the lock of who owns the function.
+ * Filled by the caller from the device tree; the table of functions is the caller's memory.
+ * Everything here runs on one hart at boot, and later under the lock of who owns the function.
  */
 #ifndef VDEV_PCI_HOST_H
 #define VDEV_PCI_HOST_H
@@ -113,15 +114,16 @@ CORDON_MUST_CHECK int pci_host_check(const struct pci_host *h);
 
 /* ---- configuration space by ECAM [PCIe 7.2.2] ----------------------------------------------- */
 
-/* One aligned 32-bit access. Beyond the host's buses or the function's space: PCI_ABSENT, ignored. */
+/* One aligned 32-bit access. Beyond the host's buses or the function's space: PCI_ABSENT,
+ * ignored. */
 uint32_t pci_read(const struct pci_host *h, uint32_t bdf, uint32_t offset);
 void pci_write(const struct pci_host *h, uint32_t bdf, uint32_t offset, uint32_t value);
 
 /*
  * Change bits of a register whose neighbour in the same dword clears its bits when ones are written
- * (command beside status, device control beside device status): the neighbour is given zeros. BITS is
- * the mask of the register's own bits in the dword; CLEAR, then SET are applied to those. All such
- * registers lend themselves to it, so that 8 and 16 bit accesses are needed nowhere.
+ * (command beside status, device control beside device status): the neighbour is given zeros. BITS
+ * is the mask of the register's own bits in the dword; CLEAR, then SET are applied to those. All
+ * such registers lend themselves to it, so that 8 and 16 bit accesses are needed nowhere.
  */
 void pci_change(const struct pci_host *h, uint32_t bdf, uint32_t offset, uint32_t bits,
                 uint32_t clear, uint32_t set);
@@ -140,8 +142,8 @@ uint32_t pci_bar_read32(const struct pci_host *h, const struct pci_bar *bar, uin
 void pci_bar_write32(const struct pci_host *h, const struct pci_bar *bar, uint64_t offset,
                      uint32_t value);
 
-/* Let an assigned function, or the IOMMU's own, master the bus, with the bridges above it; or stop it.
- * A bridge goes on while any function below it is assigned. */
+/* Let an assigned function, or the IOMMU's own, master the bus, with the bridges above it; or stop
+ * it. A bridge goes on while any function below it is assigned. */
 void pci_master(const struct pci_host *h, struct pci_function *f, bool on);
 
 /* Length in whole pages. */

@@ -1,6 +1,6 @@
 /*
- * Registers and commands of Cordon's own function. A command runs to its end inside the write that starts
- * it; another one that comes meanwhile, from another vCPU, is dropped: STATUS says BUSY.
+ * Registers and commands of Cordon's own function. A command runs to its end inside the write that
+ * starts it; another one that comes meanwhile, from another vCPU, is dropped: STATUS says BUSY.
  */
 #include "pci/own.h"
 #include <cordon/error.h>

@@ -1,7 +1,7 @@
 /*
- * Cordon's own PCI function, in every guest: memory given back and taken again, contiguous runs, reports.
- * User space reaches it through sysfs (resource0), without a driver. docs/own-function.md has the
- * registers as a guest's author needs them.
+ * Cordon's own PCI function, in every guest: memory given back and taken again, contiguous runs,
+ * reports. User space reaches it through sysfs (resource0), without a driver. docs/own-function.md
+ * has the registers as a guest's author needs them.
  *
  * Vendor 0xc04d is assigned to nobody in the public list of ids. Subsystem ids are the same as the
  * function's.
@@ -50,10 +50,10 @@ enum own_command {
 enum own_status { OWN_READY = 0, OWN_BUSY = 1, OWN_DONE = 2, OWN_REFUSED = 3 };
 
 /*
- * What the hypervisor does for the function; a null entry is a command not offered. Each is called on the
- * vCPU that asked, without any lock, arguments checked (whole pages, not empty, no wrapping, LEN at most
- * the limit), one at a time. None may wait without bound. 0 or a negative error; EPENDING means: done,
- * but frames are still on their way.
+ * What the hypervisor does for the function; a null entry is a command not offered. Each is called
+ * on the vCPU that asked, without any lock, arguments checked (whole pages, not empty, no wrapping,
+ * LEN at most the limit), one at a time. None may wait without bound. 0 or a negative error;
+ * EPENDING means: done, but frames are still on their way.
  */
 struct own_calls {
     void *arg;
@@ -82,8 +82,9 @@ void own_init(struct own_function *o, const struct own_calls *calls, uint64_t le
               bool show_hpa);
 
 /*
- * How many runs of consecutive host addresses back GPA..GPA+LEN in the G-stage, and where the first one
- * starts: the query callback's work. Linear in leaves. Errors: EFAULT (some of it is not mapped), ERANGE.
+ * How many runs of consecutive host addresses back GPA..GPA+LEN in the G-stage, and where the first
+ * one starts: the query callback's work. Linear in leaves. Errors: EFAULT (some of it is not
+ * mapped), ERANGE.
  */
 CORDON_MUST_CHECK int own_runs_count(const cordon_domain *d, cordon_gpa gpa, uint64_t len,
                                      uint64_t *runs, cordon_hpa *first);

@@ -67,7 +67,8 @@ static void pass_cap_write(void *state, uint32_t offset, uint32_t value, uint32_
     }
 }
 
-/* The real command register: memory and bus mastering as the guest enabled them, nothing else ever. */
+/* The real command register: memory and bus mastering as the guest enabled them, nothing else
+ * ever. */
 static void pass_command(void *state, uint32_t command)
 {
     struct vpci_pass *p = state;

@@ -1,10 +1,10 @@
 /*
  * A function of the machine as its guest sees it: configuration space by allow-list.
  *
- * Identity is the function's. Of its capabilities the guest finds power management (always in D0), MSI,
- * MSI-X, PCI Express, and those that virtio needs; each dword of them says which bits come from the
- * hardware, which the guest may write there, and which it may write into memory of ours. Everything
- * else reads as zero: SR-IOV, ATS, PRI, PASID, ARI, AER, vital product data, ROM, INTx.
+ * Identity is the function's. Of its capabilities the guest finds power management (always in D0),
+ * MSI, MSI-X, PCI Express, and those that virtio needs; each dword of them says which bits come
+ * from the hardware, which the guest may write there, and which it may write into memory of ours.
+ * Everything else reads as zero: SR-IOV, ATS, PRI, PASID, ARI, AER, vital product data, ROM, INTx.
  */
 #ifndef VDEV_PCI_PASS_H
 #define VDEV_PCI_PASS_H

@@ -1,6 +1,6 @@
 /*
- * Which dwords of a function's capabilities its guest sees, and how. Capabilities stay where they are;
- * their next pointers are ours. A capability that describes something impossible is left out.
+ * Which dwords of a function's capabilities its guest sees, and how. Capabilities stay where they
+ * are; their next pointers are ours. A capability that describes something impossible is left out.
  */
 #include "pci/pass.h"
 #include "pci/virtio.h"
@@ -81,8 +81,8 @@ static bool show_msix(struct vpci_pass *p, uint32_t at)
     return true;
 }
 
-/* An endpoint integrated in the guest's root complex: no link, no slot. A reset that works is offered
- * as FLR, whatever it is. */
+/* An endpoint integrated in the guest's root complex: no link, no slot. A reset that works is
+ * offered as FLR, whatever it is. */
 static void show_pcie(struct vpci_pass *p, uint32_t at)
 {
     uint32_t version = real(p, at) & PCI_EXP_VERSION;

@@ -1,8 +1,8 @@
 /*
- * Placement, bus by bus. An item is a BAR or what a bridge must forward for the bus below it. Sizes are
- * summed from the leaves up, largest alignment first; places are given from the root down in the same
- * order by first fit, which never needs more than the sum. A bus whose items do not all fit around what
- * firmware placed is placed anew.
+ * Placement, bus by bus. An item is a BAR or what a bridge must forward for the bus below it. Sizes
+ * are summed from the leaves up, largest alignment first; places are given from the root down in
+ * the same order by first fit, which never needs more than the sum. A bus whose items do not all
+ * fit around what firmware placed is placed anew.
  */
 #include "pci/place.h"
 #include "pci/bridge_regs.h"

@@ -12,9 +12,9 @@ struct pci_place_report {
 };
 
 /*
- * Size every BAR and give each a place of whole pages in the windows, so that no page holds two; what
- * firmware placed so is kept. Bridges get the windows that what is below needs. On return registers
- * hold the places, expansion ROMs are off, and only bridges decode.
+ * Size every BAR and give each a place of whole pages in the windows, so that no page holds two;
+ * what firmware placed so is kept. Bridges get the windows that what is below needs. On return
+ * registers hold the places, expansion ROMs are off, and only bridges decode.
  */
 void pci_place(struct pci_host *h, struct pci_place_report *report);
 

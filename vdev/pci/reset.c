@@ -1,4 +1,5 @@
-/* Reset methods as tables of steps, and the machine that runs them. [PCIe 6.6.2, 5.3.1.4, 7.5.1.3.13] */
+/* Reset methods as tables of steps, and the machine that runs them. [PCIe 6.6.2, 5.3.1.4,
+ * 7.5.1.3.13] */
 #include "pci/reset.h"
 #include "pci/caps.h"
 #include "pci/place.h"

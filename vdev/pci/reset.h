@@ -2,8 +2,9 @@
  * Resetting one function, without ever blocking: begin, then poll until it is over.
  *
  * Methods in order: function-level reset; the same by Advanced Features; power management (only if
- * its BARs are seen to be cleared by it: some devices promise a reset there and do none); the device's
- * own (NVMe CC.EN, 82574 CTRL.RST, virtio status); the bus below its bridge, if it is alone there.
+ * its BARs are seen to be cleared by it: some devices promise a reset there and do none); the
+ * device's own (NVMe CC.EN, 82574 CTRL.RST, virtio status); the bus below its bridge, if it is
+ * alone there.
  */
 #ifndef VDEV_PCI_RESET_H
 #define VDEV_PCI_RESET_H
@@ -33,24 +34,26 @@ struct pci_reset {
 /* Is there any method worth trying? A promise only: PM shows its worth when used. */
 bool pci_reset_exists(const struct pci_host *h, const struct pci_function *f);
 
-/* Take F off the bus and start: the reset is under way on return, unless requests are still pending.
+/* Take F off the bus and start: the reset is under way on return, unless requests are still
+ * pending.
  * Errors: ENOTSUP (no method). */
 CORDON_MUST_CHECK int pci_reset_begin(struct pci_reset *r, struct pci_host *h,
                                       struct pci_function *f);
 
 /*
- * Go on as far as possible without waiting. 0: over; the function is itself again, off the bus, decoding
- * off, its BARs restored, its messages off. Errors: EBUSY (not yet), ETIMEOUT, ENOTSUP (what was tried did nothing), EHW (it came
- * back as something else, or does not take its configuration). After an error but EBUSY it is over.
+ * Go on as far as possible without waiting. 0: over; the function is itself again, off the bus,
+ * decoding off, its BARs restored, its messages off. Errors: EBUSY (not yet), ETIMEOUT, ENOTSUP
+ * (what was tried did nothing), EHW (it came back as something else, or does not take its
+ * configuration). After an error but EBUSY it is over.
  */
 CORDON_MUST_CHECK int pci_reset_poll(struct pci_reset *r);
 
 /* Poll until it is over; bounded by the sum of the steps' bounds. Errors as pci_reset_poll. */
 CORDON_MUST_CHECK int pci_reset_wait(struct pci_reset *r);
 
-/* What a reset leaves to be done, for a function that has none too: everything off, BARs written, DEVCTL
- * (payload and request size) as the link knows it. Errors: EHW (not the same function, or it does not
- * take its configuration). */
+/* What a reset leaves to be done, for a function that has none too: everything off, BARs written,
+ * DEVCTL (payload and request size) as the link knows it. Errors: EHW (not the same function, or it
+ * does not take its configuration). */
 CORDON_MUST_CHECK int pci_restore(const struct pci_host *h, const struct pci_function *f,
                                   uint32_t devctl);
 

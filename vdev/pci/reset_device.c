@@ -1,6 +1,8 @@
 /*
- * Devices that are reset by registers of their own. NVMe: CC.EN to 0, then CSTS.RDY falls [NVMe Base
- * 3.1.3]. Intel 82574: CTRL.RST, which clears itself [82574 datasheet 10.2.2.1]. Virtio: device status [VIRTIO 2.4].
+ * Devices that are reset by registers of their own. NVMe: CC.EN to 0, then CSTS.RDY falls [NVMe
+ * Base
+ * 3.1.3]. Intel 82574: CTRL.RST, which clears itself [82574 datasheet 10.2.2.1]. Virtio: device
+ * status [VIRTIO 2.4].
  */
 #include "pci/reset.h"
 #include "pci/virtio.h"

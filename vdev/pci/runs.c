@@ -1,4 +1,5 @@
-/* Is a piece of guest memory one piece of host memory? Answered from the table that the harts walk. */
+/* Is a piece of guest memory one piece of host memory? Answered from the table that the harts
+ * walk. */
 #include "pci/own.h"
 #include <cordon/error.h>
 

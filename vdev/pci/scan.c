@@ -1,5 +1,6 @@
 /*
- * Enumeration: every bus once, depth first, with a stack of our own. [PCIe 7.3; PCI-to-PCI bridge 3.x]
+ * Enumeration: every bus once, depth first, with a stack of our own. [PCIe 7.3; PCI-to-PCI bridge
+ * 3.x]
  *
  * A bus is first listed whole, each function taken off the bus as it is found; only then are the
  * numbers of its bridges judged together, so that no configuration request has two takers.

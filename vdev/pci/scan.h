@@ -18,10 +18,10 @@ struct pci_scan_report {
 };
 
 /*
- * Find every function of every bus of H. Numbers the buses behind bridges where firmware did not (all
- * bridges of a bus are numbered anew as soon as one is not, or two disagree). On return no function and
- * no bridge masters the bus, those that the table cannot hold included.
- * The table lists parents before children. The report is written in every case.
+ * Find every function of every bus of H. Numbers the buses behind bridges where firmware did not
+ * (all bridges of a bus are numbered anew as soon as one is not, or two disagree). On return no
+ * function and no bridge masters the bus, those that the table cannot hold included. The table
+ * lists parents before children. The report is written in every case.
  * Errors: those of pci_host_check; ELIMIT (table full; what it holds is valid).
  */
 CORDON_MUST_CHECK int pci_scan(struct pci_host *h, struct pci_scan_report *report);

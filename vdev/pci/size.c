@@ -1,6 +1,6 @@
 /*
- * How large each BAR is: all ones are written, and what sticks is read back [PCI 6.2.5.1]. A device may
- * answer anything, so only one answer is believed: ones from the size upwards.
+ * How large each BAR is: all ones are written, and what sticks is read back [PCI 6.2.5.1]. A device
+ * may answer anything, so only one answer is believed: ones from the size upwards.
  */
 #include "pci/place.h"
 

@@ -1,12 +1,12 @@
 /*
  * PCI as a guest sees it: one bus, slots of ours, virtual BARs.
  *
- * The bridge answers three ranges of the guest's bus: its configuration space (ECAM) and the windows for
- * BARs. A BAR that the guest has placed and enabled is mapped straight through, so the windows see only
- * what nothing answers (all ones) and the BARs of emulated functions.
+ * The bridge answers three ranges of the guest's bus: its configuration space (ECAM) and the
+ * windows for BARs. A BAR that the guest has placed and enabled is mapped straight through, so the
+ * windows see only what nothing answers (all ones) and the BARs of emulated functions.
  *
- * All of a bridge's state is under its lock. Who waits for the lock calls cordon_port_relax, for the
- * holder may be waiting for that hart's fence.
+ * All of a bridge's state is under its lock. Who waits for the lock calls cordon_port_relax, for
+ * the holder may be waiting for that hart's fence.
  */
 #ifndef VDEV_PCI_VPCI_H
 #define VDEV_PCI_VPCI_H
@@ -23,8 +23,8 @@ struct vpci_function;
 struct vpci_bridge;
 
 /* What a function adds to the common header. Called under the bridge's lock, but for bar_read and
- * bar_write. Offsets of capabilities are multiples of 4 in [0x40, 0x100). MASK has ones in the bytes
- * that are written. */
+ * bar_write. Offsets of capabilities are multiples of 4 in [0x40, 0x100). MASK has ones in the
+ * bytes that are written. */
 struct vpci_ops {
     bool (*absent)(void *state); /* reads give all ones for now; null: never */
     uint32_t (*cap_read)(void *state, uint32_t offset);
@@ -122,8 +122,8 @@ void vpci_header_reset(struct vpci_function *f);
 uint32_t vpci_bar_read(const struct vpci_function *f, uint32_t index);
 void vpci_bar_write(struct vpci_function *f, uint32_t index, uint32_t value, uint32_t mask);
 
-/* Take BARs of F out of the map that are not wanted where they are. Errors: of cordon_change; they are
- * still decoded then, but for EPENDING. */
+/* Take BARs of F out of the map that are not wanted where they are. Errors: of cordon_change; they
+ * are still decoded then, but for EPENDING. */
 CORDON_MUST_CHECK int vpci_bars_drop(struct vpci_function *f);
 /* Decode every BAR of the bus that is wanted and may be. */
 void vpci_bars_raise(struct vpci_bridge *b);

@@ -1,4 +1,5 @@
-/* Why a PCI function, a placement or a guest's request is refused: one word a reason, with its text. */
+/* Why a PCI function, a placement or a guest's request is refused: one word a reason, with its
+ * text. */
 #ifndef VDEV_PCI_WHY_H
 #define VDEV_PCI_WHY_H
 

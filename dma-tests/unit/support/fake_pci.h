@@ -1,7 +1,7 @@
 /*
- * A model of PCI functions for tests: configuration space with bits that stick and bits that clear, BARs
- * that size and decode as written, bridges that route by their registers, resets with a time in which
- * the function must be left alone. It can be told to lie.
+ * A model of PCI functions for tests: configuration space with bits that stick and bits that clear,
+ * BARs that size and decode as written, bridges that route by their registers, resets with a time
+ * in which the function must be left alone. It can be told to lie.
  */
 #ifndef DMA_TESTS_FAKE_PCI_H
 #define DMA_TESTS_FAKE_PCI_H

@@ -1,6 +1,6 @@
 /*
- * A real emulator as the machine: QEMU's virt board, stopped, its registers over the qtest protocol, its
- * RAM a file that is mapped here. No guest runs; devices do what is asked of them.
+ * A real emulator as the machine: QEMU's virt board, stopped, its registers over the qtest
+ * protocol, its RAM a file that is mapped here. No guest runs; devices do what is asked of them.
  */
 #ifndef UNIT_SUPPORT_QTEST_MACHINE_H
 #define UNIT_SUPPORT_QTEST_MACHINE_H
@@ -29,8 +29,8 @@ struct qtest_machine {
     uint64_t accesses;
 };
 
-/* Start QEMU with these further arguments (null-terminated). False if there is none on this machine;
- * anything else that goes wrong fails the test. */
+/* Start QEMU with these further arguments (null-terminated). False if there is none on this
+ * machine; anything else that goes wrong fails the test. */
 bool qtest_open(struct qtest_machine *q, const char *const *args);
 void qtest_close(struct qtest_machine *q);
 

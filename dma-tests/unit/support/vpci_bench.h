@@ -1,6 +1,6 @@
 /*
- * A guest with a PCI bus, for tests: the fake IOMMU, the PCI model, the real map and driver between them,
- * and the guest's own accesses to its bus.
+ * A guest with a PCI bus, for tests: the fake IOMMU, the PCI model, the real map and driver between
+ * them, and the guest's own accesses to its bus.
  */
 #ifndef UNIT_SUPPORT_VPCI_BENCH_H
 #define UNIT_SUPPORT_VPCI_BENCH_H
@@ -56,7 +56,8 @@ struct vpci_bench {
     struct vpci_pass pass[2];
 };
 
-/* The machine: both devices on the bus, scanned, placed, grouped; the guest's domain, RAM and bus. */
+/* The machine: both devices on the bus, scanned, placed, grouped; the guest's domain, RAM and
+ * bus. */
 int vbench_setup(void **state);
 /* What still stands is released; fails the test if something is left, or an order was broken. */
 int vbench_teardown(void **state);
