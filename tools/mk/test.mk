@@ -29,7 +29,7 @@ check-unit: $(UNIT_RUN) | $(OUT)/setup.stamp ## C unit tests, with sanitizers (T
 PYTEST = PYTHON=$(PYTHON) tools/run-pytest
 PYTEST_PICK = $(if $(T),-k '$(T)')
 
-check-house: guest ## the tools' own tests: each check is fed a planted fault
+check-house: guest host ## the tools' own tests: each check is fed a planted fault
 	@$(PYTEST) dma-tests/house $(PYTEST_PICK)
 
 check-python: host ## the Python package's own tests
