@@ -206,6 +206,14 @@ static bool all_set(const uint32_t *attr, uint64_t first, uint64_t pages, bool s
     return true;
 }
 
+static void insert(struct regions *r, uint64_t first, uint64_t pages, uint32_t attr)
+{
+    struct span *below, *above;
+
+    span_around(&r->set, first, &below, &above);
+    regions_insert(r, first, pages, attr, below, above);
+}
+
 static void test_regions_are_those_of_a_page_array(void **state)
 {
     struct map_bench b;
@@ -226,7 +234,7 @@ static void test_regions_are_those_of_a_page_array(void **state)
         assert_int_equal(regions_cover(&r, first, pages), all_set(attr, first, pages, true));
         assert_int_equal(span_reserve(&r.set, REGION_NODES_PER_OP), 0);
         if (all_set(attr, first, pages, false)) {
-            regions_insert(&r, first, pages, region_attr(perms, flags));
+            insert(&r, first, pages, region_attr(perms, flags));
             for (uint64_t i = 0; i < pages; i++) {
                 attr[first + i] = region_attr(perms, flags);
             }
@@ -234,7 +242,7 @@ static void test_regions_are_those_of_a_page_array(void **state)
             bool remove = (bench_random(&seed) & 1) != 0;
 
             if (remove) {
-                regions_remove(&r, first, pages);
+                regions_remove(&r, first, pages, span_find(&r.set, first));
             } else {
                 regions_protect(&r, first, pages, perms);
             }
@@ -259,14 +267,14 @@ static void test_one_operation_needs_two_nodes_at_most(void **state)
     bench_open(&b, 8 * MIB);
     span_set_init(&r.set, b.ctx, 3);
     assert_int_equal(span_reserve(&r.set, 8), 0);
-    regions_insert(&r, 0, 100, region_attr(RW, 0));
+    insert(&r, 0, 100, region_attr(RW, 0));
     uint64_t free_before = r.set.free_nodes;
 
     regions_protect(&r, 40, 20, CORDON_READ);
     assert_int_equal(free_before - r.set.free_nodes, 2);
     regions_protect(&r, 40, 20, RW);
     assert_int_equal(free_before, r.set.free_nodes);
-    regions_remove(&r, 40, 20);
+    regions_remove(&r, 40, 20, span_find(&r.set, 40));
     assert_int_equal(free_before - r.set.free_nodes, 1);
     span_set_clear(&r.set);
     bench_close(&b);

@@ -2,18 +2,19 @@
  * Checks of operations. Everything here comes from a caller that may be a guest's servant: refused,
  * never asserted.
  */
-#include "map/check.h"
+#include "map/txn.h"
 #include <cordon/error.h>
 
 #define FLAGS_ALL \
     (CORDON_REGION_MMIO | CORDON_REGION_NODMA | CORDON_REGION_PEER | CORDON_REGION_KEEP)
 
-/* R, RW, RX, RWX, X. No rights at all would make a leaf a pointer; W without R is reserved. */
+/* R, RW, RX, RWX, X, as bits. No rights at all would make a leaf a pointer; W without R is
+ * reserved. */
+#define PERMS_LEGAL 0xbau
+
 static bool perms_legal(uint32_t perms)
 {
-    bool reads = (perms & CORDON_READ) != 0;
-
-    return perms != 0 && perms <= CORDON_RWX && (reads || (perms & CORDON_WRITE) == 0);
+    return perms <= CORDON_RWX && (PERMS_LEGAL >> perms & 1u) != 0;
 }
 
 static bool flags_legal(uint32_t flags)
@@ -47,10 +48,33 @@ static bool form_legal(const struct cordon_op *op)
     }
 }
 
-static int check_op(const struct cordon_domain *d, const struct cordon_op *op)
+/* The range is not wholly in the map, or in part, as the kind wants it. */
+static int check_place(struct txn *t, const struct cordon_op *op)
 {
-    uint64_t first = op->gpa.v >> CORDON_PAGE_SHIFT;
-    uint64_t pages = op->len >> CORDON_PAGE_SHIFT;
+    const struct cordon_domain *d = t->d;
+    uint64_t first = op_first(op), pages = op_pages(op);
+
+    span_around(&d->regions.set, first, &t->below, &t->above);
+    if (op->kind != CORDON_OP_GRANT) {
+        bool inside = t->below != NULL && span_end(t->below) > first;
+
+        return inside && (span_end(t->below) - first >= pages ||
+                          regions_cover(&d->regions, first, pages))
+                   ? 0
+                   : -CORDON_ENOENT;
+    }
+    if ((t->below != NULL && span_end(t->below) > first) ||
+        (t->above != NULL && t->above->first - first < pages)) {
+        return -CORDON_EEXIST;
+    }
+    return (op->flags & CORDON_REGION_MMIO) == 0 && domain_msi_touches(d, first, pages)
+               ? -CORDON_EEXIST
+               : 0;
+}
+
+static int check_op(struct txn *t, const struct cordon_op *op)
+{
+    uint64_t first = op_first(op), pages = op_pages(op);
 
     if (!form_legal(op)) {
         return -CORDON_EINVAL;
@@ -58,19 +82,11 @@ static int check_op(const struct cordon_domain *d, const struct cordon_op *op)
     if (!is_aligned(op->gpa.v | op->len, CORDON_PAGE_SIZE)) {
         return -CORDON_EALIGN;
     }
-    if (pages == 0 || first >= d->gfn_limit || pages > d->gfn_limit - first) {
+    if (pages == 0 || first >= t->d->gfn_limit || pages > t->d->gfn_limit - first) {
         return -CORDON_ERANGE;
     }
-    if (op->kind != CORDON_OP_GRANT) {
-        return regions_cover(&d->regions, first, pages) ? 0 : -CORDON_ENOENT;
-    }
-    if (!span_clear_of(&d->regions.set, first, pages)) {
-        return -CORDON_EEXIST;
-    }
-    if ((op->flags & CORDON_REGION_MMIO) == 0 && domain_msi_touches(d, first, pages)) {
-        return -CORDON_EEXIST;
-    }
-    return 0;
+    t->kinds |= 1u << op->kind;
+    return check_place(t, op);
 }
 
 static bool ascending(const struct cordon_op *ops, size_t count)
@@ -105,14 +121,14 @@ static int check_apart(struct cordon_domain *d, const struct cordon_op *ops, siz
     return err;
 }
 
-int check_ops(struct cordon_domain *d, const struct cordon_op *ops, size_t count)
+int txn_check(struct txn *t)
 {
-    for (size_t i = 0; i < count; i++) {
-        int err = check_op(d, &ops[i]);
+    for (size_t i = 0; i < t->count; i++) {
+        int err = check_op(t, &t->ops[i]);
 
         if (err != 0) {
             return err;
         }
     }
-    return ascending(ops, count) ? 0 : check_apart(d, ops, count);
+    return ascending(t->ops, t->count) ? 0 : check_apart(t->d, t->ops, t->count);
 }

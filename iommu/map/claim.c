@@ -7,7 +7,7 @@
 #include "core/ctx.h"
 #include "map/owner.h"
 
-#define CLAIM_AHEAD 12u    /* extents whose words are asked for early */
+#define CLAIM_AHEAD 16u    /* extents whose words are asked for early */
 #define LOCK_EXTENTS 4096u /* after so many, others get a chance at the lock */
 
 static uint64_t owned_word(uint32_t domain, uint64_t gfn, bool keep)
@@ -16,19 +16,9 @@ static uint64_t owned_word(uint32_t domain, uint64_t gfn, bool keep)
            field_put(FW_GFN, gfn);
 }
 
-uint32_t frames_begin(struct cordon_ctx *ctx)
+void owner_join_stamped(struct frame_pool *p, struct frame_block *b, uint32_t stamp)
 {
-    struct frame_pool *p = &ctx->frames;
-
-    lock_take(&p->lock);
-    uint32_t epoch = ++p->epoch;
-    lock_give(&p->lock);
-    return epoch;
-}
-
-void owner_join_stamped(struct frame_pool *p, struct frame_block *b, uint32_t epoch)
-{
-    if (b->words == NULL || field_get(FW_SPLIT_STAMP, b->word) != epoch) {
+    if (b->words == NULL || field_get(FW_SPLIT_STAMP, b->word) != stamp) {
         return;
     }
     uint64_t first = b->words[0];
@@ -49,7 +39,8 @@ void owner_join_stamped(struct frame_pool *p, struct frame_block *b, uint32_t ep
 
 /* The part's words from HELD to WORD, WORD + 1 GFN, ... Returns how many were, before one that was
  * not HELD; all of a whole block or none. */
-static uint64_t claim_part(struct cordon_ctx *ctx, const struct part *at, uint64_t word, int *err)
+static uint64_t claim_part(struct cordon_ctx *ctx, const struct part *at, uint64_t word,
+                           uint32_t stamp, int *err)
 {
     struct frame_block *b = at->block;
 
@@ -62,7 +53,7 @@ static uint64_t claim_part(struct cordon_ctx *ctx, const struct part *at, uint64
             b->word = word;
             return BLOCK_FRAMES;
         }
-        *err = pool_split(ctx, b);
+        *err = pool_split(ctx, b, stamp);
         if (*err != 0) {
             return 0;
         }
@@ -81,7 +72,7 @@ static uint64_t claim_part(struct cordon_ctx *ctx, const struct part *at, uint64
 
 /* Claim one extent; returns the pages claimed, fewer than all with *ERR. */
 static uint64_t claim_extent(struct cordon_ctx *ctx, const struct cordon_extent *e, uint64_t word,
-                             int *err)
+                             uint32_t stamp, int *err)
 {
     uint64_t hfn = e->hpa.v >> CORDON_PAGE_SHIFT;
     uint64_t pages = e->len >> CORDON_PAGE_SHIFT;
@@ -95,7 +86,7 @@ static uint64_t claim_extent(struct cordon_ctx *ctx, const struct cordon_extent 
             break;
         }
         uint64_t first = pool_derive(word, done);
-        uint64_t n = claim_part(ctx, &at, first, err);
+        uint64_t n = claim_part(ctx, &at, first, stamp, err);
 
         if (n > 0) {
             part_note(ctx->cookie, PORT_NOTE_CLAIM, hfn + done, n, first);
@@ -105,29 +96,42 @@ static uint64_t claim_extent(struct cordon_ctx *ctx, const struct cordon_extent 
     return done;
 }
 
-/* The common case, a frame of a split block: one word. False: take the long way. */
-static inline bool claim_frame(struct cordon_ctx *ctx, const struct cordon_extent *e, uint64_t word)
+/* The block of a frame, looked for in the bank of the one before first. */
+static inline struct frame_block *block_near(const struct frame_pool *p,
+                                             const struct frame_bank **near, uint64_t hfn)
 {
-    uint64_t hfn = e->hpa.v >> CORDON_PAGE_SHIFT;
-    struct frame_block *b = pool_block(&ctx->frames, hfn);
+    const struct frame_bank *bank = *near;
 
-    if (e->len != CORDON_PAGE_SIZE || b == NULL || b->words == NULL) {
-        return false;
+    if (hfn - bank->first >= bank->end - bank->first) {
+        bank = pool_bank(p, hfn);
+        if (bank == NULL) {
+            return NULL;
+        }
+        *near = bank;
     }
-    uint64_t *w = &b->words[hfn & (BLOCK_FRAMES - 1)];
-
-    if (*w != CORDON_FRAME_HELD) {
-        return false;
-    }
-    *w = word;
-    part_note(ctx->cookie, PORT_NOTE_CLAIM, hfn, 1, word);
-    return true;
+    return &bank->blocks[(hfn >> BLOCK_ORDER) - bank->block0];
 }
 
-static inline void ask_early(const struct frame_pool *p, const struct cordon_extent *e)
+/* The word of an extent that is one frame of a split block, or one whole block. Null: the long way.
+ */
+static inline uint64_t *single_word(struct frame_block *b, const struct cordon_extent *e)
+{
+    if (b == NULL) {
+        return NULL;
+    }
+    if (b->words != NULL) {
+        return e->len == CORDON_PAGE_SIZE
+                   ? &b->words[(e->hpa.v >> CORDON_PAGE_SHIFT) & (BLOCK_FRAMES - 1)]
+                   : NULL;
+    }
+    return e->len == BLOCK_SIZE && is_aligned(e->hpa.v, BLOCK_SIZE) ? &b->word : NULL;
+}
+
+static inline void ask_early(const struct frame_pool *p, const struct frame_bank **near,
+                             const struct cordon_extent *e)
 {
     uint64_t hfn = e->hpa.v >> CORDON_PAGE_SHIFT;
-    const struct frame_block *b = pool_block(p, hfn);
+    const struct frame_block *b = block_near(p, near, hfn);
 
     if (b != NULL && b->words != NULL) {
         __builtin_prefetch(&b->words[hfn & (BLOCK_FRAMES - 1)], 1);
@@ -139,34 +143,35 @@ static inline void ask_early(const struct frame_pool *p, const struct cordon_ext
 static uint64_t claim_some(struct cordon_ctx *ctx, const struct frames_claim *c, uint64_t from,
                            uint64_t to, uint64_t gfn, uint64_t *stop, int *err)
 {
+    const struct frame_pool *p = &ctx->frames;
+    const struct frame_bank *near = &p->bank[0], *ahead = near;
     uint64_t word = owned_word(c->domain, gfn, c->keep);
     uint64_t done = 0;
 
-    for (uint64_t i = from; i < to; i++) {
+    for (uint64_t i = from; i < to && *err == 0; i++) {
         const struct cordon_extent *e = &c->extents[i];
+        uint64_t hfn = e->hpa.v >> CORDON_PAGE_SHIFT;
+        uint64_t *single = single_word(block_near(p, &near, hfn), e);
+        uint64_t n = e->len >> CORDON_PAGE_SHIFT;
 
         if (i + CLAIM_AHEAD < to) {
-            ask_early(&ctx->frames, e + CLAIM_AHEAD);
+            ask_early(p, &ahead, e + CLAIM_AHEAD);
         }
-        if (claim_frame(ctx, e, word)) {
-            done++;
-            word += FW_GFN_ONE;
-            continue;
+        if (single != NULL && *single == CORDON_FRAME_HELD) {
+            *single = word;
+            part_note(ctx->cookie, PORT_NOTE_CLAIM, hfn, n, word);
+        } else {
+            n = claim_extent(ctx, e, word, c->stamp, err);
+            *stop = i;
         }
-        uint64_t n = claim_extent(ctx, e, word, err);
-
         done += n;
         word += n * FW_GFN_ONE;
-        if (*err != 0) {
-            *stop = i;
-            break;
-        }
     }
     pool_count(&ctx->frames, CORDON_FRAME_HELD, CORDON_FRAME_OWNED, done);
     return done;
 }
 
-static void unclaim_run(struct cordon_ctx *ctx, uint64_t hfn, uint64_t pages, uint32_t epoch)
+static void unclaim_run(struct cordon_ctx *ctx, uint64_t hfn, uint64_t pages, uint32_t stamp)
 {
     struct frame_pool *p = &ctx->frames;
     struct part at;
@@ -182,7 +187,7 @@ static void unclaim_run(struct cordon_ctx *ctx, uint64_t hfn, uint64_t pages, ui
         for (uint64_t i = 0; i < at.pages; i++) {
             at.block->words[at.index + i] = CORDON_FRAME_HELD;
         }
-        owner_join_stamped(p, at.block, epoch);
+        owner_join_stamped(p, at.block, stamp);
     }
 }
 
@@ -193,7 +198,7 @@ void frames_unclaim(struct cordon_ctx *ctx, const struct frames_claim *c, uint64
         uint64_t whole = c->extents[i].len >> CORDON_PAGE_SHIFT;
         uint64_t n = whole < pages ? whole : pages;
 
-        unclaim_run(ctx, c->extents[i].hpa.v >> CORDON_PAGE_SHIFT, n, c->epoch);
+        unclaim_run(ctx, c->extents[i].hpa.v >> CORDON_PAGE_SHIFT, n, c->stamp);
         pages -= n;
     }
     pool_unlock(ctx);

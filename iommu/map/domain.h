@@ -33,6 +33,7 @@ struct cordon_domain {
     struct msi_window msi;
     struct cordon_device *devices; /* attached, or detached and still undrained */
     uint64_t gfn_limit;            /* first guest page that the map never holds */
+    uint32_t changes;              /* so far, for stamps on blocks that are split */
     struct pt_retire dead;         /* tables that hardware may still read */
     bool pending; /* frames are REVOKING, or a context or MSI entry is unconfirmed */
 };

@@ -54,10 +54,6 @@ CORDON_MUST_CHECK int frames_alloc_table(struct cordon_ctx *ctx, unsigned order,
 /* Back to FREE, from HELD or TABLE. For tables: retired by both kinds of cache before. */
 void frames_free(struct cordon_ctx *ctx, cordon_hpa hpa, unsigned order);
 
-/* The number of a new transaction: blocks that are split for it are joined again when it is undone.
- */
-uint32_t frames_begin(struct cordon_ctx *ctx);
-
 /*
  * Claim for a domain: HELD -> OWNED(domain, gfn...) over extents, which are page-aligned, not
  * empty, and sum up to PAGES. All or nothing. Errors: EPERM (BAD: the first frame that is not
@@ -70,7 +66,7 @@ struct frames_claim {
     uint64_t gfn;
     uint64_t pages;
     uint32_t domain;
-    uint32_t epoch;
+    uint32_t stamp; /* on blocks that are split for it; they are joined again when it is undone */
     bool keep;
 };
 CORDON_MUST_CHECK int frames_claim(struct cordon_ctx *ctx, const struct frames_claim *claim,
@@ -79,8 +75,9 @@ void frames_unclaim(struct cordon_ctx *ctx, const struct frames_claim *claim, ui
 
 /* Give every block that a run covers in part its page of words, so that the run can change alone;
  * and undo it. All frames are OWNED by one domain, whose lock is held. ENOMEM; then undo it too. */
-CORDON_MUST_CHECK int frames_reserve_split(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len);
-void frames_unreserve_split(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len, uint32_t epoch);
+CORDON_MUST_CHECK int frames_reserve_split(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len,
+                                           uint32_t stamp);
+void frames_unreserve_split(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len, uint32_t stamp);
 
 /* OWNED -> REVOKING, and REVOKING -> FREE, or HELD where KEEP. */
 void frames_revoke(struct cordon_ctx *ctx, const struct cordon_extent *runs, uint64_t count);

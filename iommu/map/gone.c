@@ -22,7 +22,8 @@ static bool room_make(struct cordon_ctx *ctx, struct gone *g)
     if (g->used < room) {
         return true;
     }
-    struct gone_page *page = g->page_count < GONE_PAGES ? pool_page_alloc(ctx) : NULL;
+    uint64_t most = GONE_PAGES + ctx->frames.word_pages / GONE_BLOCKS;
+    struct gone_page *page = g->page_count < most ? pool_page_alloc(ctx) : NULL;
 
     if (page == NULL) {
         return false;
@@ -160,7 +161,6 @@ int gone_retire(struct cordon_domain *d, const struct gone *g)
 {
     bool whole = g->whole || d->dead.nonleaf;
 
-    port_fence(d->ctx->cookie);
     if (!g->rights && !d->dead.downgrade && !d->dead.nonleaf) {
         return 0;
     }

@@ -12,7 +12,8 @@
 #include "riscv/retire.h"
 
 #define GONE_INLINE 8u       /* runs that need no page */
-#define GONE_PAGES 16u       /* then up to so many pages of them */
+#define GONE_PAGES 16u       /* then up to so many pages of them, and one for each so many */
+#define GONE_BLOCKS 32u      /* split blocks: then a scan of all words costs no more */
 #define GONE_RANGES 16u      /* GPA ranges told one by one; beyond, everything of the VMID */
 #define GONE_FENCE_PAGES 64u /* the same for their sum in pages */
 
@@ -34,6 +35,21 @@ struct gone {
     uint64_t dead_before; /* tables that were waiting already */
 };
 
+/* Nothing yet. The arrays stay as they are. */
+static inline void gone_begin(struct gone *g)
+{
+    g->used = 0;
+    g->page_count = 0;
+    g->page = NULL;
+    g->lost = false;
+    g->ranges = 0;
+    g->pages = 0;
+    g->whole = false;
+    g->rights = false;
+    g->devised = false;
+    g->dead_before = 0;
+}
+
 /* Note a run of frames that will go. */
 void gone_add(struct cordon_ctx *ctx, struct gone *g, cordon_hpa hpa, uint64_t len);
 /* Note where it was. */
@@ -46,8 +62,9 @@ void gone_each(struct cordon_ctx *ctx, const struct gone *g,
                           uint64_t count));
 
 /*
- * The tables say it already: tell harts and IOMMUs, wait, and let go of frames and dead tables.
- * EPENDING: they stay, and the domain is pending. The caller holds the domain's lock.
+ * The tables say it already, and a fence came after: tell harts and IOMMUs, wait, and let go of
+ * frames and dead tables. EPENDING: they stay, and the domain is pending. The caller holds the
+ * domain's lock.
  */
 CORDON_MUST_CHECK int gone_retire(struct cordon_domain *d, const struct gone *g);
 

@@ -45,8 +45,8 @@ static inline void part_note(void *cookie, enum port_note note, uint64_t hfn, ui
 /* The same for a run of any length, all in one state. */
 void owner_note_run(void *cookie, enum port_note note, uint64_t hfn, uint64_t pages, uint64_t word);
 
-/* A block split in transaction EPOCH, all HELD or all of one owner in order, becomes whole again.
+/* A block split with STAMP, all HELD or all of one owner in order, becomes whole again.
  */
-void owner_join_stamped(struct frame_pool *p, struct frame_block *b, uint32_t epoch);
+void owner_join_stamped(struct frame_pool *p, struct frame_block *b, uint32_t stamp);
 
 #endif

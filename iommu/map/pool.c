@@ -15,11 +15,11 @@ void pool_split_with(struct frame_pool *p, struct frame_block *b, uint64_t meta_
         words[i] = pool_derive(b->word, i);
     }
     b->words = words;
-    b->word = FRAME_SPLIT | field_put(FW_SPLIT_STAMP, p->epoch);
+    b->word = FRAME_SPLIT;
     p->word_pages++;
 }
 
-int pool_split(struct cordon_ctx *ctx, struct frame_block *b)
+int pool_split(struct cordon_ctx *ctx, struct frame_block *b, uint32_t stamp)
 {
     struct frame_pool *p = &ctx->frames;
 
@@ -27,6 +27,7 @@ int pool_split(struct cordon_ctx *ctx, struct frame_block *b)
         return -CORDON_ENOMEM;
     }
     pool_split_with(p, b, meta_take(p));
+    b->word |= field_put(FW_SPLIT_STAMP, stamp);
     return 0;
 }
 

@@ -15,7 +15,7 @@
 
 #define HFN_NONE UINT64_MAX
 #define FRAME_SPLIT 7u                  /* in FW_STATE of a block's word: see its page of words */
-#define FW_SPLIT_STAMP GENMASK64(34, 3) /* the epoch of the transaction that split it */
+#define FW_SPLIT_STAMP GENMASK64(34, 3) /* whose change split it, 0: no change of a map */
 #define FRAME_STATES 8u
 
 #define FW_FREE_INSIDE ((uint64_t)CORDON_FRAME_FREE | ((uint64_t)FW_ORDER_INSIDE << 3))
@@ -41,7 +41,6 @@ struct frame_pool {
     struct cordon_extent reserved[CORDON_MAX_BANKS]; /* ascending, for the audit */
     uint64_t free[MAX_ORDER + 1];                    /* first free run of each order */
     uint32_t nonempty;                               /* bit o: free[o] is not HFN_NONE */
-    uint32_t epoch;                                  /* of the latest transaction */
     uint64_t key;                                    /* marks nodes of free lists */
     uint64_t pages[FRAME_STATES];                    /* frames in each state */
     uint64_t meta_first;                             /* meta block with room, by its header frame */
@@ -131,7 +130,7 @@ static inline void pool_count(struct frame_pool *p, unsigned from, unsigned to, 
 }
 
 /* Give a whole block its page of words, each as the block's word says. ENOMEM. */
-CORDON_MUST_CHECK int pool_split(struct cordon_ctx *ctx, struct frame_block *b);
+CORDON_MUST_CHECK int pool_split(struct cordon_ctx *ctx, struct frame_block *b, uint32_t stamp);
 /* The same with a frame that the caller took from the meta pool. */
 void pool_split_with(struct frame_pool *p, struct frame_block *b, uint64_t meta_hfn);
 /* Let a split block be whole again, with WORD; its page of words goes back. */

@@ -3,27 +3,22 @@
  * here, save that granted frames are claimed. [design: check, reserve, commit, retire]
  */
 #include "core/ctx.h"
-#include "map/check.h"
 #include "map/txn.h"
 
 /* ---- grants ------------------------------------------------------------------------------- */
-
-struct pt_grant txn_grant(const struct txn *t, const struct cordon_op *op)
-{
-    return (struct pt_grant){.gpa = op->gpa,
-                             .extents = op->extents,
-                             .count = op->extent_count,
-                             .perms = op->perms,
-                             .views = domain_views_for(t->d, op->flags)};
-}
 
 /* Extents are looked at here for what no table could hold, and in the claim for whose they are and
  * whether they sum up to the operation's length. */
 static int reserve_grant(struct txn *t, const struct cordon_op *op)
 {
-    struct pt_grant grant = txn_grant(t, op);
-
     t->gone.devised |= domain_devised(op->flags);
+    if (op->extent_count == 1 && op->extents->len == op->len) {
+        struct pt_run run = op_run(t, op);
+
+        return pt_reserve_map(&t->d->forest, &run, &t->tables);
+    }
+    struct pt_grant grant = op_grant(t, op);
+
     return pt_reserve_grant(&t->d->forest, &grant, &t->tables);
 }
 
@@ -37,8 +32,9 @@ struct piece {
 
 static struct piece piece_at(const struct txn *t, const struct cordon_op *op, uint64_t gfn)
 {
-    const struct span *s = span_find(&t->d->regions.set, gfn);
-    uint64_t end = (op->gpa.v + op->len) >> CORDON_PAGE_SHIFT;
+    const struct span *s =
+        t->count == 1 && gfn == op_first(op) ? t->below : span_find(&t->d->regions.set, gfn);
+    uint64_t end = op_first(op) + op_pages(op);
 
     cordon_assert(s != NULL); /* covered: checked */
     uint64_t last = span_end(s) < end ? span_end(s) : end;
@@ -58,7 +54,7 @@ static int reserve_piece_gone(struct txn *t, const struct piece *p, uint64_t *re
             ++*resource_runs;
         } else {
             gone_add(t->d->ctx, &t->gone, b.hpa, b.len);
-            err = frames_reserve_split(t->d->ctx, b.hpa, b.len);
+            err = frames_reserve_split(t->d->ctx, b.hpa, b.len, t->stamp);
         }
     }
     return err;
@@ -66,10 +62,10 @@ static int reserve_piece_gone(struct txn *t, const struct piece *p, uint64_t *re
 
 static int reserve_change(struct txn *t, const struct cordon_op *op, uint64_t *resource_runs)
 {
-    uint64_t gfn = op->gpa.v >> CORDON_PAGE_SHIFT;
-    uint64_t end = gfn + (op->len >> CORDON_PAGE_SHIFT);
-    int err = pt_reserve_change(&t->d->forest, op->gpa, op->len >> CORDON_PAGE_SHIFT,
-                                t->d->forest.views, &t->tables);
+    uint64_t gfn = op_first(op);
+    uint64_t end = gfn + op_pages(op);
+    int err =
+        pt_reserve_change(&t->d->forest, op->gpa, op_pages(op), t->d->forest.views, &t->tables);
 
     gone_range(&t->gone, op->gpa, op->len);
     while (gfn < end && err == 0) {
@@ -93,10 +89,10 @@ static int reserve_change(struct txn *t, const struct cordon_op *op, uint64_t *r
 static bool granted_here(const struct txn *t, uint64_t gfn)
 {
     for (size_t i = 0; i < t->count; i++) {
-        uint64_t first = t->ops[i].gpa.v >> CORDON_PAGE_SHIFT;
+        uint64_t first = op_first(&t->ops[i]);
 
         if (t->ops[i].kind == CORDON_OP_GRANT && gfn >= first &&
-            gfn - first < t->ops[i].len >> CORDON_PAGE_SHIFT) {
+            gfn - first < op_pages(&t->ops[i])) {
             return true;
         }
     }
@@ -130,10 +126,10 @@ static struct frames_claim claim_of(const struct txn *t, const struct cordon_op 
     return (struct frames_claim){
         .extents = op->extents,
         .count = op->extent_count,
-        .gfn = op->gpa.v >> CORDON_PAGE_SHIFT,
-        .pages = op->len >> CORDON_PAGE_SHIFT,
+        .gfn = op_first(op),
+        .pages = op_pages(op),
         .domain = t->d->number,
-        .epoch = t->epoch,
+        .stamp = t->stamp,
         .keep = (op->flags & CORDON_REGION_KEEP) != 0,
     };
 }
@@ -148,22 +144,20 @@ static int claim_resources(struct txn *t, const struct cordon_op *op, cordon_hpa
     if (sum != op->len) {
         return -CORDON_EINVAL;
     }
-    return resource_claim(t->d->ctx, op->extents, op->extent_count, t->d->number,
-                          op->gpa.v >> CORDON_PAGE_SHIFT, bad);
+    return resource_claim(t->d->ctx, op->extents, op->extent_count, t->d->number, op_first(op),
+                          bad);
 }
 
 static int claim_op(struct txn *t, const struct cordon_op *op)
 {
-    struct frames_claim claim = claim_of(t, op);
     cordon_hpa bad;
     int err;
 
-    if (op->kind != CORDON_OP_GRANT) {
-        return 0;
-    }
     if ((op->flags & CORDON_REGION_MMIO) != 0) {
         err = claim_resources(t, op, &bad);
     } else {
+        struct frames_claim claim = claim_of(t, op);
+
         err = frames_claim(t->d->ctx, &claim, &bad);
     }
     return err == -CORDON_EPERM ? refusal(t, op, bad) : err;
@@ -187,15 +181,15 @@ static void unclaim_op(struct txn *t, const struct cordon_op *op)
 
 static void unsplit_op(struct txn *t, const struct cordon_op *op)
 {
-    uint64_t gfn = op->gpa.v >> CORDON_PAGE_SHIFT;
-    uint64_t end = gfn + (op->len >> CORDON_PAGE_SHIFT);
+    uint64_t gfn = op_first(op);
+    uint64_t end = gfn + op_pages(op);
 
     while (op->kind == CORDON_OP_REVOKE && gfn < end) {
         struct piece p = piece_at(t, op, gfn);
         struct backing b = backing_of(t->d, p.first, p.pages);
 
         while ((p.flags & CORDON_REGION_MMIO) == 0 && backing_next(&b)) {
-            frames_unreserve_split(t->d->ctx, b.hpa, b.len, t->epoch);
+            frames_unreserve_split(t->d->ctx, b.hpa, b.len, t->stamp);
         }
         gfn = p.first + p.pages;
     }
@@ -214,10 +208,23 @@ void txn_undo(struct txn *t)
     span_trim(&t->d->regions.set);
 }
 
+static int reserve_claims(struct txn *t)
+{
+    int err = 0;
+
+    while (err == 0 && t->claimed < t->count) {
+        const struct cordon_op *op = &t->ops[t->claimed];
+
+        err = op->kind == CORDON_OP_GRANT ? claim_op(t, op) : 0;
+        t->claimed += err == 0;
+    }
+    return err;
+}
+
 static int reserve_ops(struct txn *t)
 {
     uint64_t resource_runs = 0;
-    int err = 0;
+    int err = span_reserve(&t->d->regions.set, t->count * REGION_NODES_PER_OP);
 
     for (size_t i = 0; i < t->count && err == 0; i++) {
         if (t->ops[i].kind == CORDON_OP_GRANT) {
@@ -226,12 +233,8 @@ static int reserve_ops(struct txn *t)
             err = reserve_change(t, &t->ops[i], &resource_runs);
         }
     }
-    if (err == 0) {
-        err = span_reserve(&t->d->regions.set, t->count * REGION_NODES_PER_OP);
-    }
-    while (err == 0 && t->claimed < t->count) {
-        err = claim_op(t, &t->ops[t->claimed]);
-        t->claimed += err == 0;
+    if (err == 0 && txn_has(t, CORDON_OP_GRANT)) {
+        err = reserve_claims(t);
     }
     if (err == 0 && resource_runs > 0) {
         err = resource_reserve(t->d->ctx, resource_runs);

@@ -19,89 +19,76 @@ bool regions_cover(const struct regions *r, uint64_t first, uint64_t pages)
     return true;
 }
 
-/* Make a region boundary at PAGE, if one region holds both sides. */
-static void cut(struct regions *r, uint64_t page)
+void regions_insert(struct regions *r, uint64_t first, uint64_t pages, uint32_t attr,
+                    struct span *below, struct span *above)
 {
-    struct span *s = span_find(&r->set, page);
+    bool joins_below = below != NULL && span_end(below) == first && below->attr == attr;
+    bool joins_above = above != NULL && above->first == first + pages && above->attr == attr;
 
-    if (s == NULL || s->first == page) {
-        return;
-    }
-    uint64_t end = span_end(s);
-
-    s->pages = page - s->first;
-    (void)span_insert(&r->set, page, end - page, s->attr, s->value);
-}
-
-/* Join the regions on both sides of PAGE if they touch and say the same. */
-static void heal(struct regions *r, uint64_t page)
-{
-    struct span *right = span_find(&r->set, page);
-
-    if (page == 0 || right == NULL || right->first != page) {
-        return;
-    }
-    struct span *left = span_find(&r->set, page - 1);
-
-    if (left != NULL && left->attr == right->attr) {
-        left->pages += right->pages;
-        span_remove(&r->set, right);
-    }
-}
-
-void regions_insert(struct regions *r, uint64_t first, uint64_t pages, uint32_t attr)
-{
-    struct span *left, *right;
-
-    span_around(&r->set, first, &left, &right);
-    cordon_assert(left == NULL || span_end(left) <= first);
-    cordon_assert(right == NULL || right->first >= first + pages);
-    bool joins_left = left != NULL && span_end(left) == first && left->attr == attr;
-    bool joins_right = right != NULL && right->first == first + pages && right->attr == attr;
-
-    if (joins_left) {
-        left->pages += pages;
-        if (joins_right) {
-            left->pages += right->pages;
-            span_remove(&r->set, right);
+    cordon_assert(below == NULL || span_end(below) <= first);
+    cordon_assert(above == NULL || above->first - first >= pages);
+    if (joins_below) {
+        below->pages += pages;
+        if (joins_above) {
+            below->pages += above->pages;
+            span_remove(&r->set, above);
         }
-    } else if (joins_right) {
-        right->first = first;
-        right->pages += pages;
+    } else if (joins_above) {
+        above->first = first; /* nothing stands between: the order stays */
+        above->pages += pages;
     } else {
         (void)span_insert(&r->set, first, pages, attr, 0);
     }
 }
 
-void regions_remove(struct regions *r, uint64_t first, uint64_t pages)
+/* Take [FIRST, LAST) out of one region. */
+static void take_out(struct regions *r, struct span *s, uint64_t first, uint64_t last)
+{
+    uint64_t end = span_end(s);
+
+    if (s->first == first && end == last) {
+        span_remove(&r->set, s);
+    } else if (s->first == first) {
+        s->pages = end - last;
+        s->first = last;
+    } else {
+        s->pages = first - s->first;
+        if (last < end) {
+            (void)span_insert(&r->set, last, end - last, s->attr, 0);
+        }
+    }
+}
+
+void regions_remove(struct regions *r, uint64_t first, uint64_t pages, struct span *inside)
 {
     uint64_t end = first + pages;
 
-    cut(r, first);
-    cut(r, end);
     while (first < end) {
-        struct span *s = span_find(&r->set, first);
+        cordon_assert(inside != NULL && inside->first <= first && span_end(inside) > first);
+        uint64_t last = span_end(inside) < end ? span_end(inside) : end;
 
-        cordon_assert(s != NULL && s->first == first);
-        first = span_end(s);
-        span_remove(&r->set, s);
+        take_out(r, inside, first, last);
+        first = last;
+        inside = first < end ? span_find(&r->set, first) : NULL;
     }
 }
 
 void regions_protect(struct regions *r, uint64_t first, uint64_t pages, uint32_t perms)
 {
     uint64_t end = first + pages;
-    uint64_t at = first;
 
-    cut(r, first);
-    cut(r, end);
-    while (at < end) {
-        struct span *s = span_find(&r->set, at);
+    while (first < end) {
+        struct span *below, *above, *s = span_find(&r->set, first);
 
-        cordon_assert(s != NULL && s->first == at);
-        s->attr = region_attr(perms, region_flags(s));
-        at = span_end(s);
-        heal(r, s->first);
+        cordon_assert(s != NULL);
+        uint64_t last = span_end(s) < end ? span_end(s) : end;
+        uint32_t attr = region_attr(perms, region_flags(s));
+
+        if (attr != s->attr) {
+            take_out(r, s, first, last);
+            span_around(&r->set, first, &below, &above);
+            regions_insert(r, first, last - first, attr, below, above);
+        }
+        first = last;
     }
-    heal(r, end);
 }

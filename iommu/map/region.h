@@ -34,9 +34,11 @@ static inline uint32_t region_flags(const struct span *s)
 /* True if every page of the range stands in a region. */
 bool regions_cover(const struct regions *r, uint64_t first, uint64_t pages);
 
-/* Commit. insert: the range was clear. remove, protect: it was covered. */
-void regions_insert(struct regions *r, uint64_t first, uint64_t pages, uint32_t attr);
-void regions_remove(struct regions *r, uint64_t first, uint64_t pages);
+/* Commit. insert: the range was clear; BELOW and ABOVE are span_around's. remove: it was covered,
+ * and INSIDE is the region that holds its first page. protect: it was covered. */
+void regions_insert(struct regions *r, uint64_t first, uint64_t pages, uint32_t attr,
+                    struct span *below, struct span *above);
+void regions_remove(struct regions *r, uint64_t first, uint64_t pages, struct span *inside);
 void regions_protect(struct regions *r, uint64_t first, uint64_t pages, uint32_t perms);
 
 #endif

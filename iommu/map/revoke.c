@@ -4,7 +4,9 @@
 #include "core/ctx.h"
 #include "map/owner.h"
 
-int frames_reserve_split(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len)
+#define RUNS_AHEAD 12u
+
+int frames_reserve_split(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len, uint32_t stamp)
 {
     struct frame_pool *p = &ctx->frames;
     uint64_t hfn = hpa.v >> CORDON_PAGE_SHIFT;
@@ -17,14 +19,14 @@ int frames_reserve_split(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len)
         /* Nobody else splits or joins a block of which all is one domain's. */
         if (at.block->words == NULL && at.pages < BLOCK_FRAMES) {
             lock_take(&p->lock);
-            err = pool_split(ctx, at.block);
+            err = pool_split(ctx, at.block, stamp);
             pool_unlock(ctx);
         }
     }
     return err;
 }
 
-void frames_unreserve_split(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len, uint32_t epoch)
+void frames_unreserve_split(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len, uint32_t stamp)
 {
     struct frame_pool *p = &ctx->frames;
     uint64_t hfn = hpa.v >> CORDON_PAGE_SHIFT;
@@ -34,9 +36,24 @@ void frames_unreserve_split(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len
     lock_take(&p->lock);
     for (; pages > 0; hfn += at.pages, pages -= at.pages) {
         at = part_at(p, hfn, pages);
-        owner_join_stamped(p, at.block, epoch);
+        owner_join_stamped(p, at.block, stamp);
     }
     pool_unlock(ctx);
+}
+
+/* The words of runs that come soon are asked for early: for scattered frames each is a cache miss.
+ */
+static inline void ask_early(const struct frame_pool *p, const struct cordon_extent *runs,
+                             uint64_t i, uint64_t count)
+{
+    if (i + RUNS_AHEAD < count) {
+        uint64_t hfn = runs[i + RUNS_AHEAD].hpa.v >> CORDON_PAGE_SHIFT;
+        const struct frame_block *b = pool_block(p, hfn);
+
+        if (b != NULL && b->words != NULL) {
+            __builtin_prefetch(&b->words[hfn & (BLOCK_FRAMES - 1)], 1);
+        }
+    }
 }
 
 /* OWNED and REVOKING differ in the state field only. */
@@ -68,6 +85,7 @@ void frames_revoke(struct cordon_ctx *ctx, const struct cordon_extent *runs, uin
         uint64_t pages = runs[i].len >> CORDON_PAGE_SHIFT;
         struct part at;
 
+        ask_early(p, runs, i, count);
         pool_count(p, CORDON_FRAME_OWNED, CORDON_FRAME_REVOKING, pages);
         for (; pages > 0; hfn += at.pages, pages -= at.pages) {
             at = part_at(p, hfn, pages);
@@ -115,6 +133,7 @@ void frames_release(struct cordon_ctx *ctx, const struct cordon_extent *runs, ui
         uint64_t pages = runs[i].len >> CORDON_PAGE_SHIFT;
         uint64_t n;
 
+        ask_early(p, runs, i, count);
         for (; pages > 0; hfn += n, pages -= n) {
             struct part at = part_at(p, hfn, pages);
 

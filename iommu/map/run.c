@@ -233,25 +233,28 @@ int cordon_run_alloc(cordon_ctx *ctx, const struct cordon_run_want *want, cordon
     return 0;
 }
 
+/* A whole HELD block around PLACE, which lies inside of it; null: none. */
+static struct frame_block *block_to_split(const struct frame_pool *p, uint64_t place)
+{
+    struct frame_block *b = is_aligned(place, BLOCK_FRAMES) ? NULL : pool_block(p, place - 1);
+
+    return b != NULL && b->words == NULL ? b : NULL;
+}
+
 /* Blocks that a HELD run covers in part get their words first. ENOMEM. */
 static int split_ends(struct cordon_ctx *ctx, uint64_t hfn, uint64_t pages)
 {
-    struct frame_pool *p = &ctx->frames;
-    uint64_t ends[2] = {hfn, hfn + pages};
+    struct frame_block *first = block_to_split(&ctx->frames, hfn);
+    int err = first != NULL ? pool_split(ctx, first, 0) : 0;
+    struct frame_block *last = block_to_split(&ctx->frames, hfn + pages);
 
-    for (unsigned i = 0; i < 2; i++) {
-        struct frame_block *b =
-            is_aligned(ends[i], BLOCK_FRAMES) ? NULL : pool_block(p, ends[i] - i);
-
-        if (b != NULL && b->words == NULL) {
-            int err = pool_split(ctx, b);
-
-            if (err != 0) {
-                return err;
-            }
+    if (err == 0 && last != NULL) {
+        err = pool_split(ctx, last, 0);
+        if (err != 0 && first != NULL) {
+            pool_join(&ctx->frames, first, CORDON_FRAME_HELD);
         }
     }
-    return 0;
+    return err;
 }
 
 int cordon_run_free(cordon_ctx *ctx, cordon_hpa hpa, uint64_t len)
@@ -272,16 +275,12 @@ int cordon_run_free(cordon_ctx *ctx, cordon_hpa hpa, uint64_t len)
 
     lock_take(&p->lock);
     if (frames_all(ctx, hpa, len, CORDON_FRAME_HELD)) {
-        uint32_t epoch = ++p->epoch;
-
         err = split_ends(ctx, hfn, pages);
-        if (err == 0) {
-            owner_note_run(ctx->cookie, PORT_NOTE_FREE, hfn, pages, CORDON_FRAME_HELD);
-            pool_count(p, CORDON_FRAME_HELD, CORDON_FRAME_FREE, pages);
-            buddy_put_run(p, hfn, pages);
-        } else {
-            owner_join_stamped(p, pool_block(p, hfn), epoch);
-        }
+    }
+    if (err == 0) {
+        owner_note_run(ctx->cookie, PORT_NOTE_FREE, hfn, pages, CORDON_FRAME_HELD);
+        pool_count(p, CORDON_FRAME_HELD, CORDON_FRAME_FREE, pages);
+        buddy_put_run(p, hfn, pages);
     }
     pool_unlock(ctx);
     return err;

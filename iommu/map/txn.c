@@ -3,13 +3,34 @@
  */
 #include "map/txn.h"
 #include "core/ctx.h"
-#include "map/check.h"
 #include "port_word.h"
+
+#define BATCH_RUNS 64u
+#define STAMP_SHIFT 12u /* a stamp is the domain's number, and a count of its changes above */
+
+_Static_assert(CORDON_MAX_DOMAINS == 1u << STAMP_SHIFT, "a domain's number fits below the count");
+
+/* Runs on their way to frames_revoke, some at a time. */
+struct batch {
+    struct cordon_extent run[BATCH_RUNS];
+    uint64_t count;
+};
+
+static void batch_add(struct txn *t, struct batch *batch, struct cordon_extent run)
+{
+    batch->run[batch->count++] = run;
+    if (batch->count == BATCH_RUNS) {
+        frames_revoke(t->d->ctx, batch->run, batch->count);
+        batch->count = 0;
+    }
+}
 
 /* MMIO that goes, and frames if there is no list of them, found by what still stands in the
  * G-stage. */
 static void mark_range(struct txn *t, uint64_t gfn, uint64_t end)
 {
+    struct batch batch = {.count = 0};
+
     while (gfn < end) {
         const struct span *s = span_find(&t->d->regions.set, gfn);
         uint64_t last = span_end(s) < end ? span_end(s) : end;
@@ -17,16 +38,15 @@ static void mark_range(struct txn *t, uint64_t gfn, uint64_t end)
         bool mmio = (region_flags(s) & CORDON_REGION_MMIO) != 0;
 
         while ((mmio || t->gone.lost) && backing_next(&b)) {
-            struct cordon_extent run = {b.hpa, b.len};
-
             if (mmio) {
                 resource_revoke(t->d->ctx, b.hpa, b.len, t->d->number);
             } else {
-                frames_revoke(t->d->ctx, &run, 1);
+                batch_add(t, &batch, (struct cordon_extent){b.hpa, b.len});
             }
         }
         gfn = last;
     }
+    frames_revoke(t->d->ctx, batch.run, batch.count);
 }
 
 /* Everything that goes is REVOKING before the first of its leaves is cleared. */
@@ -36,11 +56,29 @@ static void commit_marks(struct txn *t)
         gone_each(t->d->ctx, &t->gone, frames_revoke);
     }
     for (size_t i = 0; i < t->count && (t->resources || t->gone.lost); i++) {
-        uint64_t gfn = t->ops[i].gpa.v >> CORDON_PAGE_SHIFT;
+        uint64_t gfn = op_first(&t->ops[i]);
 
         if (t->ops[i].kind == CORDON_OP_REVOKE) {
-            mark_range(t, gfn, gfn + (t->ops[i].len >> CORDON_PAGE_SHIFT));
+            mark_range(t, gfn, gfn + op_pages(&t->ops[i]));
         }
+    }
+    if (t->resources) {
+        resource_reserve_end(t->d->ctx);
+    }
+}
+
+static void commit_leaves(struct txn *t, const struct cordon_op *op)
+{
+    struct pt_forest *f = &t->d->forest;
+
+    if (op->extent_count == 1) {
+        struct pt_run run = op_run(t, op);
+
+        pt_map(f, &run, &t->tables, &t->d->dead);
+    } else {
+        struct pt_grant grant = op_grant(t, op);
+
+        pt_map_grant(f, &grant, &t->tables, &t->d->dead);
     }
 }
 
@@ -51,19 +89,16 @@ static void commit_kind(struct txn *t, uint32_t kind)
 
     for (size_t i = 0; i < t->count; i++) {
         const struct cordon_op *op = &t->ops[i];
-        uint64_t pages = op->len >> CORDON_PAGE_SHIFT;
 
         if (op->kind != kind) {
             continue;
         }
         if (kind == CORDON_OP_GRANT) {
-            struct pt_grant grant = txn_grant(t, op);
-
-            pt_map_grant(f, &grant, &t->tables, &t->d->dead);
+            commit_leaves(t, op);
         } else if (kind == CORDON_OP_PROTECT) {
-            pt_protect(f, op->gpa, pages, op->perms, f->views, &t->tables, &t->d->dead);
+            pt_protect(f, op->gpa, op_pages(op), op->perms, f->views, &t->tables, &t->d->dead);
         } else {
-            pt_unmap(f, op->gpa, pages, f->views, &t->tables, &t->d->dead);
+            pt_unmap(f, op->gpa, op_pages(op), f->views, &t->tables, &t->d->dead);
         }
     }
 }
@@ -74,15 +109,17 @@ static void commit_regions(struct txn *t)
 
     for (size_t i = 0; i < t->count; i++) {
         const struct cordon_op *op = &t->ops[i];
-        uint64_t first = op->gpa.v >> CORDON_PAGE_SHIFT;
-        uint64_t pages = op->len >> CORDON_PAGE_SHIFT;
+        uint64_t first = op_first(op), pages = op_pages(op);
 
+        if (t->count > 1) {
+            span_around(&r->set, first, &t->below, &t->above);
+        }
         if (op->kind == CORDON_OP_GRANT) {
-            regions_insert(r, first, pages, region_attr(op->perms, op->flags));
+            regions_insert(r, first, pages, region_attr(op->perms, op->flags), t->below, t->above);
         } else if (op->kind == CORDON_OP_PROTECT) {
             regions_protect(r, first, pages, op->perms);
         } else {
-            regions_remove(r, first, pages);
+            regions_remove(r, first, pages, t->below);
         }
     }
     span_trim(&r->set);
@@ -95,27 +132,48 @@ static void txn_commit(struct txn *t)
     t->gone.dead_before = dead->count;
     dead->nonleaf = false;
     dead->downgrade = false;
-    commit_marks(t);
-    if (t->resources) {
-        resource_reserve_end(t->d->ctx);
+    if (txn_has(t, CORDON_OP_REVOKE)) {
+        commit_marks(t);
     }
-    commit_kind(t, CORDON_OP_GRANT);
-    commit_kind(t, CORDON_OP_PROTECT);
-    commit_kind(t, CORDON_OP_REVOKE);
+    for (uint32_t order = 0; order < 3; order++) {
+        static const uint32_t kinds[] = {CORDON_OP_GRANT, CORDON_OP_PROTECT, CORDON_OP_REVOKE};
+
+        if (txn_has(t, kinds[order])) {
+            commit_kind(t, kinds[order]);
+        }
+    }
     port_fence(t->d->ctx->cookie);
     commit_regions(t);
     pt_pool_free(&t->d->forest, &t->tables);
 }
 
+/* Everything but the arrays, which say themselves how much of them counts. */
+static void txn_begin(struct txn *t, struct cordon_domain *d, const struct cordon_op *ops,
+                      size_t count)
+{
+    t->d = d;
+    t->ops = ops;
+    t->count = count;
+    t->claimed = 0;
+    t->kinds = 0;
+    t->stamp = ++d->changes << STAMP_SHIFT | d->number;
+    t->resources = false;
+    t->below = NULL;
+    t->above = NULL;
+    t->tables = (struct pt_pool){.count = 0};
+    gone_begin(&t->gone);
+}
+
 static int change(struct cordon_domain *d, const struct cordon_op *ops, size_t count)
 {
-    struct txn t = {.d = d, .ops = ops, .count = count};
-    int err = check_ops(d, ops, count);
+    struct txn t;
+    int err;
 
+    txn_begin(&t, d, ops, count);
+    err = txn_check(&t);
     if (err != 0) {
         return err;
     }
-    t.epoch = frames_begin(d->ctx);
     err = txn_reserve(&t);
     if (err != 0) {
         return err;

@@ -14,19 +14,50 @@ struct txn {
     struct cordon_domain *d;
     const struct cordon_op *ops;
     size_t count;
-    size_t claimed; /* operations whose grants are claimed */
-    uint32_t epoch;
-    bool resources; /* their lock is held, with nodes for the commit */
+    size_t claimed;             /* operations whose grants are claimed */
+    uint32_t kinds;             /* bit k: there are operations of kind k */
+    uint32_t stamp;             /* on blocks that are split for this change */
+    bool resources;             /* their lock is held, with nodes for the commit */
+    struct span *below, *above; /* around the first page, when there is one operation only */
     struct pt_pool tables;
     struct gone gone;
 };
 
+static inline bool txn_has(const struct txn *t, enum cordon_op_kind kind)
+{
+    return (t->kinds >> kind & 1u) != 0;
+}
+
+static inline uint64_t op_first(const struct cordon_op *op)
+{
+    return op->gpa.v >> CORDON_PAGE_SHIFT;
+}
+
+static inline uint64_t op_pages(const struct cordon_op *op)
+{
+    return op->len >> CORDON_PAGE_SHIFT;
+}
+
+/* What a granting operation is to the page tables: a run, when it has one extent, or a list. */
+static inline struct pt_run op_run(const struct txn *t, const struct cordon_op *op)
+{
+    return (struct pt_run){op->gpa, op->extents->hpa, op_pages(op), op->perms,
+                           domain_views_for(t->d, op->flags)};
+}
+
+static inline struct pt_grant op_grant(const struct txn *t, const struct cordon_op *op)
+{
+    return (struct pt_grant){op->gpa, op->extents, op->extent_count, op->perms,
+                             domain_views_for(t->d, op->flags)};
+}
+
+/* All operations, each alone and against each other; fills in KINDS, BELOW and ABOVE. Pure, but for
+ * memory while it runs. Errors: EINVAL, EALIGN, ERANGE, EEXIST, ENOENT, ENOMEM. */
+CORDON_MUST_CHECK int txn_check(struct txn *t);
+
 /* Errors: as cordon_change. Then txn_undo has been done already. */
 CORDON_MUST_CHECK int txn_reserve(struct txn *t);
 void txn_undo(struct txn *t);
-
-/* A granting operation, as the page tables want it. */
-struct pt_grant txn_grant(const struct txn *t, const struct cordon_op *op);
 
 /* ---- what stands behind a range ----------------------------------------------------------- */
 
