@@ -200,10 +200,12 @@ static bool release_one(struct vm *vm, uint32_t i)
     int err = -CORDON_EPENDING;
 
     for (uint32_t tries = 0; tries < RELEASE_TRIES && err != 0; tries++) {
-        if (p->pass[i].fn.bridge != NULL) {
-            err = vpci_remove(&p->pass[i].fn);
+        int shown = p->pass[i].fn.bridge != NULL ? vpci_remove(&p->pass[i].fn) : 0;
+
+        err = pci_release(&p->assignment[i]); /* off the bus, whatever became of its BARs */
+        if (err == 0 && shown != -CORDON_EPENDING) {
+            err = shown;
         }
-        err = pci_release(&p->assignment[i]);
     }
     if (err != 0) {
         log_line("%s: device %s: %s; it stays off the bus, and its guest's memory is not reused",

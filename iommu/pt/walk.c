@@ -163,7 +163,7 @@ int pt_next_leaf(const struct pt_forest *f, uint32_t view, cordon_gpa *gpa, stru
         linear = fmt->sign_extended ? BIT64(fmt->address_bits - 1u) : BIT64(fmt->address_bits);
     }
     while (linear < BIT64(fmt->address_bits)) {
-        struct pt_hit found;
+        struct pt_hit found = {.level = 0};
         cordon_gpa at = cordon_gpa_make(pt_unlinear(fmt, linear));
         int error = pt_lookup(f, view, at, &found);
 

@@ -262,6 +262,7 @@ static void argument_write(struct own_function *o, uint64_t offset, unsigned wid
         *argument = (*argument & ~mask) | (value << shift & mask);
     } else if (offset >= OWN_REG_BUFFER && offset - OWN_REG_BUFFER < OWN_REPORT_BYTES) {
         for (uint32_t i = 0; i < width; i++) {
+            /* clang takes "no argument register" for "o is null": NOLINTNEXTLINE(*NullDereference) */
             o->buffer[offset - OWN_REG_BUFFER + i] = (uint8_t)(value >> (8 * i));
         }
     }
