@@ -63,11 +63,17 @@ $(OUT)/fuzz/bin/%: $(OUT)/fuzz/obj/dma-tests/fuzz/%_fuzz.o $(FUZZ_OBJ)
 	@mkdir -p $(@D)
 	$(quiet)clang -fsanitize=fuzzer,address,undefined -o $@ $^ -lfdt
 
+# The PCI targets also link the room they are about, the model of a bus, and a judge.
+FUZZ_PCI := vdev/bus/bus.c $(sort $(wildcard vdev/pci/*.c)) dma-tests/fuzz/pci_world.c \
+	dma-tests/unit/support/fake_pci.c dma-tests/unit/support/fake_pci_build.c
+FUZZ_PCI_OBJ := $(FUZZ_PCI:%.c=$(OUT)/fuzz/obj/%.o)
+$(OUT)/fuzz/bin/pci_config $(OUT)/fuzz/bin/pci_machine: $(FUZZ_PCI_OBJ)
+
 $(OUT)/fuzz/seeds.stamp: $(FUZZ_SEEDS) | $(OUT)/setup.stamp
 	$(quiet)$(PYTHON) dma-tests/fuzz/bundle_seeds.py $(OUT)/fuzz/seeds/bundle $(OUT)/fuzz/seeds/bundle_dtb
 	@touch $@
 
--include $(FUZZ_OBJ:.o=.d) $(FUZZ_SRC:%.c=$(OUT)/fuzz/obj/%.d)
+-include $(FUZZ_OBJ:.o=.d) $(FUZZ_PCI_OBJ:.o=.d) $(FUZZ_SRC:%.c=$(OUT)/fuzz/obj/%.d)
 
 .PHONY: check-fuzz
 check-fuzz: $(FUZZ_PROG) $(OUT)/fuzz/seeds.stamp ## each fuzz target for FUZZ_SECONDS (default 10; T=one of them)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -105,6 +106,7 @@ static _Noreturn void become_qemu(int fd, int ram, const char *const *args)
     for (; *args != NULL && count + 1 < MAX_ARGS; args++) {
         argv[count++] = *args;
     }
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* whatever becomes of the test */
     dup2(fd, 0);
     dup2(fd, 1);
     execvp(QEMU, (char *const *)(uintptr_t)argv);
@@ -150,6 +152,7 @@ bool qtest_open(struct qtest_machine *q, const char *const *args)
                                       .mmio_read = qtest_read,
                                       .mmio_write = qtest_write,
                                       .time_us = qtest_time};
+    (void)qtest_read(q, QTEST_RAM, 4); /* an answer: it has put into RAM what it puts there */
     return true;
 }
 
