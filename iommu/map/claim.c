@@ -7,7 +7,7 @@
 #include "core/ctx.h"
 #include "map/owner.h"
 
-#define CLAIM_AHEAD 16u    /* extents whose words are asked for early */
+#define CLAIM_AHEAD 16     /* extents whose words are asked for early */
 #define LOCK_EXTENTS 4096u /* after so many, others get a chance at the lock */
 
 static uint64_t owned_word(uint32_t domain, uint64_t gfn, bool keep)
@@ -96,29 +96,9 @@ static uint64_t claim_extent(struct cordon_ctx *ctx, const struct cordon_extent 
     return done;
 }
 
-/* The block of a frame, looked for in the bank of the one before first. */
-static inline struct frame_block *block_near(const struct frame_pool *p,
-                                             const struct frame_bank **near, uint64_t hfn)
-{
-    const struct frame_bank *bank = *near;
-
-    if (hfn - bank->first >= bank->end - bank->first) {
-        bank = pool_bank(p, hfn);
-        if (bank == NULL) {
-            return NULL;
-        }
-        *near = bank;
-    }
-    return &bank->blocks[(hfn >> BLOCK_ORDER) - bank->block0];
-}
-
-/* The word of an extent that is one frame of a split block, or one whole block. Null: the long way.
- */
+/* The word of an extent that is one frame of a split block, or one whole block. Null: neither. */
 static inline uint64_t *single_word(struct frame_block *b, const struct cordon_extent *e)
 {
-    if (b == NULL) {
-        return NULL;
-    }
     if (b->words != NULL) {
         return e->len == CORDON_PAGE_SIZE
                    ? &b->words[(e->hpa.v >> CORDON_PAGE_SHIFT) & (BLOCK_FRAMES - 1)]
@@ -127,15 +107,49 @@ static inline uint64_t *single_word(struct frame_block *b, const struct cordon_e
     return e->len == BLOCK_SIZE && is_aligned(e->hpa.v, BLOCK_SIZE) ? &b->word : NULL;
 }
 
-static inline void ask_early(const struct frame_pool *p, const struct frame_bank **near,
-                             const struct cordon_extent *e)
+/* Ask for the word of a frame of this bank early: for scattered frames each is a cache miss. */
+static inline void ask_early(const struct frame_bank *bank, uint64_t hfn)
 {
-    uint64_t hfn = e->hpa.v >> CORDON_PAGE_SHIFT;
-    const struct frame_block *b = block_near(p, near, hfn);
+    const struct frame_block *b = &bank->blocks[(hfn >> BLOCK_ORDER) - bank->block0];
 
-    if (b != NULL && b->words != NULL) {
+    if (b->words != NULL) {
         __builtin_prefetch(&b->words[hfn & (BLOCK_FRAMES - 1)], 1);
     }
+}
+
+static inline bool in_bank(const struct frame_bank *bank, uint64_t hfn)
+{
+    return hfn - bank->first < bank->end - bank->first;
+}
+
+/* The quick half: extents E, E + 1, ... before END that have a single word and lie in one bank.
+ * Returns the first that has to go the long way. */
+static const struct cordon_extent *claim_singles(void *cookie, const struct frame_bank *bank,
+                                                 const struct cordon_extent *e,
+                                                 const struct cordon_extent *end, uint64_t *first)
+{
+    uint64_t word = *first;
+
+    for (; e != end; e++) {
+        uint64_t hfn = e->hpa.v >> CORDON_PAGE_SHIFT;
+
+        if (!in_bank(bank, hfn)) {
+            break;
+        }
+        uint64_t *single = single_word(&bank->blocks[(hfn >> BLOCK_ORDER) - bank->block0], e);
+
+        if (single == NULL || *single != CORDON_FRAME_HELD) {
+            break;
+        }
+        *single = word;
+        part_note(cookie, PORT_NOTE_CLAIM, hfn, e->len >> CORDON_PAGE_SHIFT, word);
+        word += (e->len >> CORDON_PAGE_SHIFT) * FW_GFN_ONE;
+        if (end - e > CLAIM_AHEAD && in_bank(bank, e[CLAIM_AHEAD].hpa.v >> CORDON_PAGE_SHIFT)) {
+            ask_early(bank, e[CLAIM_AHEAD].hpa.v >> CORDON_PAGE_SHIFT);
+        }
+    }
+    *first = word;
+    return e;
 }
 
 /* Extents [FROM, TO) with the lock held. Returns pages claimed; on error *STOP is the extent that
@@ -144,29 +158,23 @@ static uint64_t claim_some(struct cordon_ctx *ctx, const struct frames_claim *c,
                            uint64_t to, uint64_t gfn, uint64_t *stop, int *err)
 {
     const struct frame_pool *p = &ctx->frames;
-    const struct frame_bank *near = &p->bank[0], *ahead = near;
-    uint64_t word = owned_word(c->domain, gfn, c->keep);
-    uint64_t done = 0;
+    const struct cordon_extent *e = c->extents + from, *end = c->extents + to;
+    uint64_t start = owned_word(c->domain, gfn, c->keep), word = start;
 
-    for (uint64_t i = from; i < to && *err == 0; i++) {
-        const struct cordon_extent *e = &c->extents[i];
-        uint64_t hfn = e->hpa.v >> CORDON_PAGE_SHIFT;
-        uint64_t *single = single_word(block_near(p, &near, hfn), e);
-        uint64_t n = e->len >> CORDON_PAGE_SHIFT;
+    while (e != end && *err == 0) {
+        const struct frame_bank *bank = pool_bank(p, e->hpa.v >> CORDON_PAGE_SHIFT);
 
-        if (i + CLAIM_AHEAD < to) {
-            ask_early(p, &ahead, e + CLAIM_AHEAD);
+        if (bank != NULL) {
+            e = claim_singles(ctx->cookie, bank, e, end, &word);
         }
-        if (single != NULL && *single == CORDON_FRAME_HELD) {
-            *single = word;
-            part_note(ctx->cookie, PORT_NOTE_CLAIM, hfn, n, word);
-        } else {
-            n = claim_extent(ctx, e, word, c->stamp, err);
-            *stop = i;
+        if (e != end) {
+            word += claim_extent(ctx, e, word, c->stamp, err) * FW_GFN_ONE;
+            *stop = (uint64_t)(e - c->extents);
+            e++;
         }
-        done += n;
-        word += n * FW_GFN_ONE;
     }
+    uint64_t done = (word - start) / FW_GFN_ONE;
+
     pool_count(&ctx->frames, CORDON_FRAME_HELD, CORDON_FRAME_OWNED, done);
     return done;
 }

@@ -17,11 +17,6 @@ struct gone_page {
 
 static bool room_make(struct cordon_ctx *ctx, struct gone *g)
 {
-    uint64_t room = g->page == NULL ? GONE_INLINE : RUNS_PER_PAGE;
-
-    if (g->used < room) {
-        return true;
-    }
     uint64_t most = GONE_PAGES + ctx->frames.word_pages / GONE_BLOCKS;
     struct gone_page *page = g->page_count < most ? pool_page_alloc(ctx) : NULL;
 
@@ -32,6 +27,7 @@ static bool room_make(struct cordon_ctx *ctx, struct gone *g)
     g->page = page;
     g->page_count++;
     g->used = 0;
+    g->room = RUNS_PER_PAGE;
     return true;
 }
 
@@ -46,12 +42,14 @@ void gone_add(struct cordon_ctx *ctx, struct gone *g, cordon_hpa hpa, uint64_t l
         runs[g->used - 1].len += len;
         return;
     }
-    if (!room_make(ctx, g)) {
-        gone_clear(ctx, g);
-        g->lost = true;
-        return;
+    if (g->used == g->room) {
+        if (!room_make(ctx, g)) {
+            gone_clear(ctx, g);
+            g->lost = true;
+            return;
+        }
+        runs = g->page->run;
     }
-    runs = g->page == NULL ? g->run : g->page->run;
     runs[g->used++] = (struct cordon_extent){hpa, len};
 }
 
@@ -75,6 +73,7 @@ void gone_clear(struct cordon_ctx *ctx, struct gone *g)
     }
     g->page_count = 0;
     g->used = 0;
+    g->room = GONE_INLINE;
 }
 
 void gone_each(struct cordon_ctx *ctx, const struct gone *g,

@@ -21,7 +21,7 @@ struct gone_page;
 
 struct gone {
     struct cordon_extent run[GONE_INLINE];
-    uint32_t used; /* runs in the part that is being filled */
+    uint32_t used, room; /* runs in the part that is being filled */
     uint32_t page_count;
     struct gone_page *page;
     bool lost; /* the list is not complete: scan */
@@ -39,6 +39,7 @@ struct gone {
 static inline void gone_begin(struct gone *g)
 {
     g->used = 0;
+    g->room = GONE_INLINE;
     g->page_count = 0;
     g->page = NULL;
     g->lost = false;

@@ -42,6 +42,15 @@ static struct piece piece_at(const struct txn *t, const struct cordon_op *op, ui
     return (struct piece){gfn, last - gfn, region_flags(s), region_perms(s)};
 }
 
+/* A single frame that has a word of its own already: nobody takes it away while we own the frame.
+ */
+static bool is_split(const struct txn *t, cordon_hpa hpa, uint64_t len)
+{
+    const struct frame_block *b = pool_block(&t->d->ctx->frames, hpa.v >> CORDON_PAGE_SHIFT);
+
+    return len == CORDON_PAGE_SIZE && b != NULL && b->words != NULL;
+}
+
 /* Note what goes, and give partly covered blocks their words. */
 static int reserve_piece_gone(struct txn *t, const struct piece *p, uint64_t *resource_runs)
 {
@@ -54,7 +63,9 @@ static int reserve_piece_gone(struct txn *t, const struct piece *p, uint64_t *re
             ++*resource_runs;
         } else {
             gone_add(t->d->ctx, &t->gone, b.hpa, b.len);
-            err = frames_reserve_split(t->d->ctx, b.hpa, b.len, t->stamp);
+            if (!is_split(t, b.hpa, b.len)) {
+                err = frames_reserve_split(t->d->ctx, b.hpa, b.len, t->stamp);
+            }
         }
     }
     return err;

@@ -63,6 +63,16 @@ static uint64_t revoked(uint64_t word)
     return (word & ~FW_STATE) | CORDON_FRAME_REVOKING;
 }
 
+/* A run of one frame of a split block, as most are. */
+static inline uint64_t *single_word(const struct frame_pool *p, const struct cordon_extent *run)
+{
+    uint64_t hfn = run->hpa.v >> CORDON_PAGE_SHIFT;
+    const struct frame_block *b = pool_block(p, hfn);
+    bool single = run->len == CORDON_PAGE_SIZE && b != NULL && b->words != NULL;
+
+    return single ? &b->words[hfn & (BLOCK_FRAMES - 1)] : NULL;
+}
+
 static void revoke_part(const struct part *at)
 {
     if (at->block->words == NULL) {
@@ -75,24 +85,47 @@ static void revoke_part(const struct part *at)
     }
 }
 
+static void revoke_run(struct frame_pool *p, uint64_t hfn, uint64_t pages)
+{
+    struct part at;
+
+    for (; pages > 0; hfn += at.pages, pages -= at.pages) {
+        at = part_at(p, hfn, pages);
+        revoke_part(&at);
+    }
+}
+
 void frames_revoke(struct cordon_ctx *ctx, const struct cordon_extent *runs, uint64_t count)
 {
     struct frame_pool *p = &ctx->frames;
+    uint64_t all = 0;
 
     lock_take(&p->lock);
     for (uint64_t i = 0; i < count; i++) {
-        uint64_t hfn = runs[i].hpa.v >> CORDON_PAGE_SHIFT;
-        uint64_t pages = runs[i].len >> CORDON_PAGE_SHIFT;
-        struct part at;
+        uint64_t *word = single_word(p, &runs[i]);
 
         ask_early(p, runs, i, count);
-        pool_count(p, CORDON_FRAME_OWNED, CORDON_FRAME_REVOKING, pages);
-        for (; pages > 0; hfn += at.pages, pages -= at.pages) {
-            at = part_at(p, hfn, pages);
-            revoke_part(&at);
+        all += runs[i].len >> CORDON_PAGE_SHIFT;
+        if (word != NULL) {
+            *word = revoked(*word);
+        } else {
+            revoke_run(p, runs[i].hpa.v >> CORDON_PAGE_SHIFT, runs[i].len >> CORDON_PAGE_SHIFT);
         }
     }
+    pool_count(p, CORDON_FRAME_OWNED, CORDON_FRAME_REVOKING, all);
     lock_give(&p->lock);
+}
+
+/* The first PAGES of a part are HELD again. */
+static void hold_part(const struct part *at, uint64_t pages)
+{
+    if (at->block->words == NULL) {
+        at->block->word = CORDON_FRAME_HELD;
+        return;
+    }
+    for (uint64_t i = 0; i < pages; i++) {
+        at->block->words[at->index + i] = CORDON_FRAME_HELD;
+    }
 }
 
 /* REVOKING frames with the same KEEP, at most to the end of the part, become FREE or HELD. Returns
@@ -115,7 +148,7 @@ static uint64_t release_some(struct cordon_ctx *ctx, struct part *at, uint64_t h
     part_note(ctx->cookie, PORT_NOTE_FREE, hfn, n, word);
     if ((word & FW_KEEP) != 0) {
         pool_count(p, CORDON_FRAME_REVOKING, CORDON_FRAME_HELD, n);
-        pool_mark(p, hfn, n, CORDON_FRAME_HELD);
+        hold_part(at, n);
     } else {
         pool_count(p, CORDON_FRAME_REVOKING, CORDON_FRAME_FREE, n);
         buddy_put_run(p, hfn, n);
