@@ -106,8 +106,15 @@ def test_what_firmware_left_open_is_closed(variant, leave, mode):
     def firmware(machine, base):
         leave(machine, base)
         use_what_is_open(machine)
-    with QemuPlatform([Edu(2), Edu(3)], ram="16M", firmware=firmware, **VARIANTS[variant]) as plat:
+    with QemuPlatform([Edu(2), Edu(3)], ram="16M", firmware=firmware, take_over=False,
+                      **VARIANTS[variant]) as plat:
+        found, modes = plat.register(DDTP, 8), []
+        plat.port.on_write = lambda hpa, width, value: (
+            modes.append(value) if hpa == plat.iommu_base + DDTP else None)
+        plat.take_over()
         assert plat.iommu.info.found_mode == mode
+        # from one directory to another through Off, whose write keeps the PPN; Bare never [IOMMU ddtp]
+        assert modes[0] == found & ~0xf and [value & 0xf for value in modes[1:]] in ([3], [4])
         fire_everywhere(plat, "edu2")
         assert {f.cause for f in faults_of(plat, "edu2")} == {Cause.DDT_INVALID}
         judge(plat)

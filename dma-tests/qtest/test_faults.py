@@ -161,3 +161,12 @@ def test_a_fault_inside_a_region_says_so(scene, plat):
     assert len(faults) == 1 and faults[0].nearest.gap == 0
     region = faults[0].nearest
     assert region.gpa.v <= BLUE_BASE + BIG + 16 < region.gpa.v + region.len
+
+
+def test_a_device_that_has_left_is_still_reported_with_its_guest(scene, plat):
+    """The record waits in the queue while the device is detached; the report names whose it was."""
+    provoke(scene.rogue, BLUE_END)
+    plat.devices["edu2"].detach()
+    (fault,) = plat.iommu.faults()
+    assert (fault.device, fault.domain) == ("edu2", scene.blue.domain.number)
+    assert fault.nearest.gpa.v == BLUE_BASE

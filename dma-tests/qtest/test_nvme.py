@@ -198,6 +198,22 @@ def test_a_frame_is_not_reused_before_reset_has_drained_it(disks, plat, way):
     plat.iommu.faults()
 
 
+def test_taking_the_right_to_write_waits_for_reset_too(disks, plat):
+    """A held read would still write into the page that is read-only now."""
+    hold_a_read(disks, plat, SMALL_BASE)
+    with pytest.raises(Pending):
+        disks.blue.protect(SMALL_BASE, PAGE, "r")
+    function, device = plat.function("nvme4"), plat.devices["nvme4"]
+    function.command(master=False)
+    device.detach()
+    with pytest.raises(Pending):
+        disks.blue.domain.retire()
+    function.flr()
+    device.drained()
+    disks.blue.domain.retire()
+    plat.iommu.faults()
+
+
 def assert_not_to_be_had(plat, frame):
     """However much is allocated, FRAME is not among it."""
     assert plat.context.frame(frame).state is FrameState.REVOKING

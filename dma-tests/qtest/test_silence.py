@@ -52,6 +52,27 @@ def test_a_revoke_that_is_not_confirmed_withholds_the_frame(scene, plat):
     assert faults_of(plat, "edu2")
 
 
+def test_rights_that_were_taken_and_not_confirmed_are_pending(scene, plat):
+    assert_write_lands(scene.rogue, SMALL_BASE)
+    deaf(plat, CQT)
+    with pytest.raises(Pending):
+        scene.blue.protect(SMALL_BASE, PAGE, "r")
+    with pytest.raises(Pending):
+        scene.blue.domain.retire()
+    hears_again(plat)
+    scene.blue.domain.retire()
+    assert_write_refused(scene.rogue, SMALL_BASE)
+    plat.iommu.faults()
+
+
+def test_rights_that_come_need_no_answer(scene, plat):
+    scene.blue.protect(SMALL_BASE, PAGE, "r")
+    deaf(plat, CQT)
+    scene.blue.grant(0x6_0000_0000, plat.context.alloc(PAGE))
+    assert_write_lands(scene.rogue, 0x6_0000_0000)
+    hears_again(plat)
+
+
 def test_a_split_that_is_not_confirmed_keeps_the_old_tables_too(scene, plat):
     """Of a 2 MiB leaf one page goes: the rest works on, and nothing is freed before the fence."""
     assert_write_lands(scene.rogue, BLUE_BASE)

@@ -1,6 +1,6 @@
 """A guest's memory as the test laid it: the judge of where a byte belongs, which asks the library
 nothing."""
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import Pending
 from ..types import PAGE, Extent, Gpa, Perm, address, extents_of, size_bytes
@@ -41,22 +41,26 @@ class Guest:
 
     def revoke(self, gpa, length):
         """Revoke, and note it: Pending too means that the map no longer has the range."""
-        try:
-            self.domain.revoke(gpa, length)
-        except Pending:
-            self._forget(gpa, length)
-            raise
-        self._forget(gpa, length)
-
-    def _forget(self, gpa, length):
-        for page in self._range(gpa, length):
-            del self.pages[page]
+        def note():
+            for page in self._range(gpa, length):
+                del self.pages[page]
+        self._change(lambda: self.domain.revoke(gpa, length), note)
 
     def protect(self, gpa, length, perms):
-        self.domain.protect(gpa, length, perms)
-        for page in self._range(gpa, length):
-            old = self.pages[page]
-            self.pages[page] = Page(old.hpa, Perm.of(perms), old.dma)
+        """Change rights, and note it: Pending too means that the map says so already."""
+        def note():
+            for page in self._range(gpa, length):
+                self.pages[page] = replace(self.pages[page], perms=Perm.of(perms))
+        self._change(lambda: self.domain.protect(gpa, length, perms), note)
+
+    @staticmethod
+    def _change(change, note):
+        try:
+            change()
+        except Pending:
+            note()
+            raise
+        note()
 
     def msi_set(self, index, file):
         self.domain.msi_set(index, file)
