@@ -100,11 +100,10 @@ void pt_retire_free(struct pt_forest *f, struct pt_retire *retire)
 {
     for (; retire->count > 0; retire->count--) {
         cordon_hpa table = retire->tables;
-        uint64_t *own = frames_word_at(f->ctx, table);
-        unsigned order = (*own & DEAD_ROOT) != 0 ? pt_root_order(f->fmt) : 0;
+        uint64_t own = *frames_word_at(f->ctx, table);
+        unsigned order = (own & DEAD_ROOT) != 0 ? pt_root_order(f->fmt) : 0;
 
-        retire->tables = cordon_hpa_make(*own & DEAD_NEXT);
-        *own &= FW_STATE;
+        retire->tables = cordon_hpa_make(own & DEAD_NEXT);
         frames_free(f->ctx, table, order);
     }
     *retire = (struct pt_retire){0};

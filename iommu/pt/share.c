@@ -81,11 +81,11 @@ int pt_view_link(struct pt_forest *f, uint32_t from, uint32_t to, cordon_gpa gpa
     struct pt_retire retire = {0};
     struct pt_edit e = {.f = f, .pool = &pool, .retire = &retire, .map = true};
     struct pt_node root;
-    int error = pt_range_check(f->fmt, gpa, len == 0 ? 1 : len >> CORDON_PAGE_SHIFT);
+    int error = -CORDON_EALIGN;
 
     cordon_assert(from != to && pt_roots(f, 1u << from, &root) == 1);
-    if (error == 0 && !is_aligned(len, CORDON_PAGE_SIZE)) {
-        error = -CORDON_EALIGN;
+    if (is_aligned(len, CORDON_PAGE_SIZE)) {
+        error = pt_range_check(f->fmt, gpa, len == 0 ? 1 : len >> CORDON_PAGE_SHIFT);
     }
     if (error == 0) {
         error = pt_pool_grow(f, &pool, pt_tables_for(top, top, first, last));
