@@ -42,7 +42,8 @@ def passed(item):
 def plat(request):
     marker = request.node.get_closest_marker("machine")
     parts = [copy.copy(part) for part in (marker.args if marker else (Edu(2), Edu(3)))]
-    settings = {"ram": "16M", **VARIANTS[getattr(request, "param", "sys")], **(marker.kwargs if marker else {})}
+    settings = {"ram": "16M", **VARIANTS[getattr(request, "param", "sys")],
+                **(marker.kwargs if marker else {})}
     with QemuPlatform(parts, **settings) as platform:
         yield platform
         if passed(request.node):
@@ -81,7 +82,8 @@ def judge(plat):
 def judge_tables(plat):
     """Each device reaches exactly the pages that its guest was granted for DMA."""
     extended = bool(plat.register(0, 8) & MSI_FLAT)
-    directory = Directory(lambda at: struct.unpack("<Q", plat.memory(at, 8))[0], plat.register(0x10, 8), extended)
+    directory = Directory(lambda at: struct.unpack("<Q", plat.memory(at, 8))[0],
+                          plat.register(0x10, 8), extended)
     found = {judgement.device_id: judgement for judgement in directory.judge()}
     attached = {device.device_id: device for device in plat.devices.values() if device.domain}
     assert found.keys() == attached.keys(), "contexts that are valid are not those of attached devices"

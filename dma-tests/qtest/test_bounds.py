@@ -128,7 +128,8 @@ def test_registers_of_iommu_peers_and_interrupt_files_are_refused(scene, plat):
     peer = plat.function("edu4").bars[0]
     peer.write(0x04, 0x12345678)  # edu answers the complement
     before = plat.register(0x10, 8)
-    targets = [plat.iommu_base + 0x10, plat.iommu_base + 0x48, peer.address + 0x04, 0x30000000 + (0x20 << 12) + 4,
+    targets = [plat.iommu_base + 0x10, plat.iommu_base + 0x48, peer.address + 0x04,
+               0x30000000 + (0x20 << 12) + 4,
                0x28000000, 0x28001000, 0x24000000, 0xd000000, 0xc000000, 0x2000000, 0x3000000]
     for target in targets:
         assert_write_refused(scene.rogue, target, 4)

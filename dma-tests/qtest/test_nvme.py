@@ -103,7 +103,8 @@ def test_a_list_that_stands_outside_is_not_followed(disks, plat):
     lair = disks.red.hpa(BOTH_BASE + 2 * PAGE)
     plat.memory(lair, 8)[:] = SMALL_BASE.to_bytes(8, "little")
     before, ours = Snapshot(plat.machine), disks.blue.host_pages()
-    cid = disks.disk.submit(disks.disk.io, 2, nsid=1, prp1=SMALL_BASE + PAGE, prp2=lair, cdw=(0, 0, 8 * 3 - 1))
+    cid = disks.disk.submit(disks.disk.io, 2, nsid=1, prp1=SMALL_BASE + PAGE, prp2=lair,
+                            cdw=(0, 0, 8 * 3 - 1))
     disks.disk.wait(disks.disk.io, cid)
     assert not strays(plat, before, ours)
     assert faults_of(plat, "nvme4")

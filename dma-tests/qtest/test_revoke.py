@@ -102,7 +102,8 @@ def test_a_new_guest_does_not_inherit_the_old_ones_translations(scene, plat):
 
 
 @EVERY
-@pytest.mark.parametrize("iova, length", [(SMALL_BASE + PAGE, PAGE), (BLUE_BASE, BIG), (BLUE_BASE + 7 * PAGE, 2 * PAGE)])
+@pytest.mark.parametrize("iova, length", [
+    (SMALL_BASE + PAGE, PAGE), (BLUE_BASE, BIG), (BLUE_BASE + 7 * PAGE, 2 * PAGE)])
 def test_protect_to_read_only_closes_writes(scene, plat, iova, length):
     warm(scene, iova)
     warm(scene, iova + length - PAGE)

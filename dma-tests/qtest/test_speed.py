@@ -14,5 +14,6 @@ def test_dma_per_second(scene, capsys):
         edu.store(BLUE_BASE, 64)
     seconds = time.perf_counter() - start
     with capsys.disabled():
-        print(f"\nqtest: {OPERATIONS / seconds:,.0f} edu DMA transfers a second, one device, one after the other")
+        print(f"\nqtest: {OPERATIONS / seconds:,.0f} edu DMA transfers a second, "
+              "one device, one after the other")
     assert scene.blue.read(BLUE_BASE, 64) == data

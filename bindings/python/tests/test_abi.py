@@ -18,7 +18,8 @@ INCLUDE = ROOT / "iommu/include"
 def compiled(program, folder):
     """What a C program prints that includes the public header."""
     source = folder / "probe.c"
-    source.write_text('#include <cordon/cordon.h>\n#include <stdio.h>\nint main(void)\n{\n' + program + "}\n")
+    head = "#include <cordon/cordon.h>\n#include <stdio.h>\nint main(void)\n{\n"
+    source.write_text(head + program + "}\n")
     subprocess.run(["gcc", "-std=c11", f"-I{INCLUDE}", "-o", folder / "probe", source], check=True)
     return subprocess.run([folder / "probe"], check=True, text=True, stdout=subprocess.PIPE).stdout.splitlines()
 

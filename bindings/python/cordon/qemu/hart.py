@@ -63,7 +63,8 @@ class Hart:
 
     def file_enable(self, file):
         """Enable guest interrupt file FILE (1...) and all its identities."""
-        for select, value in ((EIDELIVERY, 1), (EITHRESHOLD, 0), (EIE0, (1 << 64) - 1), (EIE0 + 2, (1 << 64) - 1)):
+        ones = (1 << 64) - 1
+        for select, value in ((EIDELIVERY, 1), (EITHRESHOLD, 0), (EIE0, ones), (EIE0 + 2, ones)):
             self._ask(_WRITE, file, select, value)
 
     def file_pending(self, file, identities=256):

@@ -54,7 +54,8 @@ class Function:
 
     def must_be(self, what, vendor_device=None, class_code=None):
         """PciError unless the function is what a driver takes it for."""
-        if vendor_device not in (None, (self.vendor, self.device)) or class_code not in (None, self.class_code):
+        if (vendor_device not in (None, (self.vendor, self.device))
+                or class_code not in (None, self.class_code)):
             raise PciError(f"{self} is no {what}")
 
     # ---- BARs ---------------------------------------------------------------------------------

@@ -31,8 +31,8 @@ class QtestPort:
 class QemuPlatform:
     """A machine, a context over its RAM, and its IOMMU taken over.
 
-    `firmware`, called with the machine and the IOMMU's address before that, stands for what ran before us. `reserved` names
-    further parts of RAM that are not ours to give."""
+    `firmware`, called with the machine and the IOMMU's address before that, stands for what ran
+    before us. `reserved` names further parts of RAM that are not ours to give."""
 
     def __init__(self, parts=(), *, iommu="sys", globals_=(), ram="64M", reserved=(), firmware=None,
                  take_over=True, **iommu_settings):
