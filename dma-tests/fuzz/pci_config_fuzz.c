@@ -1,9 +1,9 @@
 /*
- * A guest that writes every register of its PCI bus at random, while the map sometimes refuses, resets
- * take their time, and a function may be lost in one. Whatever it does: the real command registers get
- * memory, mastering and "no INTx" and nothing else; a function masters the bus only while it is the
- * guest's and whole; a BAR is mapped exactly where the guest sees it decoded, over nothing else; what is
- * absent reads as all ones; a function that is being reset is left alone.
+ * A guest that writes every register of its PCI bus at random, while the map sometimes refuses,
+ * resets take their time, and a function may be lost in one. Whatever it does: the real command
+ * registers get memory, mastering and "no INTx" and nothing else; a function masters the bus only
+ * while it is the guest's and whole; a BAR is mapped exactly where the guest sees it decoded, over
+ * nothing else; what is absent reads as all ones; a function that is being reset is left alone.
  */
 #include "pci/group.h"
 #include "pci/own.h"

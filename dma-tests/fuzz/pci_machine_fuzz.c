@@ -1,7 +1,7 @@
 /*
- * Devices that say anything: configuration spaces made of chance, bridges among them, resets that hang
- * or swap. Scan, placement, groups and assignment must end; nothing masters the bus unless it was
- * assigned; no two BARs share a page, and each is reached where the table says, by nobody else.
+ * Devices that say anything: configuration spaces made of chance, bridges among them, resets that
+ * hang or swap. Scan, placement, groups and assignment must end; nothing masters the bus unless it
+ * was assigned; no two BARs share a page, and all lie inside the windows.
  */
 #include "pci/group.h"
 #include "pci/place.h"
@@ -19,7 +19,7 @@ static struct {
     struct pci_function table[FUNCTIONS];
 } w;
 
-/* A few dwords of configuration space as the input says: what it reads, what sticks, what clears. */
+/* A few dwords of configuration space as the input says: what they read, and what sticks. */
 static void config_scramble(struct fpci_fn *f, struct input *in)
 {
     uint32_t words = input_byte(in) % 24;

@@ -238,7 +238,7 @@ int cordon_device_drained(cordon_device *dev)
     return 0;
 }
 
-/* ---- the port: straight to the model ---------------------------------------------------------- */
+/* ---- the port: straight to the model ------------------------------------------------*/
 
 uint32_t cordon_port_read32(void *cookie, cordon_hpa reg)
 {

@@ -1,7 +1,7 @@
 /*
  * A passthrough NVMe from claim to release on QEMU's own devices and IOMMU: the guest's accesses go
- * through the virtual bus, its registers through the G-stage, its DMA through the device view. No address
- * of the guest is one of the machine.
+ * through the virtual bus, its registers through the G-stage, its DMA through the device view. No
+ * address of the guest is one of the machine.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -254,30 +254,37 @@ static void argument_write(struct own_function *o, uint64_t offset, unsigned wid
 {
     uint64_t shift = 8 * (offset & 7);
     uint64_t mask = width_mask(width) << shift;
-
-    cordon_lock_take(&o->lock);
     uint64_t *argument = argument_at(o, offset & ~UINT64_C(7));
 
     if (argument != NULL) {
         *argument = (*argument & ~mask) | (value << shift & mask);
-    } else if (offset >= OWN_REG_BUFFER && offset - OWN_REG_BUFFER < OWN_REPORT_BYTES) {
-        for (uint32_t i = 0; i < width; i++) {
-            /* clang takes "no argument register" for "o is null": NOLINTNEXTLINE(*NullDereference) */
-            o->buffer[offset - OWN_REG_BUFFER + i] = (uint8_t)(value >> (8 * i));
-        }
     }
-    cordon_lock_give(&o->lock);
+}
+
+static void buffer_write(struct own_function *o, uint64_t offset, unsigned width, uint64_t value)
+{
+    for (uint32_t i = 0; i < width; i++) {
+        o->buffer[offset + i] = (uint8_t)(value >> (8 * i));
+    }
 }
 
 static void own_bar_write(void *state, uint32_t bar, uint64_t offset, unsigned width,
                           uint64_t value)
 {
+    struct own_function *o = state;
+
     (void)bar;
     if (offset == OWN_REG_COMMAND && width >= 4) {
-        command_run(state, (uint32_t)value);
-    } else {
-        argument_write(state, offset, width, value);
+        command_run(o, (uint32_t)value);
+        return;
     }
+    cordon_lock_take(&o->lock);
+    if (offset >= OWN_REG_BUFFER && offset - OWN_REG_BUFFER < OWN_REPORT_BYTES) {
+        buffer_write(o, offset - OWN_REG_BUFFER, width, value);
+    } else {
+        argument_write(o, offset, width, value);
+    }
+    cordon_lock_give(&o->lock);
 }
 
 static const struct vpci_ops own_ops = {.bar_read = own_bar_read, .bar_write = own_bar_write};
