@@ -183,6 +183,101 @@ static void test_the_gpa_limit_is_the_first_that_is_refused(void **state)
     assert_int_equal(cordon_run_free(b.ctx, e.hpa, PAGE), 0);
 }
 
+/* Whole blocks, parts of others, and then a frame that is somebody's: all of it is undone. */
+static void test_a_claim_is_undone_across_whole_and_split_blocks(void **state)
+{
+    struct cordon_run_want want = {.size = sizeof(want), .len = 4 * BLOCK, .align = BLOCK};
+    cordon_hpa hpa = {0};
+    uint64_t owned = bench_grant(&b, d, 0x1000, 1, RW, 0).v;
+
+    (void)state;
+    assert_int_equal(cordon_run_alloc(b.ctx, &want, &hpa), 0);
+    struct cordon_extent e[] = {{hpa, BLOCK},
+                                {{hpa.v + BLOCK}, BLOCK + 5 * PAGE},
+                                {{hpa.v + 3 * BLOCK + 9 * PAGE}, PAGE},
+                                {{owned}, PAGE}};
+    struct cordon_op op = op_grant(16 * BLOCK, e, 4, RW, CORDON_REGION_KEEP);
+    uint64_t before = bench_state(&b);
+
+    assert_int_equal(cordon_change(d, &op, 1), -CORDON_EPERM);
+    assert_int_equal(bench_state(&b), before);
+    bench_sound(&b);
+
+    /* A block that another change had split stays split when this one is undone. */
+    struct cordon_extent part = {{hpa.v + 3 * BLOCK}, PAGE};
+    struct cordon_op other = op_grant(0x800000, &part, 1, RW, CORDON_REGION_KEEP);
+
+    assert_int_equal(cordon_change(d, &other, 1), 0);
+    assert_int_equal(bench_revoke(d, 0x800000, 1), 0);
+    before = bench_state(&b);
+    assert_int_equal(cordon_change(d, &op, 1), -CORDON_EPERM);
+    assert_int_equal(bench_state(&b), before);
+    assert_int_equal(cordon_run_free(b.ctx, hpa, 4 * BLOCK), 0);
+}
+
+/* Two grants out of one block that is split for them: it is joined when the last one is undone. */
+static void test_a_block_split_for_two_grants_is_joined_again(void **state)
+{
+    struct cordon_run_want want = {.size = sizeof(want), .len = BLOCK, .align = BLOCK};
+    cordon_hpa hpa = {0};
+
+    (void)state;
+    assert_int_equal(cordon_run_alloc(b.ctx, &want, &hpa), 0);
+    struct cordon_extent one = {{hpa.v + PAGE}, PAGE};
+    struct cordon_extent two[] = {{{hpa.v + 2 * PAGE}, 2 * PAGE}, {{0x1000}, PAGE}};
+    struct cordon_op ops[] = {op_grant(0, &one, 1, RW, 0), op_grant(0x10000, two, 2, RW, 0)};
+    uint64_t before = bench_state(&b);
+
+    assert_int_equal(cordon_change(d, ops, 2), -CORDON_EPERM);
+    assert_int_equal(bench_state(&b), before);
+    assert_int_equal(cordon_run_free(b.ctx, hpa, BLOCK), 0);
+}
+
+static void test_extents_of_several_banks_and_sizes(void **state)
+{
+    struct map_bench two;
+    const struct cordon_extent banks[] = {{{BENCH_RAM}, 8 * MIB},
+                                          {{BENCH_RAM + 16 * MIB + PAGE}, 8 * MIB}};
+    struct cordon_config cfg = {
+        .size = sizeof(cfg), .banks = banks, .bank_count = 2, .hart_modes = 7, .vmid_bits = 4};
+    struct cordon_extent e[] = {{{BENCH_RAM}, BLOCK},
+                                {{BENCH_RAM + 18 * MIB}, BLOCK},
+                                {{BENCH_RAM + 17 * MIB}, PAGE},
+                                {{BENCH_RAM + 3 * MIB}, PAGE},
+                                {{BENCH_RAM + 17 * MIB + PAGE}, 3 * PAGE},
+                                {{BENCH_RAM + 4 * MIB}, BLOCK}};
+    struct cordon_run_want want = {.size = sizeof(want), .len = 6 * MIB};
+    cordon_hpa low, high;
+
+    (void)state;
+    bench_open_as(&two, BENCH_RAM, 32 * MIB, &cfg);
+    uint64_t before = bench_state(&two);
+    cordon_domain *g = bench_domain(&two);
+
+    want.highest = BENCH_RAM + 8 * MIB;
+    assert_int_equal(cordon_run_alloc(two.ctx, &want, &low), 0);
+    want.highest = 0;
+    want.len = 3 * MIB;
+    want.align = MIB;
+    assert_int_equal(cordon_run_alloc(two.ctx, &want, &high), 0);
+    assert_int_equal(low.v, BENCH_RAM);
+    assert_int_equal(high.v, BENCH_RAM + 17 * MIB);
+    struct cordon_op op = op_grant(8 * BLOCK, e, 6, RW, CORDON_REGION_KEEP);
+
+    assert_int_equal(cordon_change(g, &op, 1), 0);
+    bench_sound(&two);
+    assert_int_equal(bench_leads(g, 0, 9 * BLOCK + PAGE, RW), BENCH_RAM + 18 * MIB + PAGE);
+    assert_int_equal(bench_leads(g, 0, 10 * BLOCK + PAGE, RW), BENCH_RAM + 3 * MIB);
+    assert_int_equal(bench_leads(g, 0, 10 * BLOCK + 4 * PAGE, RW), BENCH_RAM + 17 * MIB + 3 * PAGE);
+    assert_int_equal(bench_revoke(g, 8 * BLOCK, op.len / PAGE), 0);
+    assert_int_equal(bench_frame(&two, BENCH_RAM), CORDON_FRAME_HELD);
+    assert_int_equal(cordon_domain_destroy(g), 0);
+    assert_int_equal(cordon_run_free(two.ctx, low, 6 * MIB), 0);
+    assert_int_equal(cordon_run_free(two.ctx, high, 3 * MIB), 0);
+    assert_int_equal(bench_state(&two), before);
+    bench_close(&two);
+}
+
 /* ---- done --------------------------------------------------------------------------------- */
 
 static void test_extents_back_a_region_in_order(void **state)
@@ -431,6 +526,9 @@ int main(void)
         TEST(test_operations_that_are_refused_change_nothing),
         TEST(test_operations_must_stand_apart),
         TEST(test_a_frame_twice_in_one_change),
+        TEST(test_a_claim_is_undone_across_whole_and_split_blocks),
+        TEST(test_a_block_split_for_two_grants_is_joined_again),
+        TEST(test_extents_of_several_banks_and_sizes),
         TEST(test_the_gpa_limit_is_the_first_that_is_refused),
         TEST(test_extents_back_a_region_in_order),
         TEST(test_large_extents_become_large_leaves),

@@ -1,164 +1,7 @@
-/* Frames: laying out, owners, the buddy, meta blocks. INV 4. */
+/* Frames: owners, the buddy, memory of the layer's own. INV 4. */
 #include "map_bench.h"
 
 #include <stdlib.h>
-
-static uint64_t total_of(const struct cordon_memory_stats *s)
-{
-    return s->free + s->held + s->hyp + s->table + s->owned + s->revoking;
-}
-
-/* ---- laying out --------------------------------------------------------------------------- */
-
-static void test_every_page_of_banks_has_an_owner_and_nothing_else_has(void **state)
-{
-    struct map_bench b;
-    const uint64_t base = UINT64_C(0x40000000);
-    /* Unaligned ends, a hole inside one 2 MiB block, a bank that goes on where one ends. */
-    const struct cordon_extent banks[] = {{{base + 0x3000}, 5 * MIB},
-                                          {{base + 6 * MIB}, MIB},
-                                          {{base + 7 * MIB}, 9 * MIB},
-                                          {{base + 17 * MIB + 0x5000}, 6 * MIB}};
-    const struct cordon_extent reserved[] = {{{base + 0x10000}, 0x3000},
-                                             {{base + 9 * MIB - 0x1000}, 0x2000},
-                                             {{base + 9 * MIB}, 0x8000},
-                                             {{base + 30 * MIB}, MIB}};
-    struct cordon_config cfg = {.size = sizeof(cfg),
-                                .banks = banks,
-                                .bank_count = 4,
-                                .reserved = reserved,
-                                .reserved_count = 4,
-                                .hart_modes = 1};
-    uint64_t total = 0;
-
-    (void)state;
-    bench_open_as(&b, base, 32 * MIB, &cfg);
-    for (uint64_t at = base; at < base + 32 * MIB; at += PAGE) {
-        bool ram = false, kept = false;
-
-        for (size_t i = 0; i < 4; i++) {
-            ram = ram || at - banks[i].hpa.v < banks[i].len;
-            kept = kept || at - reserved[i].hpa.v < reserved[i].len;
-        }
-        uint32_t is = bench_frame(&b, at);
-
-        total += ram ? PAGE : 0;
-        assert_true(ram || is == CORDON_FRAME_NONE);
-        assert_true(!ram || is == CORDON_FRAME_FREE || is == CORDON_FRAME_HYP);
-        assert_true(!ram || !kept || is == CORDON_FRAME_HYP);
-    }
-    struct cordon_memory_stats s = bench_stats(&b);
-
-    assert_int_equal(s.total, total);
-    assert_int_equal(total_of(&s), total);
-    assert_int_equal(s.hyp, 2 * MIB + 0x3000 + 0x9000); /* one boot block, what is reserved */
-    bench_close(&b);
-}
-
-static void test_banks_that_touch_are_one(void **state)
-{
-    struct map_bench b;
-    const struct cordon_extent banks[] = {{{BENCH_RAM}, 5 * MIB},
-                                          {{BENCH_RAM + 5 * MIB}, 11 * MIB}};
-    const struct cordon_run_want want = {.size = sizeof(want), .len = 12 * MIB};
-    struct cordon_config cfg = {
-        .size = sizeof(cfg), .banks = banks, .bank_count = 2, .hart_modes = 1};
-    cordon_hpa hpa;
-
-    (void)state;
-    bench_open_as(&b, BENCH_RAM, 16 * MIB, &cfg);
-    assert_int_equal(cordon_run_alloc(b.ctx, &want, &hpa), 0);
-    assert_int_equal(cordon_run_free(b.ctx, hpa, want.len), 0);
-    bench_close(&b);
-}
-
-static void test_what_makes_no_sense_is_refused(void **state)
-{
-    struct map_bench b;
-    struct cordon_extent bank = {{BENCH_RAM}, 8 * MIB}, two[2] = {bank, bank};
-    struct cordon_extent many[CORDON_MAX_BANKS + 1];
-    cordon_ctx *ctx = NULL;
-
-    (void)state;
-    bench_memory(&b, BENCH_RAM, 8 * MIB);
-    struct cordon_config good = bench_config(&b);
-
-    good.banks = &bank;
-    good.bank_count = 1;
-#define REFUSED(error, ...)                                        \
-    do {                                                           \
-        struct cordon_config cfg = good;                           \
-        __VA_ARGS__;                                               \
-        assert_int_equal(cordon_ctx_create(&cfg, &ctx), -(error)); \
-    } while (0)
-    REFUSED(CORDON_EINVAL, cfg.size--);
-    REFUSED(CORDON_EINVAL, cfg.flags = 1);
-    REFUSED(CORDON_EINVAL, cfg.bank_count = 0);
-    REFUSED(CORDON_EINVAL, cfg.banks = NULL);
-    REFUSED(CORDON_EINVAL, cfg.reserved_count = 1);
-    REFUSED(CORDON_EINVAL, cfg.hart_modes = 0);
-    REFUSED(CORDON_EINVAL, cfg.hart_modes = 8);
-    REFUSED(CORDON_EINVAL, cfg.vmid_bits = 15);
-    REFUSED(CORDON_EALIGN, cfg.ram_offset += 8);
-    REFUSED(CORDON_EALIGN, bank.len += 8);
-    bank.len = 8 * MIB;
-    REFUSED(CORDON_EALIGN, bank.hpa.v += 8);
-    bank.hpa.v = BENCH_RAM;
-    REFUSED(CORDON_ERANGE, bank.len = 0);
-    REFUSED(CORDON_ERANGE, bank.len = (UINT64_C(1) << 56));
-    REFUSED(CORDON_ERANGE, bank = (struct cordon_extent){{0 - 2 * PAGE}, 4 * PAGE});
-    bank = (struct cordon_extent){{BENCH_RAM}, 8 * MIB};
-    REFUSED(CORDON_ERANGE, cfg.banks = two; cfg.bank_count = 2);
-    REFUSED(CORDON_ENOMEM, bank.len = MIB);
-    bank.len = 8 * MIB;
-    for (uint64_t i = 0; i <= CORDON_MAX_BANKS; i++) {
-        many[i] = (struct cordon_extent){{BENCH_RAM + 2 * i * PAGE}, PAGE};
-    }
-    REFUSED(CORDON_ELIMIT, cfg.banks = many; cfg.bank_count = CORDON_MAX_BANKS + 1);
-    REFUSED(CORDON_ELIMIT, cfg.reserved = many; cfg.reserved_count = CORDON_MAX_BANKS + 1);
-    assert_int_equal(cordon_ctx_create(NULL, &ctx), -CORDON_EINVAL);
-    assert_int_equal(cordon_ctx_create(&good, NULL), -CORDON_EINVAL);
-    assert_null(ctx);
-    for (uint64_t i = 0; i < 8 * MIB; i++) {
-        assert_int_equal(b.ram[i], 0xa5); /* not a byte was touched */
-    }
-    /* And the limit itself is allowed. */
-    good.reserved = many;
-    good.reserved_count = CORDON_MAX_BANKS;
-    assert_int_equal(cordon_ctx_create(&good, &b.ctx), 0);
-    bench_close(&b);
-}
-
-static void test_address_zero_is_never_given_out(void **state)
-{
-    struct map_bench b;
-    const struct cordon_extent bank = {{0}, 8 * MIB};
-    struct cordon_config cfg = {
-        .size = sizeof(cfg), .banks = &bank, .bank_count = 1, .hart_modes = 1};
-    cordon_hpa hpa;
-
-    (void)state;
-    bench_open_as(&b, 0, 8 * MIB, &cfg);
-    assert_int_equal(bench_frame(&b, 0), CORDON_FRAME_HYP);
-    while (frames_alloc(b.ctx, 0, &hpa) == 0) {
-        assert_int_not_equal(hpa.v, 0);
-    }
-    bench_drop(&b);
-}
-
-static void test_a_query_needs_pointers(void **state)
-{
-    struct map_bench b;
-    struct cordon_frame_info info;
-
-    (void)state;
-    bench_open(&b, 8 * MIB);
-    assert_int_equal(cordon_frame_query(NULL, cordon_hpa_make(BENCH_RAM), &info), -CORDON_EINVAL);
-    assert_int_equal(cordon_frame_query(b.ctx, cordon_hpa_make(BENCH_RAM), NULL), -CORDON_EINVAL);
-    assert_int_equal(bench_frame(&b, 0), CORDON_FRAME_NONE);
-    assert_int_equal(bench_frame(&b, UINT64_MAX), CORDON_FRAME_NONE);
-    bench_close(&b);
-}
 
 /* ---- the buddy ---------------------------------------------------------------------------- */
 
@@ -355,6 +198,85 @@ static void test_pages_of_the_layer_come_in_whole_blocks_and_go_back(void **stat
     bench_close(&b);
 }
 
+static void test_pages_of_the_layer_go_back_in_any_order(void **state)
+{
+    struct map_bench b;
+    static void *page[2500];
+    uint64_t seed = 5;
+
+    (void)state;
+    bench_open(&b, 24 * MIB);
+    struct cordon_memory_stats before = bench_stats(&b);
+
+    for (size_t i = 0; i < 2500; i++) {
+        page[i] = pool_page_alloc(b.ctx);
+        assert_non_null(page[i]);
+        if (i % 3 == 0) { /* and come again */
+            pool_page_free(b.ctx, page[i]);
+            page[i] = pool_page_alloc(b.ctx);
+        }
+    }
+    for (size_t i = 2500; i > 0; i--) {
+        size_t k = bench_random(&seed) % i;
+
+        pool_page_free(b.ctx, page[k]);
+        page[k] = page[i - 1];
+        if (i % 100 == 0) {
+            bench_sound(&b);
+        }
+    }
+    struct cordon_memory_stats after = bench_stats(&b);
+
+    assert_memory_equal(&after, &before, sizeof(before));
+    bench_close(&b);
+}
+
+static void free_a_page_twice(void *arg)
+{
+    struct map_bench *b = arg;
+    void *page = pool_page_alloc(b->ctx);
+
+    pool_page_free(b->ctx, page);
+    pool_page_free(b->ctx, page);
+}
+
+static void test_giving_a_page_back_twice_stops_us(void **state)
+{
+    struct map_bench b;
+
+    (void)state;
+    bench_open(&b, 8 * MIB);
+    assert_true(bench_aborts(free_a_page_twice, &b));
+    bench_close(&b);
+}
+
+/* All blocks HELD whole, and no page for words left: what asks for some is refused. */
+static void test_words_that_cannot_be_had(void **state)
+{
+    struct map_bench b;
+    cordon_hpa hpa, some = {0};
+    struct cordon_extent e;
+
+    (void)state;
+    bench_open(&b, 12 * MIB);
+    cordon_domain *d = bench_domain(&b);
+
+    assert_int_equal(frames_alloc(b.ctx, BLOCK_ORDER, &some), 0);
+    while (frames_alloc(b.ctx, BLOCK_ORDER, &hpa) == 0) {
+    }
+    e = (struct cordon_extent){{some.v + PAGE}, PAGE};
+    struct cordon_op op = op_grant(0, &e, 1, RW, 0);
+
+    while (pool_page_alloc(b.ctx) != NULL) {
+    }
+    uint64_t before = bench_state(&b);
+
+    assert_int_equal(cordon_run_free(b.ctx, some, PAGE), -CORDON_ENOMEM);
+    assert_int_equal(cordon_change(d, &op, 1), -CORDON_ENOMEM);
+    assert_int_equal(bench_state(&b), before);
+    bench_drop(&b);
+}
+
 static void test_exhaustion_is_an_error_and_leaves_no_trace(void **state)
 {
     struct map_bench b;
@@ -495,17 +417,15 @@ static void test_every_error_has_a_sentence(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_page_of_banks_has_an_owner_and_nothing_else_has),
-        cmocka_unit_test(test_banks_that_touch_are_one),
-        cmocka_unit_test(test_what_makes_no_sense_is_refused),
-        cmocka_unit_test(test_address_zero_is_never_given_out),
-        cmocka_unit_test(test_a_query_needs_pointers),
         cmocka_unit_test(test_whatever_was_taken_and_freed_merges_again),
         cmocka_unit_test(test_no_frame_is_given_twice),
         cmocka_unit_test(test_fresh_frames_read_as_zero),
         cmocka_unit_test(test_tables_have_words_of_their_own),
         cmocka_unit_test(test_whole_blocks_cost_one_word),
         cmocka_unit_test(test_pages_of_the_layer_come_in_whole_blocks_and_go_back),
+        cmocka_unit_test(test_pages_of_the_layer_go_back_in_any_order),
+        cmocka_unit_test(test_giving_a_page_back_twice_stops_us),
+        cmocka_unit_test(test_words_that_cannot_be_had),
         cmocka_unit_test(test_exhaustion_is_an_error_and_leaves_no_trace),
         cmocka_unit_test(test_an_allocation_that_is_told_to_fail_fails_alone),
         cmocka_unit_test(test_a_written_free_frame_stops_us),

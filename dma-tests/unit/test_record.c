@@ -172,6 +172,47 @@ static void test_a_split_leads_to_the_same_frames(void **state)
     broken("a superpage was split into leaves that lead elsewhere");
 }
 
+/* A 1 GiB leaf gives way to 2 MiB leaves, one of which is split already; four levels. */
+static void test_levels_are_counted_from_the_root(void **state)
+{
+    const uint64_t giant = UINT64_C(0x40000), roots = 0x34, top = 0x38;
+
+    (void)state;
+    record_levels(&r, 4);
+    claim(roots, 4, CORDON_FRAME_TABLE);
+    claim(top, 1, CORDON_FRAME_TABLE);
+    claim(0x30, 1, CORDON_FRAME_TABLE);
+    claim(0x31, 1, CORDON_FRAME_TABLE);
+    for (uint64_t i = 0; i < 512; i++) {
+        claim(giant + 512 * i, 512, owned(GFN + 512 * i));
+    }
+    store(top, 1, leaf(giant, 3));
+    port_fence(&r);
+    store(roots, 0, table(top));
+    for (unsigned i = 0; i < 512; i++) {
+        store(0x31, i, leaf(giant + 3 * 512 + i, 3));
+        store(0x30, i, i == 3 ? table(0x31) : leaf(giant + 512 * i, 3));
+    }
+    port_fence(&r);
+    store(top, 1, table(0x30));
+    assert_null(record_broken(&r));
+    store(0x31, 7, 0);
+    port_fence(&r);
+    harts(0, 0);
+    release(giant + 3 * 512 + 7, 1);
+    assert_null(record_broken(&r));
+    release(giant + 3 * 512 + 8, 1);
+    broken("a frame was freed that a leaf still leads to");
+}
+
+static void test_words_of_frames_that_were_never_claimed_are_let_be(void **state)
+{
+    (void)state;
+    store(0x3f, 0, leaf(0x9999, 3));
+    store(0x3f, 1, table(LEAVES));
+    assert_null(record_broken(&r));
+}
+
 /* ---- leaves -------------------------------------------------------------------------------- */
 
 static void test_a_leaf_leads_to_what_was_claimed(void **state)
@@ -460,67 +501,6 @@ static void test_only_the_nth_allocation_fails(void **state)
     assert_true(port_may_alloc(NULL));
 }
 
-/* ---- the port without a record -------------------------------------------------------------- */
-
-static uint64_t seen_reg, seen_value;
-
-static uint64_t on_read(void *user, uint64_t hpa, uint32_t width)
-{
-    return *(uint64_t *)user + hpa * 16 + width;
-}
-
-static void on_write(void *user, uint64_t hpa, uint32_t width, uint64_t value)
-{
-    (void)user;
-    seen_reg = hpa * 16 + width;
-    seen_value = value;
-}
-
-static uint64_t on_time(void *user)
-{
-    return *(uint64_t *)user;
-}
-
-static void test_missing_hardware_behaves_as_said(void **state)
-{
-    struct cordon_port_ops none = {.size = sizeof(none)};
-    void *const cookies[] = {NULL, &none, &r};
-
-    (void)state;
-    for (size_t i = 0; i < 3; i++) {
-        uint64_t before = cordon_port_time_us(cookies[i]);
-
-        assert_int_equal(cordon_port_read32(cookies[i], cordon_hpa_make(8)), UINT32_MAX);
-        assert_int_equal(cordon_port_read64(cookies[i], cordon_hpa_make(8)), UINT64_MAX);
-        cordon_port_write32(cookies[i], cordon_hpa_make(8), 1);
-        cordon_port_write64(cookies[i], cordon_hpa_make(8), 1);
-        cordon_port_hart_fence(cookies[i], 0, cordon_gpa_make(0), 0);
-        cordon_port_relax(cookies[i]);
-        assert_true(cordon_port_time_us(cookies[i]) >= before);
-    }
-}
-
-static void test_calls_reach_the_table_with_address_and_width(void **state)
-{
-    uint64_t user = 1000;
-    struct cordon_port_ops ops = {.size = sizeof(ops),
-                                  .user = &user,
-                                  .mmio_read = on_read,
-                                  .mmio_write = on_write,
-                                  .time_us = on_time};
-
-    (void)state;
-    assert_int_equal(cordon_port_read32(&ops, cordon_hpa_make(0x10)), 1000 + 0x100 + 4);
-    assert_int_equal(cordon_port_read64(&ops, cordon_hpa_make(0x20)), 1000 + 0x200 + 8);
-    cordon_port_write32(&ops, cordon_hpa_make(0x30), 0x12345678);
-    assert_int_equal(seen_reg, 0x304);
-    assert_int_equal(seen_value, 0x12345678);
-    cordon_port_write64(&ops, cordon_hpa_make(0x40), UINT64_MAX);
-    assert_int_equal(seen_reg, 0x408);
-    assert_int_equal(seen_value, UINT64_MAX);
-    assert_int_equal(cordon_port_time_us(&ops), 1000);
-}
-
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -531,6 +511,8 @@ int main(void)
         TEST(test_contents_are_stored_through_the_port),
         TEST(test_a_reachable_table_is_changed_through_the_port),
         TEST(test_a_split_leads_to_the_same_frames),
+        TEST(test_levels_are_counted_from_the_root),
+        TEST(test_words_of_frames_that_were_never_claimed_are_let_be),
         TEST(test_a_leaf_leads_to_what_was_claimed),
         TEST(test_a_freed_frame_is_not_led_to_again),
         TEST(test_a_frame_goes_after_its_leaf_and_the_harts),
@@ -553,8 +535,6 @@ int main(void)
         TEST(test_invalidating_before_the_leaf_went_counts_for_nothing),
         TEST(test_events_are_kept_in_order_and_bounded),
         TEST(test_only_the_nth_allocation_fails),
-        TEST(test_missing_hardware_behaves_as_said),
-        TEST(test_calls_reach_the_table_with_address_and_width),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -63,13 +63,16 @@ void regions_remove(struct regions *r, uint64_t first, uint64_t pages, struct sp
 {
     uint64_t end = first + pages;
 
-    while (first < end) {
+    for (;;) {
         cordon_assert(inside != NULL && inside->first <= first && span_end(inside) > first);
         uint64_t last = span_end(inside) < end ? span_end(inside) : end;
 
         take_out(r, inside, first, last);
+        if (last == end) {
+            return;
+        }
         first = last;
-        inside = first < end ? span_find(&r->set, first) : NULL;
+        inside = span_find(&r->set, first);
     }
 }
 
