@@ -38,7 +38,7 @@ check-python: host ## the Python package's own tests
 check-qtest: host ## the C driver against QEMU's IOMMU and devices, without any guest
 	@$(PYTEST) dma-tests/qtest $(PYTEST_PICK)
 
-check-boot: host hyp guest ## boots of the whole machine in QEMU
+check-boot: bench-parts ## boots of the whole machine in QEMU
 	@$(PYTEST) dma-tests/boot $(PYTEST_PICK)
 
 check-teeth: host hyp guest ## each planted fault must be caught by the test that its line names
@@ -50,9 +50,35 @@ TEST_PHASES := check-unit check-config check-fuzz check-house check-python check
 test: ## all tests, with the time of each
 	@MAKE='$(MAKE)' tools/phases "make test" $(TEST_PHASES)
 
-bench: host hyp guest ## benchmarks: figures, ratios, GOAL met or missed
-	@if [ -x tools/bench ]; then tools/bench; \
-	else echo "bench: this version has no benchmarks yet" >&2; exit 2; fi
+# Benchmarks: C programs over the library of this machine, and what the guests of others boot.
+BENCH_SRC := $(sort $(wildcard dma-tests/bench/bench_*.c))
+BENCH_PROG := $(BENCH_SRC:dma-tests/bench/%.c=$(OUT)/bench/%)
+BENCH_GUEST := dma-tests/bench/guest
+
+$(OUT)/bench/bench_%: dma-tests/bench/bench_%.c $(OUT)/host/libcordon.a $(OUT)/host/flags
+	$(note) CC $@
+	@mkdir -p $(@D)
+	$(quiet)$(CC) $(HOST_CFLAGS) -o $@ $< $(OUT)/host/libcordon.a
+
+$(OUT)/bench/init: $(BENCH_GUEST)/init.c $(GUEST)/bin/flags | $(OUT)/setup.stamp
+	$(note) CC $@
+	@mkdir -p $(@D)
+	$(quiet)$(GUEST_CROSS)gcc $(GUEST_CFLAGS) $< -o $@
+
+$(OUT)/bench/initramfs.cpio.gz: $(OUT)/bench/init $(BENCH_GUEST)/initramfs.list $(BENCH_GUEST)/modules.txt \
+		$(GUEST)/kernel.stamp tools/guest/make-initramfs
+	$(note) CPIO $@
+	$(quiet)$(PYTHON) tools/guest/make-initramfs --list $(BENCH_GUEST)/initramfs.list --output $@ \
+		--modules $(GUEST)/kernel/usr/lib/modules/* --module-list $(BENCH_GUEST)/modules.txt \
+		--add /init=$(OUT)/bench/init
+
+-include $(BENCH_PROG:%=%.d)
+
+.PHONY: bench-parts
+bench-parts: host hyp guest $(BENCH_PROG) $(OUT)/bench/initramfs.cpio.gz
+
+bench: bench-parts ## benchmarks: figures, ratios, GOAL met or missed (BENCH='--strict exits')
+	@$(PYTHON) tools/bench $(BENCH)
 
 run: host hyp guest ## the story: two guests, real devices, a rogue that stays confined
 	@if [ -x tools/run ]; then tools/run; \
