@@ -10,9 +10,10 @@ HYP_CFLAGS := $(BASE_CFLAGS) --specs=picolibc.specs $(HYP_ARCH) -O2 -ffreestandi
 	-ffunction-sections -fdata-sections -fno-common -fomit-frame-pointer \
 	-DPICOLIBC_INTEGER_PRINTF_SCANF \
 	-isystem $(SYSROOT)/usr/include $(INCLUDE) -Iiommu/port/free
+LD_FATAL := -Wl,--fatal-warnings
 HYP_LDFLAGS := --specs=picolibc.specs -DPICOLIBC_INTEGER_PRINTF_SCANF $(HYP_ARCH) -nostartfiles -static \
 	-Wl,--gc-sections -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
-	$(if $(filter 1,$(WERROR)),-Wl,--fatal-warnings)
+	$(if $(filter 1,$(WERROR)),$(LD_FATAL))
 # What runs at boot, on request or rarely is built small; the rest fast.
 HYP_COLD := hyp/boot/% hyp/channel/% hyp/config/% hyp/manage/% hyp/pci/% vdev/pci/% \
 	iommu/core/% iommu/riscv/%
