@@ -178,6 +178,9 @@ static void test_the_gpa_limit_is_the_first_that_is_refused(void **state)
     (void)state;
     assert_int_equal(cordon_domain_create(b.ctx, &cfg, &small), 0);
     assert_int_equal(cordon_change(small, &beyond, 1), -CORDON_ERANGE);
+    beyond.gpa.v = 0xff000;
+    beyond.len = 2 * PAGE;
+    assert_int_equal(cordon_change(small, &beyond, 1), -CORDON_ERANGE);
     assert_int_equal(cordon_change(small, &last, 1), 0);
     assert_int_equal(cordon_domain_destroy(small), 0);
     assert_int_equal(cordon_run_free(b.ctx, e.hpa, PAGE), 0);

@@ -117,6 +117,30 @@ static void test_a_later_revoke_ends_what_waited(void **state)
     detach();
 }
 
+static void test_a_view_that_goes_takes_no_waiting_table_along(void **state)
+{
+    struct cordon_device_config cfg = machine_device_config(16, "other");
+    cordon_device *other;
+
+    (void)state;
+    attach(CORDON_DRAIN_IOMMU);
+    assert_int_equal(cordon_device_add(iommu, &cfg, &other), 0);
+    assert_int_equal(cordon_device_attach(domain, other, CORDON_ATTACH_OWN_VIEW), 0);
+    (void)machine_grant(&machine, domain, 0x40000000, 3);
+    silence(true);
+    assert_int_equal(machine_revoke(domain, 0x40000000, 3), -CORDON_EPENDING);
+    silence(false);
+    uint64_t tables = machine_stats(&machine).table;
+
+    assert_int_equal(cordon_device_detach(other), 0);
+    sound();
+    assert_int_equal(machine_stats(&machine).table, tables);
+    assert_int_equal(cordon_retire(domain), 0);
+    assert_true(machine_stats(&machine).table < tables);
+    assert_int_equal(cordon_device_remove(other), 0);
+    detach();
+}
+
 static struct cordon_op no_dma(struct cordon_extent *e, uint64_t gpa)
 {
     const struct cordon_run_want want = {.size = sizeof(want), .len = PAGE};
@@ -143,15 +167,19 @@ static void test_what_no_device_could_reach_does_not_wait_for_a_reset(void **sta
     assert_int_equal(machine_revoke(domain, 0x40000000, 1), -CORDON_EPENDING);
     assert_int_equal(machine_frame_state(&machine, seen), CORDON_FRAME_REVOKING);
 
-    /* While that waits, the other kind still goes at once. */
+    /* While that waits, the other kind still goes at once; but no table does. */
+    uint64_t tables = machine_stats(&machine).table;
+
     op = no_dma(&e, 0x50000000);
     assert_int_equal(cordon_change(domain, &op, 1), 0);
     assert_int_equal(machine_revoke(domain, 0x50000000, 1), 0);
     assert_int_equal(machine_frame_state(&machine, e.hpa), CORDON_FRAME_FREE);
     assert_int_equal(machine_frame_state(&machine, seen), CORDON_FRAME_REVOKING);
+    assert_true(machine_stats(&machine).table >= tables);
     sound();
     assert_int_equal(cordon_retire(domain), -CORDON_EPENDING);
     assert_int_equal(cordon_device_drained(dev), 0);
+    assert_true(machine_stats(&machine).table < tables);
     assert_int_equal(machine_frame_state(&machine, seen), CORDON_FRAME_FREE);
     detach();
     assert_int_equal(cordon_device_drained(dev), 0);
@@ -257,6 +285,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_frames_and_tables_wait_for_an_iommu_that_does_not_answer),
         TEST(test_a_later_revoke_ends_what_waited),
+        TEST(test_a_view_that_goes_takes_no_waiting_table_along),
         TEST(test_what_no_device_could_reach_does_not_wait_for_a_reset),
         TEST(test_rights_that_are_only_added_wait_for_nobody),
         TEST(test_a_grant_fences_nobody),
