@@ -202,6 +202,14 @@ static void test_rights_that_are_only_added_wait_for_nobody(void **state)
     assert_true(machine.hart_fences > fences);
     assert_int_equal(cordon_retire(domain), 0);
     assert_int_equal(cordon_change(domain, &more, 1), 0); /* and nothing at all */
+    struct cordon_op most = op_protect(0x40000000, 2, RW);
+
+    assert_int_equal(cordon_change(domain, &most, 1), -CORDON_EPENDING);
+    assert_int_equal(cordon_device_drained(dev), 0);
+    silence(true); /* not even for an IOMMU that does not answer */
+    assert_int_equal(cordon_change(domain, &more, 1), 0);
+    assert_int_equal(cordon_retire(domain), 0);
+    silence(false);
     detach();
     assert_int_equal(cordon_device_drained(dev), 0);
 }
