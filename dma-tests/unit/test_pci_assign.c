@@ -201,6 +201,7 @@ static void test_virtio_with_a_lying_common_configuration_is_refused(void **stat
         {0, 0xfffff, 0x1000},    /* misaligned, and over the end */
         {0, 0xff000, 0x2000},    /* over the end */
         {0, 0xfffff000, 0x2000}, /* wraps */
+        {0, 2, 0x1000},          /* misaligned */
         {0, 0, 8},               /* too short */
     };
 

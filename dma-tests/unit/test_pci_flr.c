@@ -101,6 +101,44 @@ static void test_function_without_reset_offers_none(void **state)
     assert_int_equal(b->edu->resets, 0);
 }
 
+static void test_quarantine_is_at_once_and_for_good(void **state)
+{
+    struct vpci_bench *b = *state;
+
+    (void)nvme(b);
+    config_command(b, NVME_SLOT, 0x6);
+    assert_true(device_reaches(b, NVME_BDF, G_RAM));
+    vpci_lock(&b->bridge);
+    assert_int_equal(pci_quarantine(&b->a[0]), 0);
+    vpci_unlock(&b->bridge);
+    assert_false(device_reaches(b, NVME_BDF, G_RAM));
+    assert_int_equal(fpci_get(b->nvme, PCI_COMMAND) & 0x4u, 0);
+    config_command(b, NVME_SLOT, 0x6);
+    config_write(b, NVME_SLOT, CAP_PCIE + 8, PCI_EXP_DEVCTL_FLR);
+    assert_int_equal(config_read(b, NVME_SLOT, PCI_ID), PCI_ABSENT);
+    assert_int_equal(fpci_get(b->nvme, PCI_COMMAND) & 0x4u, 0);
+    assert_int_equal(b->nvme->resets, 1);
+    assert_int_equal(vpci_remove(&b->pass[0].fn), 0);
+    assert_int_equal(pci_release(&b->a[0]), 0);
+    assert_int_equal(b->nvme->resets, 2);
+    assert_int_equal(pci_quarantine(&b->a[0]), -CORDON_EINVAL);
+    vbench_audit(b);
+}
+
+static void test_quarantine_during_a_reset_leaves_the_function_alone(void **state)
+{
+    struct vpci_bench *b = *state;
+
+    (void)nvme(b);
+    config_write(b, NVME_SLOT, CAP_PCIE + 8, PCI_EXP_DEVCTL_FLR);
+    assert_int_equal(pci_quarantine(&b->a[0]), 0);
+    assert_false(device_reaches(b, NVME_BDF, G_RAM));
+    assert_int_equal(vpci_remove(&b->pass[0].fn), 0);
+    assert_int_equal(pci_release(&b->a[0]), 0);
+    assert_int_equal(b->nvme->resets, 2);
+    assert_int_equal(b->nvme->early, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, vbench_setup, vbench_teardown)
 
 int main(void)
@@ -111,6 +149,8 @@ int main(void)
         TEST(test_function_lost_in_its_reset_stays_off_the_bus),
         TEST(test_release_during_a_guests_reset_waits_for_it),
         TEST(test_function_without_reset_offers_none),
+        TEST(test_quarantine_during_a_reset_leaves_the_function_alone),
+        TEST(test_quarantine_is_at_once_and_for_good),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

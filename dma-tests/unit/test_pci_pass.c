@@ -190,6 +190,7 @@ static void test_msi_vectors_are_cut_to_what_the_function_can(void **state)
     config_write(b, EDU_SLOT, 0x4c, 0xfu);
     assert_int_equal(fpci_get(b->edu, 0x4c), 0xf);
     fpci_set(b->edu, 0x50, 0x5u);
+    fpci_sticks(b->edu, 0x50, 0xffffffffu);
     config_write(b, EDU_SLOT, 0x50, 0xffffffffu); /* pending bits are read only */
     assert_int_equal(config_read(b, EDU_SLOT, 0x50), 0x5);
 }

@@ -80,6 +80,24 @@ static void test_small_bars_get_pages_of_their_own(void **state)
     check_reached(b, f, PCI_BDF(0, 1, 0));
 }
 
+static void test_sizing_leaves_the_registers_as_they_were(void **state)
+{
+    struct pci_bench *b = *state;
+    struct fpci_fn *f = bench_endpoint(b, -1, 1);
+    struct pci_scan_report r;
+
+    fpci_bar(f, 0, 0x1000, MEM64);
+    fpci_set(f, PCI_BAR(0), 0x12345004);
+    fpci_set(f, PCI_BAR(1), 0x7);
+    fpci_host(&b->fake, &b->host, b->table, FPCI_MAX);
+    assert_int_equal(pci_scan(&b->host, &r), 0);
+    pci_size(&b->host, &b->table[0]);
+    assert_int_equal(b->table[0].bar[0].len, 0x1000);
+    assert_int_equal(b->table[0].bar[0].bus, 0x712345000);
+    assert_int_equal(fpci_get(f, PCI_BAR(0)), 0x12345004);
+    assert_int_equal(fpci_get(f, PCI_BAR(1)), 0x7);
+}
+
 static void test_wide_bars_go_to_the_wide_window(void **state)
 {
     struct pci_bench *b = *state;
@@ -349,6 +367,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_small_bars_get_pages_of_their_own, bench_setup),
+        cmocka_unit_test_setup(test_sizing_leaves_the_registers_as_they_were, bench_setup),
         cmocka_unit_test_setup(test_wide_bars_go_to_the_wide_window, bench_setup),
         cmocka_unit_test_setup(test_bus_address_and_host_address_may_differ, bench_setup),
         cmocka_unit_test_setup(test_valid_firmware_place_is_kept_and_a_shared_page_is_not,

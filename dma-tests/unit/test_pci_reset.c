@@ -54,8 +54,11 @@ static void test_flr_restores_bars_and_turns_messages_off(void **state)
     fpci_cap_pcie(f, 0x40, PCI_EXP_TYPE_INTEGRATED, true);
     fpci_cap_msi(f, 0x80, 0, PCI_MSI_64);
     fpci_cap_msix(f, 0x90, 4, 0, 0x800);
+    fpci_ext(f, 0x100, PCI_EXT_ATS, 0);
+    fpci_sticks(f, 0x104, 0xffff0000u);
     discover(b);
-    f->reset[0x82] |= 0x01; /* comes back with messages on, and mastering the bus */
+    f->reset[0x107] |= 0x80; /* and with translations of its own */
+    f->reset[0x82] |= 0x01;  /* comes back with messages on, and mastering the bus */
     f->reset[0x93] |= 0x80;
     f->reset[PCI_COMMAND] = 0x06;
     pci_change(&b->host, PCI_BDF(0, 9, 0), 0x48, 0xffffu, 0x70e0u, 0x5040u);
@@ -65,6 +68,7 @@ static void test_flr_restores_bars_and_turns_messages_off(void **state)
     assert_int_equal(f->resets, 1);
     assert_int_equal(fpci_get(f, 0x80) & PCI_MSI_ENABLE, 0);
     assert_int_equal(fpci_get(f, 0x90) & PCI_MSIX_ENABLE, 0);
+    assert_int_equal(fpci_get(f, 0x104) & PCI_ATS_ENABLE, 0);
     assert_int_equal(fpci_get(f, 0x48) & 0x70e0u, 0x5040u);
     check_restored(b, f, PCI_BDF(0, 9, 0));
 }

@@ -103,6 +103,23 @@ static void test_renumbers_all_siblings_when_two_overlap(void **state)
     bench_find(b, PCI_BDF(2, 2, 0));
 }
 
+static void test_numbers_of_another_bus_or_beyond_the_parents_are_not_kept(void **state)
+{
+    struct pci_bench *b = *state;
+    struct pci_scan_report r;
+    int a = fpci_bridge(&b->fake, -1, 1, 0);
+    int inner = fpci_bridge(&b->fake, a, 1, 0);
+
+    fpci_set(&b->fake.fn[a], PCI_BUSES, 0x00040103); /* says that it stands on bus 3 */
+    assert_int_equal(scan(b, &r), 0);
+    assert_int_equal(r.renumbered, 2);
+    fpci_set(&b->fake.fn[a], PCI_BUSES, 0x00040100);
+    fpci_set(&b->fake.fn[inner], PCI_BUSES, 0x00050201); /* one bus more than the bridge above */
+    assert_int_equal(scan(b, &r), 0);
+    assert_int_equal(r.renumbered, 1);
+    assert_int_equal(fpci_get(&b->fake.fn[inner], PCI_BUSES), 0x00020201);
+}
+
 static void test_bridge_pointing_at_its_own_bus_is_no_loop(void **state)
 {
     struct pci_bench *b = *state;
@@ -258,6 +275,7 @@ static void test_reads_beyond_the_host_are_all_ones(void **state)
     b->fake.first_bus = 2;
     b->fake.last_bus = 3;
     bench_endpoint(b, -1, 1);
+    fpci_add(&b->fake, -1, 1, 1, 0x1af4, 2, ENDPOINT_CLASS); /* 4 KiB further */
     fpci_host(&b->fake, &b->host, b->table, FPCI_MAX);
     assert_int_equal(pci_read(&b->host, PCI_BDF(2, 1, 0), PCI_ID), 0x56781234);
     assert_int_equal(pci_read(&b->host, PCI_BDF(1, 1, 0), PCI_ID), PCI_ABSENT);
@@ -275,6 +293,8 @@ int main(void)
         cmocka_unit_test_setup(test_numbers_buses_behind_bridges, bench_setup),
         cmocka_unit_test_setup(test_keeps_firmware_numbers_and_gaps, bench_setup),
         cmocka_unit_test_setup(test_renumbers_all_siblings_when_two_overlap, bench_setup),
+        cmocka_unit_test_setup(test_numbers_of_another_bus_or_beyond_the_parents_are_not_kept,
+                               bench_setup),
         cmocka_unit_test_setup(test_bridge_pointing_at_its_own_bus_is_no_loop, bench_setup),
         cmocka_unit_test_setup(test_chain_deeper_than_the_limit_is_closed, bench_setup),
         cmocka_unit_test_setup(test_too_many_buses_are_closed, bench_setup),

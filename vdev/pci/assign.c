@@ -180,7 +180,7 @@ int pci_assign_finish(struct pci_assignment *a)
 
 /* Prove that its DMA is over: by its reset where it has one, by one that is going on already if so.
  * What drains by the IOMMU is drained once the context is gone. */
-static int step_drain(struct pci_assignment *a, bool going_on)
+static int step_drain(struct pci_assignment *a)
 {
     int err = 0;
 
@@ -188,8 +188,9 @@ static int step_drain(struct pci_assignment *a, bool going_on)
         return 0;
     }
     if (a->reset_works) {
-        err = going_on ? 0 : pci_reset_begin(&a->reset, a->h, a->f);
+        err = a->resetting ? 0 : pci_reset_begin(&a->reset, a->h, a->f);
         err = err != 0 ? err : pci_reset_wait(&a->reset);
+        a->resetting = false;
     }
     if (err != 0 && pci_drain_method(a->f) == CORDON_DRAIN_RESET) {
         return refuse(a, err, err == -CORDON_ETIMEOUT ? PCI_WHY_RESET_TIMEOUT : PCI_WHY_RESET_LOST,
@@ -199,16 +200,30 @@ static int step_drain(struct pci_assignment *a, bool going_on)
     return 0;
 }
 
+/* Off the bus, and out of the IOMMU. Errors: EPENDING (it has not confirmed that). */
+static int leave_bus(struct pci_assignment *a)
+{
+    int err = 0;
+
+    if (!a->resetting) { /* else it is off already */
+        pci_master(a->h, a->f, false);
+    }
+    if (a->attached) {
+        err = cordon_device_detach(a->dev);
+        a->attached = false;
+    }
+    return err;
+}
+
 int pci_release(struct pci_assignment *a)
 {
-    bool going_on = a->stage == PCI_STAGE_RESETTING;
     int err;
 
     if (a->stage == PCI_STAGE_FREE) {
         return 0;
     }
-    if (a->stage ==
-        PCI_STAGE_BEGUN) { /* never attached: it is only left in peace until it is back */
+    if (a->stage == PCI_STAGE_BEGUN) {
+        /* Never attached: it is only left in peace until it is back. */
         err = a->reset_works ? pci_reset_wait(&a->reset) : 0;
         if (err != 0) {
             (void)refuse(a, err, PCI_WHY_RESET_TIMEOUT, a->reset.kind);
@@ -216,16 +231,10 @@ int pci_release(struct pci_assignment *a)
         step_free(a);
         return 0;
     }
-    if (!going_on) { /* else it is off already, and to be left alone */
-        pci_master(a->h, a->f, false);
-    }
+    err = leave_bus(a);
+    cordon_assert(err == 0 || err == -CORDON_EPENDING); /* asked for again below */
     a->stage = PCI_STAGE_LEAVING;
-    if (a->attached) {
-        err = cordon_device_detach(a->dev);
-        cordon_assert(err == 0 || err == -CORDON_EPENDING);
-        a->attached = false;
-    }
-    err = step_drain(a, going_on);
+    err = step_drain(a);
     if (err == 0) {
         err = undo_attach(a);
     }
@@ -249,6 +258,7 @@ int pci_assign_reset(struct pci_assignment *a)
 
     if (err == 0) {
         a->stage = PCI_STAGE_RESETTING;
+        a->resetting = true;
     }
     return err;
 }
@@ -264,6 +274,7 @@ int pci_assign_reset_poll(struct pci_assignment *a)
     if (err == -CORDON_EBUSY) {
         return err;
     }
+    a->resetting = false;
     if (err != 0) {
         pci_master(a->h, a->f, false);
         a->stage = PCI_STAGE_LOST;
@@ -275,4 +286,14 @@ int pci_assign_reset_poll(struct pci_assignment *a)
         cordon_assert(err == 0 || err == -CORDON_EPENDING); /* of the domain's other devices */
     }
     return 0;
+}
+
+int pci_quarantine(struct pci_assignment *a)
+{
+    if (a->stage != PCI_STAGE_ASSIGNED && a->stage != PCI_STAGE_RESETTING &&
+        a->stage != PCI_STAGE_LOST) {
+        return -CORDON_EINVAL;
+    }
+    a->stage = PCI_STAGE_LOST;
+    return leave_bus(a);
 }

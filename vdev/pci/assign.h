@@ -39,6 +39,7 @@ struct pci_assignment {
     struct pci_assign_config cfg;
     struct pci_reset reset;
     bool reset_works;       /* by reset.kind; false: it has none, and that was allowed */
+    bool resetting;         /* one that the guest asked for goes on: the function is left alone */
     bool attached;          /* has a context */
     bool drained;           /* its DMA is proven over */
     cordon_device *dev;     /* null on a machine without IOMMU */
@@ -74,5 +75,12 @@ CORDON_MUST_CHECK int pci_release(struct pci_assignment *a);
  * the device drained. Errors: ENOTSUP, EBUSY (not yet), or lost (stage LOST, off the bus). */
 CORDON_MUST_CHECK int pci_assign_reset(struct pci_assignment *a);
 CORDON_MUST_CHECK int pci_assign_reset_poll(struct pci_assignment *a);
+
+/*
+ * Policy after faults: off the bus and out of the IOMMU at once, whatever the guest does; it sees
+ * nothing there any more. Stage LOST until pci_release. The caller holds the lock of the guest's
+ * bridge. Errors: EINVAL (not assigned), EPENDING (done, but the IOMMU has not confirmed it).
+ */
+CORDON_MUST_CHECK int pci_quarantine(struct pci_assignment *a);
 
 #endif

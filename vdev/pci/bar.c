@@ -129,9 +129,6 @@ static enum pci_why place_check(const struct vpci_bridge *b, const struct vpci_b
 {
     struct cordon_region_info region;
 
-    if (bar->value + bar->len < bar->value) {
-        return PCI_WHY_OUTSIDE;
-    }
     for (uint32_t i = 0; i < b->cfg.avoid_count; i++) {
         const struct vpci_avoid *avoid = &b->cfg.avoid[i];
 

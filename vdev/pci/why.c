@@ -31,7 +31,6 @@ const char *pci_why_text(enum pci_why why)
         [PCI_WHY_RESET_LOST] = "it did not come back from reset as it was",
         [PCI_WHY_ATTACH] = "the IOMMU refused it",
         [PCI_WHY_RESOURCE] = "a BAR could not become a resource of the VM",
-        [PCI_WHY_SLOT] = "no slot is free on the VM's bus",
         [PCI_WHY_ON_RAM] = "the BAR lies on RAM",
         [PCI_WHY_ON_INTERRUPT_FILE] = "the BAR lies on an interrupt file",
         [PCI_WHY_ON_CONFIG_SPACE] = "the BAR lies on PCI configuration space",

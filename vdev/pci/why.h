@@ -35,7 +35,6 @@ enum pci_why {
     PCI_WHY_RESET_LOST,
     PCI_WHY_ATTACH,
     PCI_WHY_RESOURCE,
-    PCI_WHY_SLOT,
     /* a guest moved a BAR; value: the GPA */
     PCI_WHY_ON_RAM,
     PCI_WHY_ON_INTERRUPT_FILE,
