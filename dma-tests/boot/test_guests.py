@@ -30,6 +30,14 @@ def test_harts_start_stop_suspend_and_are_interrupted(boots, payload):
     assert run.status == 0
 
 
+@pytest.mark.parametrize("base", [0, 0x80000000])
+def test_memory_given_back_is_gone_for_every_hart(boots, payload, base):
+    run = boots.run({"guest": payload("give")}, {"solo": bare(vcpus=2, **{"ram-base": base})})
+    assert [line for line in run.of("solo") if line.startswith("not ok")] == []
+    assert run.of("solo")[-1] == "PASSED"
+    assert run.status == 0
+
+
 @pytest.mark.parametrize("fatal", ["nowhere", "stack"])
 def test_guest_that_cannot_go_on_ends_and_the_other_goes_on(boots, payload, fatal):
     run = boots.run({"bad": payload(fatal), "good": payload("patience")},
