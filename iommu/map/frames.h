@@ -35,6 +35,7 @@
 struct cordon_ctx;
 
 /* The ownership word of one frame as a value, whether it is stored alone or derived from its block.
+ * For frames that nobody else changes now: the caller's own, or with the frames lock held.
  */
 uint64_t frames_word(const struct cordon_ctx *ctx, cordon_hpa hpa);
 

@@ -105,12 +105,29 @@ void *frames_ptr(const struct cordon_ctx *ctx, cordon_hpa hpa)
     return (void *)(uintptr_t)(hpa.v + ctx->frames.offset);
 }
 
+/* Questions take the context const, but its lock is not part of what they promise to leave alone.
+ */
+static struct lock *lock_of(const struct cordon_ctx *ctx)
+{
+    return &((struct cordon_ctx *)(uintptr_t)ctx)->frames.lock;
+}
+
+/* For who does not own the frame: its block may be split or joined by others meanwhile. */
+static uint64_t word_locked(const struct cordon_ctx *ctx, cordon_hpa hpa)
+{
+    lock_take(lock_of(ctx));
+    uint64_t word = frames_word(ctx, hpa);
+
+    lock_give(lock_of(ctx));
+    return word;
+}
+
 int cordon_frame_query(const cordon_ctx *ctx, cordon_hpa hpa, struct cordon_frame_info *out)
 {
     if (ctx == NULL || out == NULL) {
         return -CORDON_EINVAL;
     }
-    uint64_t word = frames_word(ctx, hpa);
+    uint64_t word = word_locked(ctx, hpa);
     uint64_t state = field_get(FW_STATE, word);
     bool owned = state == CORDON_FRAME_OWNED || state == CORDON_FRAME_REVOKING;
 
@@ -132,6 +149,7 @@ void cordon_memory_stats(const cordon_ctx *ctx, struct cordon_memory_stats *out)
     const struct frame_pool *p = &ctx->frames;
     uint64_t total = 0;
 
+    lock_take(lock_of(ctx));
     for (unsigned i = 0; i < FRAME_STATES; i++) {
         total += p->pages[i];
     }
@@ -146,4 +164,5 @@ void cordon_memory_stats(const cordon_ctx *ctx, struct cordon_memory_stats *out)
         .largest_free = largest_free(p),
         .ownership = p->block_bytes + (p->word_pages << CORDON_PAGE_SHIFT),
     };
+    lock_give(lock_of(ctx));
 }

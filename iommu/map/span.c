@@ -6,7 +6,7 @@
 
 struct span_page {
     struct span_page *next, *prev;
-    struct span *free; /* chained through left */
+    struct span *free; /* chained through child[0] */
     uint64_t used;
     struct span node[];
 };
@@ -51,7 +51,7 @@ int span_reserve(struct span_set *s, uint64_t nodes)
             return -CORDON_ENOMEM;
         }
         for (size_t i = SPANS_PER_PAGE; i > 0; i--) {
-            page->node[i - 1].left = page->free;
+            page->node[i - 1].child[0] = page->free;
             page->free = &page->node[i - 1];
         }
         page_link(&s->empty, page);
@@ -83,7 +83,7 @@ static struct span *node_take(struct span_set *s)
     }
     struct span *node = page->free;
 
-    page->free = node->left;
+    page->free = node->child[0];
     page->used++;
     s->free_nodes--;
     if (page->free == NULL) {
@@ -99,7 +99,7 @@ static void node_give(struct span_set *s, struct span *node)
     if (page->free == NULL) {
         page_link(&s->room, page);
     }
-    node->left = page->free;
+    node->child[0] = page->free;
     page->free = node;
     page->used--;
     s->free_nodes++;
@@ -131,12 +131,12 @@ static void tree_split(struct span *t, uint64_t first, struct span **low, struct
     while (t != NULL) {
         if (t->first < first) {
             *low = t;
-            low = &t->right;
-            t = t->right;
+            low = &t->child[1];
+            t = t->child[1];
         } else {
             *high = t;
-            high = &t->left;
-            t = t->left;
+            high = &t->child[0];
+            t = t->child[0];
         }
     }
     *low = NULL;
@@ -149,12 +149,12 @@ static void tree_merge(struct span **at, struct span *a, struct span *b)
     while (a != NULL && b != NULL) {
         if (a->heap > b->heap) {
             *at = a;
-            at = &a->right;
-            a = a->right;
+            at = &a->child[1];
+            a = a->child[1];
         } else {
             *at = b;
-            at = &b->left;
-            b = b->left;
+            at = &b->child[0];
+            b = b->child[0];
         }
     }
     *at = a != NULL ? a : b;
@@ -172,9 +172,9 @@ struct span *span_insert(struct span_set *s, uint64_t first, uint64_t pages, uin
                           .attr = attr,
                           .heap = (uint32_t)random_next(s)};
     while (*at != NULL && (*at)->heap >= node->heap) {
-        at = (*at)->first < first ? &(*at)->right : &(*at)->left;
+        at = &(*at)->child[(*at)->first < first];
     }
-    tree_split(*at, first, &node->left, &node->right);
+    tree_split(*at, first, &node->child[0], &node->child[1]);
     *at = node;
     s->count++;
     return node;
@@ -186,9 +186,9 @@ void span_remove(struct span_set *s, struct span *node)
 
     while (*at != node) {
         cordon_assert(*at != NULL);
-        at = (*at)->first < node->first ? &(*at)->right : &(*at)->left;
+        at = &(*at)->child[(*at)->first < node->first];
     }
-    tree_merge(at, node->left, node->right);
+    tree_merge(at, node->child[0], node->child[1]);
     node_give(s, node);
     s->count--;
 }
@@ -198,7 +198,7 @@ void span_set_clear(struct span_set *s)
     while (s->root != NULL) {
         struct span *t = s->root;
 
-        tree_merge(&s->root, t->left, t->right);
+        tree_merge(&s->root, t->child[0], t->child[1]);
         node_give(s, t);
         s->count--;
     }
@@ -214,10 +214,10 @@ void span_around(const struct span_set *s, uint64_t page, struct span **below, s
     while (t != NULL) {
         if (t->first <= page) {
             *below = t;
-            t = t->right;
+            t = t->child[1];
         } else {
             *above = t;
-            t = t->left;
+            t = t->child[0];
         }
     }
 }
@@ -253,7 +253,7 @@ unsigned span_depth(const struct span_set *s)
         unsigned depth = 1;
 
         for (const struct span *t = s->root; t != n; depth++) {
-            t = t->first < n->first ? t->right : t->left;
+            t = t->child[t->first < n->first];
         }
         deepest = depth > deepest ? depth : deepest;
     }

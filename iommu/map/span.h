@@ -15,8 +15,8 @@ struct span {
     uint64_t pages;
     uint64_t value;
     uint32_t attr;
-    uint32_t heap; /* priority: no child has a higher one */
-    struct span *left, *right;
+    uint32_t heap;         /* priority: no child has a higher one */
+    struct span *child[2]; /* 0: lower, 1: higher */
 };
 
 struct span_page; /* a page of nodes */

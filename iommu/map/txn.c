@@ -82,23 +82,29 @@ static void commit_leaves(struct txn *t, const struct cordon_op *op)
     }
 }
 
-/* The page tables want maps first, then changes of rights, then what goes: see pt.h. */
-static void commit_kind(struct txn *t, uint32_t kind)
+static void commit_tables(struct txn *t, const struct cordon_op *op)
 {
     struct pt_forest *f = &t->d->forest;
 
-    for (size_t i = 0; i < t->count; i++) {
-        const struct cordon_op *op = &t->ops[i];
+    if (op->kind == CORDON_OP_GRANT) {
+        commit_leaves(t, op);
+    } else if (op->kind == CORDON_OP_PROTECT) {
+        pt_protect(f, op->gpa, op_pages(op), op->perms, f->views, &t->tables, &t->d->dead);
+    } else {
+        pt_unmap(f, op->gpa, op_pages(op), f->views, &t->tables, &t->d->dead);
+    }
+}
 
-        if (op->kind != kind) {
-            continue;
-        }
-        if (kind == CORDON_OP_GRANT) {
-            commit_leaves(t, op);
-        } else if (kind == CORDON_OP_PROTECT) {
-            pt_protect(f, op->gpa, op_pages(op), op->perms, f->views, &t->tables, &t->d->dead);
-        } else {
-            pt_unmap(f, op->gpa, op_pages(op), f->views, &t->tables, &t->d->dead);
+/* The page tables want maps first, then changes of rights, then what goes: see pt.h. */
+static void commit_in_order(struct txn *t)
+{
+    static const uint32_t order[] = {CORDON_OP_GRANT, CORDON_OP_PROTECT, CORDON_OP_REVOKE};
+
+    for (size_t k = 0; k < sizeof(order) / sizeof(order[0]); k++) {
+        for (size_t i = 0; i < t->count && txn_has(t, order[k]); i++) {
+            if (t->ops[i].kind == order[k]) {
+                commit_tables(t, &t->ops[i]);
+            }
         }
     }
 }
@@ -135,16 +141,16 @@ static void txn_commit(struct txn *t)
     if (txn_has(t, CORDON_OP_REVOKE)) {
         commit_marks(t);
     }
-    for (uint32_t order = 0; order < 3; order++) {
-        static const uint32_t kinds[] = {CORDON_OP_GRANT, CORDON_OP_PROTECT, CORDON_OP_REVOKE};
-
-        if (txn_has(t, kinds[order])) {
-            commit_kind(t, kinds[order]);
-        }
+    if (t->count == 1) {
+        commit_tables(t, t->ops);
+    } else {
+        commit_in_order(t);
     }
     port_fence(t->d->ctx->cookie);
     commit_regions(t);
-    pt_pool_free(&t->d->forest, &t->tables);
+    if (t->tables.count > 0) {
+        pt_pool_free(&t->d->forest, &t->tables);
+    }
 }
 
 /* Everything but the arrays, which say themselves how much of them counts. */

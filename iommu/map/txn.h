@@ -23,7 +23,7 @@ struct txn {
     struct gone gone;
 };
 
-static inline bool txn_has(const struct txn *t, enum cordon_op_kind kind)
+static inline bool txn_has(const struct txn *t, uint32_t kind)
 {
     return (t->kinds >> kind & 1u) != 0;
 }
