@@ -1,4 +1,6 @@
 """Guests without an operating system: what they may do, what they may not, and who notices."""
+import re
+
 import pytest
 
 import bundle
@@ -107,3 +109,18 @@ def test_host_channel_tells_what_became_of_each_guest(boots, payload):
         assert machine.channel.wait("vm-ended", timeout=1, vm="first")["end"] == "shutdown"
         assert machine.channel.wait("vm-ended", timeout=1, vm="second")["end"] == "stuck"
         assert "8 vCPUs" in machine.channel.wait("vm-refused", timeout=1, vm="third")["why"]
+
+
+NIC = ("-netdev", "hubport,hubid=0,id=net", "-device", "e1000e,netdev=net,addr=1")
+
+
+def test_device_that_faults_without_end_does_not_take_the_console(boots, payload):
+    run = boots.run({"guest": payload("flood")}, {"solo": bare(devices=[{"pci": "0000:00:01.0"}])},
+                    devices=NIC)
+    told = [line for line in run.of("cordon") if line.startswith("device 0000:00:01.0 (")]
+    rest = [int(m[1]) for m in (re.match(r"devices of domain 1: (\d+) more faults", line)
+                                for line in run.of("cordon")) if m]
+    assert run.of("solo")[-1] == "PASSED"
+    assert "load guest-page fault" in told[0]
+    assert len(told) <= 8 * 5  # 8 a second, in 3.5 seconds
+    assert sum(rest) > 0
