@@ -39,6 +39,8 @@ def include_folders(path):
         folders = ["hyp", "vdev", "iommu/include"]
     elif path.parts[:2] == ("dma-tests", "guest"):
         folders = ["dma-tests/guest", "iommu/include"]
+    elif path.parts[:2] == ("dma-tests", "bench"):
+        folders = ["dma-tests/guest/bare", *folders]
     return [Path(f) for f in folders]
 
 
