@@ -124,3 +124,9 @@ def test_device_that_faults_without_end_does_not_take_the_console(boots, payload
     assert "load guest-page fault" in told[0]
     assert len(told) <= 8 * 5  # 8 a second, in 3.5 seconds
     assert sum(rest) > 0
+
+
+def test_guest_cannot_read_memory_past_the_caches(boots, payload):
+    run = boots.run({"guest": payload("uncached")}, {"solo": bare()}, cpu="rv64,h=true,svpbmt=true")
+    assert [line for line in run.of("solo") if line.startswith("not ok")] == []
+    assert run.of("solo")[-1] == "PASSED"

@@ -14,10 +14,10 @@ _Static_assert(offsetof(struct hart, vcpu) == HART_VCPU, "hart_offsets.h");
 _Static_assert(offsetof(struct hart, emergency) == HART_EMERGENCY, "hart_offsets.h");
 
 /* A guest's cbo.inval works as cbo.flush: to drop a line would let memory show what it held
- * before it was scrubbed. */
-#define HENVCFG_WANTED                                                                  \
-    (HENVCFG_STCE | HENVCFG_PBMTE | HENVCFG_CBIE_FLUSH | HENVCFG_CBCFE | HENVCFG_CBZE | \
-     HENVCFG_ADUE)
+ * before it was scrubbed. So would a page that is not cached: PBMTE stays off, since scrubbing does
+ * not write back. */
+#define HENVCFG_WANTED \
+    (HENVCFG_STCE | HENVCFG_CBIE_FLUSH | HENVCFG_CBCFE | HENVCFG_CBZE | HENVCFG_ADUE)
 #define COUNTERS_WANTED UINT64_C(7) /* cycle, time, instret */
 #define HSTATEEN0_WANTED                                                                     \
     (HSTATEEN0_SE0 | HSTATEEN0_ENVCFG | HSTATEEN0_CSRIND | HSTATEEN0_AIA | HSTATEEN0_IMSIC | \
@@ -118,8 +118,7 @@ void hart_common(struct hart_abilities *out)
                  ((out->henvcfg & HENVCFG_CBCFE) ? ISA_NEED_CBCFE : 0) |
                  ((out->henvcfg & HENVCFG_CBIE_FLUSH) ? ISA_NEED_CBI_FLUSH : 0) |
                  ((out->henvcfg & HENVCFG_CBZE) ? ISA_NEED_CBZE : 0) |
-                 ((out->henvcfg & HENVCFG_ADUE) ? ISA_NEED_ADUE : 0) |
-                 ((out->henvcfg & HENVCFG_PBMTE) ? ISA_NEED_PBMTE : 0);
+                 ((out->henvcfg & HENVCFG_ADUE) ? ISA_NEED_ADUE : 0);
 }
 
 bool hart_init_here(struct hart *hart)
