@@ -21,7 +21,7 @@ struct told {
     uint64_t unsaid; /* faults that found no line */
 };
 
-/* By domain: guests have the lowest numbers; all that is none of theirs is 0. The ticker's alone. */
+/* By domain: guests have the lowest numbers; what is none of theirs is 0. The ticker's alone. */
 static struct told told[VM_MAX + 1];
 
 static cordon_iommu *iommus[CORDON_MAX_IOMMUS]; /* null: could not be taken over */
