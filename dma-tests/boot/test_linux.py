@@ -13,6 +13,7 @@ def test_linux_on_one_vcpu_reaches_init(boots, linux_images):
     run = boots.run(linux_images, {"red": linux("red")}, timeout=90)
     assert reached_init(run, "red")
     assert run.has("red", "printk: legacy console [ttyS0] enabled")
+    assert run.has("red", "[    0.000000] random: crng init done")  # it was given random bytes
     assert run.status == 0
 
 

@@ -255,6 +255,26 @@ static void test_only_counts_of_identities_that_files_can_have(void **state)
     make(t);
 }
 
+static void test_random_bytes_are_passed_on_where_there_are_any(void **state)
+{
+    struct tree *t = *state;
+    int len = 0;
+    uint8_t seed[GUEST_RNG_BYTES];
+
+    memset(seed, 0x5a, sizeof(seed));
+    memcpy(t->in.rng_seed, seed, sizeof(seed));
+    t->in.kaslr_seed = 0x1122334455667788;
+    make(t);
+    assert_false(tree_has_prop(t, "/chosen", "rng-seed"));
+    assert_false(tree_has_prop(t, "/chosen", "kaslr-seed"));
+    t->in.has_random = true;
+    make(t);
+    assert_memory_equal(fdt_getprop(t->dt, tree_node(t, "/chosen"), "rng-seed", &len), seed,
+                        sizeof(seed));
+    assert_int_equal(len, sizeof(seed));
+    EXPECT_CELLS(t, "/chosen", "kaslr-seed", 0x11223344, 0x55667788);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, tree_setup, tree_teardown)
@@ -269,6 +289,7 @@ int main(void)
         TEST(test_the_guest_sees_no_iommu_and_no_intx),
         TEST(test_the_pool_is_reserved_unmapped_and_outside_of_ram),
         TEST(test_chosen_says_what_was_given_and_no_more),
+        TEST(test_random_bytes_are_passed_on_where_there_are_any),
         TEST(test_the_largest_tree_fits_its_room),
         TEST(test_a_buffer_that_is_too_small_is_refused),
         TEST(test_a_hart_without_what_a_guest_needs_is_refused),

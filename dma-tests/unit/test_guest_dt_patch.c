@@ -131,6 +131,23 @@ static void test_bootargs_initrd_and_pool_are_added(void **state)
     expect_text(t, "/reserved-memory/pool@2000000", "compatible", "cordon,contiguous-pool");
 }
 
+static void test_random_bytes_are_added_where_there_are_any(void **state)
+{
+    struct tree *t = *state;
+    int len = 0;
+
+    memset(t->in.rng_seed, 0x5a, sizeof(t->in.rng_seed));
+    t->in.kaslr_seed = 0x1122334455667788;
+    assert_int_equal(patch(t), 0);
+    assert_false(tree_has_prop(t, "/chosen", "rng-seed"));
+    t->in.has_random = true;
+    assert_int_equal(patch(t), 0);
+    assert_memory_equal(fdt_getprop(t->dt, tree_node(t, "/chosen"), "rng-seed", &len),
+                        t->in.rng_seed, sizeof(t->in.rng_seed));
+    assert_int_equal(len, sizeof(t->in.rng_seed));
+    EXPECT_CELLS(t, "/chosen", "kaslr-seed", 0x11223344, 0x55667788);
+}
+
 static void test_any_alignment_of_the_supplied_tree_will_do(void **state)
 {
     struct tree *t = *state;
@@ -216,6 +233,7 @@ int main(void)
         TEST(test_harts_are_told_of_what_they_have),
         TEST(test_all_else_is_left_as_it_is),
         TEST(test_bootargs_initrd_and_pool_are_added),
+        TEST(test_random_bytes_are_added_where_there_are_any),
         TEST(test_any_alignment_of_the_supplied_tree_will_do),
         TEST(test_harts_must_be_those_of_the_vm),
         TEST(test_addresses_of_one_cell_are_refused),

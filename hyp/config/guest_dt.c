@@ -67,6 +67,10 @@ static void write_chosen(struct dt_writer *w, const struct guest_dt *in, uint64_
         dt_u64(w, "linux,initrd-start", in->initrd.v);
         dt_u64(w, "linux,initrd-end", in->initrd.v + in->vm->initrd.len);
     }
+    if (in->has_random) {
+        dt_bytes(w, "rng-seed", in->rng_seed, sizeof(in->rng_seed));
+        dt_u64(w, "kaslr-seed", in->kaslr_seed);
+    }
     dt_close(w);
 }
 

@@ -14,6 +14,7 @@
 #include "config/vm_config.h"
 
 #define GUEST_DT_BYTES 0x10000u /* always enough for a tree of ours */
+#define GUEST_RNG_BYTES 32u
 
 struct guest_dt {
     const struct vm_config *vm;
@@ -21,6 +22,9 @@ struct guest_dt {
     uint32_t timebase_hz;
     uint32_t imsic_ids; /* interrupt identities of a guest interrupt file: 63, 127, .. 2047 */
     cordon_gpa initrd;  /* where it was put; its length is the VM's */
+    bool has_random;    /* random bytes, no other guest's: for its kernel's generator and layout */
+    uint8_t rng_seed[GUEST_RNG_BYTES];
+    uint64_t kaslr_seed;
 };
 
 /*

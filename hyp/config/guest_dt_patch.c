@@ -214,6 +214,10 @@ static int patch_chosen(const struct guest_dt *in, void *tree, struct config_err
                              : fdt_setprop_u64(tree, node, "linux,initrd-end",
                                                in->initrd.v + vm->initrd.len);
     }
+    if (status == 0 && in->has_random) {
+        status = fdt_setprop(tree, node, "rng-seed", in->rng_seed, sizeof(in->rng_seed));
+        status = status != 0 ? status : fdt_setprop_u64(tree, node, "kaslr-seed", in->kaslr_seed);
+    }
     return patch_status(in, status, "/chosen", why);
 }
 

@@ -10,6 +10,7 @@
 
 #define MACHINE_IMSIC_REGS 8u
 #define MACHINE_VIRTIO_MAX 32u
+#define MACHINE_SEED_BYTES 32u
 
 /* A part of RAM that is not ours to give away, and why. */
 struct machine_reserved {
@@ -49,6 +50,8 @@ struct machine {
     cordon_hpa virtio[MACHINE_VIRTIO_MAX];
     cordon_hpa finisher; /* sifive,test0: a register that ends an emulator with a status, 0: none */
     struct host_cpu cpu; /* what all harts have */
+    bool has_seed;       /* firmware hands over random bytes: never given to a guest as they are */
+    uint8_t seed[MACHINE_SEED_BYTES];
 };
 
 extern struct machine machine;

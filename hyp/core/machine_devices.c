@@ -92,13 +92,28 @@ static void take_finisher(const void *fdt, int node)
     }
 }
 
-/* What firmware chose: where the initrd, our bundle, lies. */
+/* /chosen/rng-seed, if there is enough of it. */
+static void take_seed(const void *fdt, int chosen)
+{
+    int len;
+    const void *seed = fdt_getprop(fdt, chosen, "rng-seed", &len);
+
+    if (seed != NULL && len >= (int)sizeof(machine.seed)) {
+        memcpy(machine.seed, seed, sizeof(machine.seed));
+        machine.has_seed = true;
+    }
+}
+
+/* What firmware chose: where the initrd, our bundle, lies; random bytes. */
 static int read_chosen(const void *fdt)
 {
     int chosen = fdt_path_offset(fdt, "/chosen");
     uint64_t start;
     uint64_t end;
 
+    if (chosen >= 0) {
+        take_seed(fdt, chosen);
+    }
     if (chosen < 0 || devtree_number(fdt, chosen, "linux,initrd-start", &start) != 0 ||
         devtree_number(fdt, chosen, "linux,initrd-end", &end) != 0 || end <= start) {
         return 0;

@@ -8,13 +8,17 @@
  */
 #include "vm/load.h"
 
+#include <string.h>
+
 #include "config/config_error.h"
 #include "config/guest_dt.h"
 #include "config/isa.h"
 #include "config/kernel_image.h"
+#include "core/csr.h"
 #include "core/hart.h"
 #include "core/machine.h"
 #include "core/memory.h"
+#include "core/sha256.h"
 #include "vm/guests.h"
 #include "vm/memory_vm.h"
 
@@ -55,6 +59,25 @@ static int lay_out(const struct vm *vm, const struct bundle *bundle, struct layo
     return 0;
 }
 
+/* Random bytes of the guest's own: a hash of the machine's seed, of which no guest can say what it
+ * or another's was. Without a seed there are none. */
+static void make_random(const struct vm *vm, struct guest_dt *in)
+{
+    struct {
+        uint8_t seed[MACHINE_SEED_BYTES];
+        uint64_t vm, time, use;
+    } from = {.vm = vm->index, .time = hart_time()};
+    uint8_t digest[32];
+
+    _Static_assert(sizeof(digest) == sizeof(in->rng_seed), "a digest is a seed");
+    in->has_random = machine.has_seed;
+    memcpy(from.seed, machine.seed, sizeof(from.seed));
+    sha256((const uint8_t *)&from, sizeof(from), in->rng_seed);
+    from.use = 1;
+    sha256((const uint8_t *)&from, sizeof(from), digest);
+    memcpy(&in->kaslr_seed, digest, sizeof(in->kaslr_seed));
+}
+
 /* The guest's tree at BUF: ours, or the bundle's completed. */
 static int make_tree(const struct vm *vm, const struct bundle *bundle, const struct layout *l,
                      void *buf, struct config_error *why)
@@ -69,6 +92,7 @@ static int make_tree(const struct vm *vm, const struct bundle *bundle, const str
 
     hart_common(&all);
     in.cpu.isa = isa_offer(in.cpu.isa, all.needs);
+    make_random(vm, &in);
     if (vm->config->dtb.len != 0) {
         return guest_dt_patch(&in, blob(bundle, &vm->config->dtb), vm->config->dtb.len, buf,
                               DT_BYTES, why);
