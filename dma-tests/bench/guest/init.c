@@ -2,6 +2,7 @@
  * First process of the benchmarks' guests. Says when it came; does what the words behind "--" on the
  * kernel's command line ask for:
  *   disk MIB READS   read so much of the NVMe disk in order, 1 MiB a call, then so many random 4 KiB
+ *   spin             stay here without ever idling, so that the time spent idle can be read
  * and powers off.
  */
 #define _GNU_SOURCE /* O_DIRECT */
@@ -141,6 +142,9 @@ int main(int argc, char **argv)
     printf("BENCH-INIT time=%llu uptime_us=%llu\n", (unsigned long long)now,
            (unsigned long long)uptime / 1000);
     mount("dev", "/dev", "devtmpfs", 0, "");
+    while (argc == 2 && strcmp(argv[1], "spin") == 0) {
+        __asm__ volatile("");
+    }
     if (argc == 4 && strcmp(argv[1], "disk") == 0) {
         bench_disk(strtoull(argv[2], NULL, 10), strtoull(argv[3], NULL, 10));
     }

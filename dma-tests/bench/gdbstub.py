@@ -1,0 +1,76 @@
+"""Reads control and status registers of a QEMU through its GDB stub; the machine stands still meanwhile."""
+import re
+import socket
+import time
+
+CSR_XML = "riscv-csr.xml"
+TIMEOUT = 20.0
+
+
+class GdbStub:
+    """QEMU gets .arguments; .read() may be called as often as one likes, one at a time."""
+
+    def __init__(self, folder):
+        self._path = f"{folder}/gdb.sock"
+        self.arguments = ("-gdb", f"unix:{self._path},server=on,wait=off")
+        self._numbers = {}
+
+    def read(self, *names):
+        """The values of control and status registers, by name: the machine stops, is read, goes on."""
+        with self._connect() as sock:
+            stub = _Link(sock)
+            stub.ask("?")
+            if not self._numbers:
+                self._numbers = stub.numbers()
+            values = [int.from_bytes(bytes.fromhex(stub.ask(f"p{self._numbers[name]:x}")), "little")
+                      for name in names]
+            stub.ask("D")
+        return values
+
+    def _connect(self):
+        deadline = time.monotonic() + TIMEOUT
+        while True:
+            sock = socket.socket(socket.AF_UNIX)
+            sock.settimeout(TIMEOUT)
+            try:
+                sock.connect(self._path)
+                return sock
+            except OSError:
+                sock.close()
+                if time.monotonic() > deadline:
+                    raise
+
+
+class _Link:
+    """Packets of the remote protocol: $text#sum, each acknowledged."""
+
+    def __init__(self, sock):
+        self._sock, self._rest = sock, b""
+
+    def ask(self, text):
+        self._sock.sendall(f"${text}#{sum(text.encode()) & 255:02x}".encode())
+        while (found := re.search(rb"\$([^#]*)#..", self._rest)) is None:
+            more = self._sock.recv(65536)
+            if not more:
+                raise OSError("QEMU has closed its GDB stub")
+            self._rest += more
+        self._rest = self._rest[found.end():]
+        self._sock.sendall(b"+")
+        return found[1].decode()
+
+    def numbers(self):
+        """{name: number} of the control and status registers."""
+        self.ask("qSupported:xmlRegisters=riscv;qXfer:features:read+")
+        self.ask("qXfer:features:read:target.xml:0,ffb")
+        text = ""
+        while True:
+            part = self.ask(f"qXfer:features:read:{CSR_XML}:{len(text):x},ffb")
+            text += part[1:]
+            if part[:1] != "m":
+                break
+        found, number = {}, None
+        for tag in re.findall(r"<reg ([^>]*)>", text):
+            fields = dict(re.findall(r'(\w+)="([^"]*)"', tag))
+            number = int(fields["regnum"]) if "regnum" in fields else number + 1
+            found[fields["name"]] = number
+        return found
