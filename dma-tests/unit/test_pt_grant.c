@@ -213,18 +213,21 @@ static void what_no_leaf_can_say_is_refused(void **state)
                                      {{{PAGE}, UINT64_MAX - PAGE + 1}, good}};
     const int error[] = {-CORDON_EALIGN, -CORDON_EALIGN, -CORDON_ERANGE, -CORDON_ERANGE,
                          -CORDON_ERANGE, -CORDON_ERANGE, -CORDON_ERANGE, -CORDON_ERANGE};
-    static struct cordon_extent huge[4096];
+    static struct cordon_extent huge[513];
+    const struct cordon_extent empty = {{PAGE}, 0}, with_empty[] = {good, empty};
 
     (void)state;
     for (unsigned i = 0; i < 8; i++) {
         assert_int_equal(reserve_list(w, 0, bad[i], 2, CORDON_RW), error[i]);
     }
-    for (unsigned i = 0; i < 4096; i++) {
-        huge[i] = (struct cordon_extent){{0}, top - PAGE};
+    /* Lengths whose sum is 2^64 and a page. */
+    for (unsigned i = 0; i < 512; i++) {
+        huge[i] = (struct cordon_extent){{0}, top / 2};
     }
-    for (unsigned count = 1; count <= 4096; count++) {
-        assert_int_equal(reserve_list(w, 0, huge, count, CORDON_RW), -CORDON_ERANGE);
-    }
+    huge[512] = good;
+    assert_int_equal(reserve_list(w, 0, huge, 513, CORDON_RW), -CORDON_ERANGE);
+    assert_int_equal(reserve_list(w, 0, &empty, 1, CORDON_RW), -CORDON_ERANGE);
+    assert_int_equal(reserve_list(w, 0, with_empty, 2, CORDON_RW), -CORDON_ERANGE);
     assert_int_equal(reserve_list(w, 0, &good, 0, CORDON_RW), -CORDON_ERANGE);
     assert_int_equal(reserve_list(w, 1, &good, 1, CORDON_RW), -CORDON_EALIGN);
     assert_int_equal(reserve_list(w, UINT64_C(1) << 41, &good, 1, CORDON_RW), -CORDON_ERANGE);

@@ -238,6 +238,11 @@ static void a_standing_table_excuses_nothing(void **state)
         run.pages = 2;
         assert_int_equal(pt_reserve_map(&w->forest, &run, &pool), -CORDON_ERANGE);
         run = good;
+        run.pages = (UINT64_C(1) << 52) + 1;
+        assert_int_equal(pt_reserve_map(&w->forest, &run, &pool), -CORDON_ERANGE);
+        assert_int_equal(pt_reserve_change(&w->forest, run.gpa, run.pages, 1, &pool),
+                         -CORDON_ERANGE);
+        run = good;
         run.gpa.v += 8;
         assert_int_equal(pt_reserve_map(&w->forest, &run, &pool), -CORDON_EALIGN);
         assert_int_equal(pt_reserve_change(&w->forest, run.gpa, 1, 1, &pool), -CORDON_EALIGN);
@@ -246,6 +251,67 @@ static void a_standing_table_excuses_nothing(void **state)
         assert_int_equal(pt_reserve_change(&w->forest, run.gpa, 1, 1, &pool), -CORDON_ERANGE);
         assert_int_equal(pool.count, 0);
     }
+    world_close(w);
+}
+
+/* Two changes of one transaction cut the sharers of a table in four: two copies for the second one. */
+static void a_reserve_outlives_what_other_changes_unshare(void **state)
+{
+    struct world *w = world_open_windows(&pt_sv39x4);
+    const uint32_t views[] = {5, 3};
+    struct pt_pool pool = {0};
+    struct pt_retire retire = {0};
+
+    (void)state;
+    for (uint32_t view = 1; view < 4; view++) {
+        assert_int_equal(pt_view_add(&w->forest, view), 0);
+    }
+    for (uint64_t k = 0; k < 2; k++) {
+        struct pt_run run = run_of(w, 15, k * PAGE, GIB, 1);
+
+        assert_int_equal(pt_reserve_map(&w->forest, &run, &pool), 0);
+        pt_map(&w->forest, &run, &pool, &retire);
+    }
+    pt_pool_free(&w->forest, &pool);
+    for (uint64_t k = 0; k < 2; k++) {
+        assert_int_equal(
+            pt_reserve_change(&w->forest, cordon_gpa_make(k * PAGE), 1, views[k], &pool), 0);
+    }
+    for (uint64_t k = 0; k < 2; k++) {
+        pt_protect(&w->forest, cordon_gpa_make(k * PAGE), 1, CORDON_READ, views[k], &pool, &retire);
+    }
+    for (uint32_t view = 0; view < 4; view++) {
+        for (uint64_t k = 0; k < 2; k++) {
+            struct pt_hit hit;
+
+            assert_int_equal(pt_lookup(&w->forest, view, cordon_gpa_make(k * PAGE), &hit), 0);
+            assert_int_equal(hit.pte >> 1 & 7, views[k] >> view & 1 ? CORDON_READ : CORDON_RW);
+        }
+    }
+    pt_pool_free(&w->forest, &pool);
+    pt_retire_free(&w->forest, &retire);
+    world_close(w);
+}
+
+/* What a pool had counted goes with its frames. */
+static void a_pool_that_was_freed_starts_anew(void **state)
+{
+    struct world *w = world_open_windows(&pt_sv48x4);
+    struct pt_run run = run_of(w, 1, 0, GIB, 1);
+    struct pt_pool pool = {0};
+    struct pt_retire retire = {0};
+
+    (void)state;
+    for (unsigned turn = 0; turn < 2; turn++) {
+        assert_int_equal(pt_reserve_map(&w->forest, &run, &pool), 0);
+        assert_int_equal(pool.count, 3);
+        if (turn == 0) {
+            pt_pool_free(&w->forest, &pool);
+        }
+    }
+    pt_map(&w->forest, &run, &pool, &retire);
+    oracle_set(w, 1, 0, 1, GIB, CORDON_RW);
+    world_check(w);
     world_close(w);
 }
 
@@ -280,6 +346,8 @@ int main(void)
         cmocka_unit_test(a_huge_run_of_large_leaves_is_cheap),
         cmocka_unit_test(ranges_that_make_no_sense_are_refused),
         cmocka_unit_test(a_standing_table_excuses_nothing),
+        cmocka_unit_test(a_reserve_outlives_what_other_changes_unshare),
+        cmocka_unit_test(a_pool_that_was_freed_starts_anew),
         cmocka_unit_test(roots_that_cannot_be_had_are_an_error),
     };
 

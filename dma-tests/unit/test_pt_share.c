@@ -332,6 +332,23 @@ static void a_link_of_nothing_leaves_nothing(void **state)
     world_close(w);
 }
 
+/* Both have one table already, with nothing of the range in it: it stays one. */
+static void a_link_over_a_hole_of_a_shared_table_unshares_nothing(void **state)
+{
+    struct world *w = open_three(&pt_sv39x4);
+
+    (void)state;
+    world_map(w, ALL, 0, GIB, 3, CORDON_RW);
+    link_range(w, 1, 3 * PAGE, 50);
+    assert_true(shared(w, 0, 1, 0, 0) && shared(w, 1, 2, 0, 0));
+    /* A third view shares what the linked one has, and does not get what that one gets. */
+    world_map(w, G, 100 * PAGE, 2 * GIB, 2, CORDON_RW);
+    assert_true(shared(w, 1, 2, 0, 0));
+    link_range(w, 1, 90 * PAGE, 50);
+    assert_false(shared(w, 1, 2, 0, 0));
+    world_close(w);
+}
+
 static void a_link_that_is_refused_changes_nothing(void **state)
 {
     struct world *w = world_open_recorded(&pt_sv48x4, world_record());
@@ -441,6 +458,7 @@ int main(void)
         cmocka_unit_test(a_linked_view_shares_what_lies_wholly_inside),
         cmocka_unit_test(a_part_of_a_superpage_is_linked_as_smaller_leaves),
         cmocka_unit_test(a_link_of_nothing_leaves_nothing),
+        cmocka_unit_test(a_link_over_a_hole_of_a_shared_table_unshares_nothing),
         cmocka_unit_test(a_link_that_is_refused_changes_nothing),
         cmocka_unit_test(views_are_added_once_and_not_past_the_last),
         cmocka_unit_test(shared_and_separate_answer_alike),

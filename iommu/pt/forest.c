@@ -89,7 +89,6 @@ void pt_view_remove(struct pt_forest *f, uint32_t view, struct pt_retire *retire
     cordon_assert(view < CORDON_MAX_VIEWS && (f->views >> view & 1u) != 0);
     drop_below(f, retire, pt_top(f->fmt), root);
     bury(f, retire, root, true);
-    f->ready_at = PT_NOWHERE;
     f->views &= ~(1u << view);
     f->root[view] = cordon_hpa_make(0);
     retire->nonleaf = true;

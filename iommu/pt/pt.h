@@ -61,8 +61,9 @@ struct pt_forest {
     const struct pt_fmt *fmt;
     uint32_t views; /* bit v: view v exists */
     cordon_hpa root[CORDON_MAX_VIEWS];
-    /* The leaf table that was met last, if all views share it. Forgotten whenever a table comes,
-     * goes or is unshared, and whenever a view does. */
+    /* The leaf table that was met last, if all views share it. Forgotten when a view comes, and
+     * before any change that may take a table away or unshare one. (A view that goes, or is
+     * filled by a link, leaves a table that all views share to all that are left.) */
     uint64_t ready_at; /* a linear address in its range; PT_NOWHERE: there is none */
     uint64_t *ready;
     uint64_t *ready_own; /* its ownership word */

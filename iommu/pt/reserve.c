@@ -109,7 +109,7 @@ static unsigned reckon_open(struct reckon *r, unsigned level, const struct pt_no
                             unsigned count, uint64_t first, uint64_t last, struct pt_node *child)
 {
     unsigned groups = pt_gather(nodes, count, pt_index(r->f->fmt, level, first), child);
-    bool whole = pt_entry_whole(level, first, last), real = false;
+    bool real = false;
     unsigned kept = 0, one = counted(r, level, first) ? 0 : 1;
 
     for (unsigned i = 0; i < groups; i++) {
@@ -126,7 +126,7 @@ static unsigned reckon_open(struct reckon *r, unsigned level, const struct pt_no
             real = true;
             child[kept++] = child[i];
         } else if (old != 0) {
-            r->tables += r->map || whole ? 0 : pt_tables_for(level, level, first, last);
+            r->tables += r->map ? 0 : pt_tables_for(level, level, first, last);
         } else if (r->map) {
             child[kept++] = child[i]; /* a table that is not there yet: reads as empty */
         }

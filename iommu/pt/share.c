@@ -93,7 +93,6 @@ int pt_view_link(struct pt_forest *f, uint32_t from, uint32_t to, cordon_gpa gpa
     if (error != 0) {
         return error;
     }
-    f->ready_at = PT_NOWHERE;
     pt_roots(f, 1u << to, &root);
     port_fence(f->ctx->cookie);
     link_level(&e, top, pt_table_ptr(f, f->root[from]), &root, first, last);
