@@ -254,7 +254,8 @@ static void a_standing_table_excuses_nothing(void **state)
     world_close(w);
 }
 
-/* Two changes of one transaction cut the sharers of a table in four: two copies for the second one. */
+/* Two changes of one transaction cut the sharers of a table in four: two copies for the second
+ * one. */
 static void a_reserve_outlives_what_other_changes_unshare(void **state)
 {
     struct world *w = world_open_windows(&pt_sv39x4);

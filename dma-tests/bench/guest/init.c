@@ -1,7 +1,7 @@
 /*
- * First process of the benchmarks' guests. Says when it came; does what the words behind "--" on the
- * kernel's command line ask for:
- *   disk MIB READS   read so much of the NVMe disk in order, 1 MiB a call, then so many random 4 KiB
+ * First process of the benchmarks' guests. Says when it came; does what the words behind "--" on
+ * the kernel's command line ask for:
+ *   disk MIB READS   read so much of the NVMe disk in order, 1 MiB a call, then random 4 KiB ones
  *   spin             stay here without ever idling, so that the time spent idle can be read
  * and powers off.
  */

@@ -1,7 +1,7 @@
 /*
- * What a TLB fill costs: a walk of five levels (Sv57, 4 KiB leaves, as Linux has them here) for each
- * of 1024 pages, after each sfence.vma. Runs with and without a hypervisor below; one stage or two is
- * what differs. Says hundredths of a tick of the time CSR a fill.
+ * What a TLB fill costs: a walk of five levels (Sv57, 4 KiB leaves, as Linux has them here) for
+ * each of 1024 pages, after each sfence.vma. Runs with and without a hypervisor below; one stage or
+ * two is what differs. Says hundredths of a tick of the time CSR a fill.
  */
 #include "bare.h"
 

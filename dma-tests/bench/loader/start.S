@@ -1,6 +1,7 @@
 /*
  * Stands before a Linux Image and starts it, with or without a hypervisor below: says the time of
- * its own first instruction, sets up the IOMMU if it is told to, and jumps. Runs where it was loaded.
+ * its own first instruction, sets up the IOMMU if it is told to, and jumps. Runs where it was
+ * loaded.
  */
     .section .head, "ax"
     .balign 4
@@ -12,7 +13,7 @@ _head:
     .word   0
     .option pop
     .dword  0x200000                    /* text_offset */
-    .dword  0                           /* image_size: whoever joins loader and kernel fills it in */
+    .dword  0                           /* image_size: filled in when joined with a kernel */
     .dword  0
     .word   2
     .word   0
