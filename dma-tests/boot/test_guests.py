@@ -40,6 +40,15 @@ def test_memory_given_back_is_gone_for_every_hart(boots, payload, base):
     assert run.status == 0
 
 
+def test_greedy_guest_meets_limits_and_stops_nobody(boots, payload):
+    run = boots.run({"greedy": payload("greedy"), "good": payload("patience")},
+                    {"greedy": bare("greedy"), "good": bare("good")})
+    assert [line for line in run.of("greedy") if line.startswith("not ok")] == []
+    assert run.of("greedy")[-1] == "PASSED"
+    assert run.of("good")[-1] == "PASSED"
+    assert run.status == 0
+
+
 @pytest.mark.parametrize("fatal", ["nowhere", "stack"])
 def test_guest_that_cannot_go_on_ends_and_the_other_goes_on(boots, payload, fatal):
     run = boots.run({"bad": payload(fatal), "good": payload("patience")},

@@ -40,6 +40,13 @@ void channel_send(struct channel *c, char type, uint8_t stream, const void *data
     cordon_lock_give(&c->lock);
 }
 
+void channel_lose(struct channel *c)
+{
+    cordon_lock_take(&c->lock);
+    c->lost++;
+    cordon_lock_give(&c->lock);
+}
+
 size_t channel_receive(struct channel *c, void *data, size_t len)
 {
     return c->open ? virtio_console_receive(&c->device, data, len) : 0;

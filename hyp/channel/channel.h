@@ -40,6 +40,9 @@ CORDON_MUST_CHECK int channel_open(struct channel *c, void *cookie, cordon_hpa r
  * follows it could not be read; it and all later ones are counted in LOST. */
 void channel_send(struct channel *c, char type, uint8_t stream, const void *data, uint32_t len);
 
+/* Count a frame that was never made. */
+void channel_lose(struct channel *c);
+
 /* Take what has come, at most LEN bytes, without waiting. For one hart at a time. */
 size_t channel_receive(struct channel *c, void *data, size_t len);
 

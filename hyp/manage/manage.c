@@ -27,7 +27,10 @@ struct json *manage_event_begin(struct manage_event *e, const char *name)
 void manage_event_send(struct manage_event *e)
 {
     json_object_end(&e->json);
-    cordon_assert(!e->json.overflow);
+    if (e->json.overflow) {
+        channel_lose(report_channel());
+        return;
+    }
     channel_send(report_channel(), 'J', 0, e->text, (uint32_t)e->json.len);
 }
 

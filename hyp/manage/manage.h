@@ -12,13 +12,14 @@
 #include "channel/json.h"
 
 #define MANAGE_COMMAND_BYTES 512u
-#define MANAGE_EVENT_BYTES 2048u
+#define MANAGE_EVENT_BYTES 7168u /* a report of OWN_REPORT_BYTES, each byte escaped, fits */
 #define STREAM_OWNERS 1u
 
 /* Take and carry out what has come. One hart at a time. */
 void manage_poll(void);
 
-/* Send the event that J holds; J was begun with manage_event_begin. Any hart. */
+/* Send the event that J holds; J was begun with manage_event_begin. One that did not fit is counted
+ * as lost, never sent in part: texts of guests are in some. Any hart. */
 struct manage_event {
     struct json json;
     char text[MANAGE_EVENT_BYTES];

@@ -4,6 +4,7 @@
  * map.
  */
 #include "core/memory.h"
+#include "core/tick.h"
 #include "manage/manage.h"
 #include "pci/vm_pci.h"
 #include "vm/guests.h"
@@ -27,16 +28,55 @@ static bool is_memory(const struct vm *vm, cordon_gpa gpa, uint64_t len)
     return true;
 }
 
+/* How many bytes of the range are the guest's RAM; the others are of the pool or of runs. */
+static uint64_t ram_part(const struct vm *vm, cordon_gpa gpa, uint64_t len)
+{
+    uint64_t from = vm->config->ram_base.v, to = from + vm->config->ram_len;
+    uint64_t end = gpa.v + len;
+
+    from = gpa.v > from ? gpa.v : from;
+    to = end < to ? end : to;
+    return from < to ? to - from : 0;
+}
+
+/* Frames that waited may have been let go of since. */
+static void settle(struct vm *vm)
+{
+    struct vm_account *a = &vm->pci->account;
+
+    if (a->waiting != 0 && cordon_retire(vm->domain) == 0) {
+        a->ram -= a->waiting;
+        a->waiting = 0;
+    }
+}
+
+static int give(struct vm *vm, cordon_gpa gpa, uint64_t len)
+{
+    struct vm_account *a = &vm->pci->account;
+    struct cordon_op op = {.kind = CORDON_OP_REVOKE, .gpa = gpa, .len = len};
+    uint64_t ram = ram_part(vm, gpa, len);
+    int err;
+
+    if (!is_memory(vm, gpa, len)) {
+        return -CORDON_EPERM;
+    }
+    err = cordon_change(vm->domain, &op, 1);
+    if (err == 0) {
+        a->ram -= ram;
+        a->runs -= len - ram < a->runs ? len - ram : a->runs;
+    } else if (err == -CORDON_EPENDING) {
+        a->waiting += ram; /* and runs stay charged until the VM ends */
+    }
+    return err;
+}
+
 static int call_give(void *arg, cordon_gpa gpa, uint64_t len)
 {
     struct vm *vm = arg;
-    struct cordon_op op = {.kind = CORDON_OP_REVOKE, .gpa = gpa, .len = len};
-    int err = -CORDON_EPERM;
+    int err;
 
     cordon_lock_take(&vm->map_lock);
-    if (is_memory(vm, gpa, len)) {
-        err = cordon_change(vm->domain, &op, 1);
-    }
+    err = give(vm, gpa, len);
     cordon_lock_give(&vm->map_lock);
     return err;
 }
@@ -44,19 +84,25 @@ static int call_give(void *arg, cordon_gpa gpa, uint64_t len)
 /* Scattered memory for GPA.., with LIST as room for its extents. */
 static int take_with(struct vm *vm, cordon_gpa gpa, uint64_t len, struct cordon_extent *list)
 {
+    struct vm_account *a = &vm->pci->account;
+    struct cordon_op op = {
+        .kind = CORDON_OP_GRANT, .gpa = gpa, .len = len, .perms = CORDON_RWX, .extents = list};
     size_t count = LIST_ENTRIES(len);
-    int err = cordon_scatter_alloc(guests_ctx(), len, 0, 0, list, &count);
-    struct cordon_op op = {.kind = CORDON_OP_GRANT,
-                           .gpa = gpa,
-                           .len = len,
-                           .perms = CORDON_RWX,
-                           .extents = list,
-                           .extent_count = count};
+    int err;
 
+    settle(vm);
+    if (a->ram + len > vm->config->ram_len + VM_WAITING_MAX) {
+        return -CORDON_ELIMIT;
+    }
+    err = cordon_scatter_alloc(guests_ctx(), len, 0, 0, list, &count);
     if (err != 0) {
         return err;
     }
+    op.extent_count = count;
     err = cordon_change(vm->domain, &op, 1);
+    if (err == 0) {
+        a->ram += len;
+    }
     for (size_t i = 0; i < count && err != 0; i++) {
         int freed = cordon_run_free(guests_ctx(), list[i].hpa, list[i].len);
 
@@ -121,9 +167,9 @@ static int find_place(const struct vm *vm, const struct cordon_run_want *want, c
     }
 }
 
-static int call_run(void *arg, const struct cordon_run_want *want, cordon_gpa *out)
+/* The caller holds the map's lock. */
+static int run(struct vm *vm, const struct cordon_run_want *want, cordon_gpa *out)
 {
-    struct vm *vm = arg;
     struct cordon_run_want host = *want;
     struct cordon_extent run = {.len = want->len};
     struct cordon_op op = {.kind = CORDON_OP_GRANT,
@@ -133,17 +179,15 @@ static int call_run(void *arg, const struct cordon_run_want *want, cordon_gpa *o
                            .extent_count = 1};
     int err;
 
-    host.highest = 0;
-    err = cordon_run_alloc(guests_ctx(), &host, &run.hpa);
+    host.highest = 0; /* the guest address is what a device's limit speaks of */
+    err = find_place(vm, want, &op.gpa);
+    if (err == 0) {
+        err = cordon_run_alloc(guests_ctx(), &host, &run.hpa);
+    }
     if (err != 0) {
         return err;
     }
-    cordon_lock_take(&vm->map_lock);
-    err = find_place(vm, want, &op.gpa);
-    if (err == 0) {
-        err = cordon_change(vm->domain, &op, 1);
-    }
-    cordon_lock_give(&vm->map_lock);
+    err = cordon_change(vm->domain, &op, 1);
     if (err != 0) {
         int freed = cordon_run_free(guests_ctx(), run.hpa, run.len);
 
@@ -154,20 +198,56 @@ static int call_run(void *arg, const struct cordon_run_want *want, cordon_gpa *o
     return 0;
 }
 
+static int call_run(void *arg, const struct cordon_run_want *want, cordon_gpa *out)
+{
+    struct vm *vm = arg;
+    struct vm_account *a = &vm->pci->account;
+    int err = -CORDON_ELIMIT;
+
+    cordon_lock_take(&vm->map_lock);
+    if (want->len <= VM_RUNS_MAX - a->runs && want->align <= GUEST_POOL_MAX) {
+        err = run(vm, want, out);
+        a->runs += err == 0 ? want->len : 0;
+    }
+    cordon_lock_give(&vm->map_lock);
+    return err;
+}
+
+/* A guest that talks without end is told to wait: the channel is everybody's. */
+static bool may_report(struct vm *vm, uint32_t len)
+{
+    struct vm_account *a = &vm->pci->account;
+    uint64_t now = time_us();
+    bool may;
+
+    cordon_lock_take(&vm->map_lock);
+    if (now - a->report_second >= 1000000) {
+        a->report_second = now;
+        a->reported = 0;
+    }
+    may = a->reported + len <= VM_REPORT_BYTES_A_SECOND;
+    a->reported += may ? len : 0;
+    cordon_lock_give(&vm->map_lock);
+    return may;
+}
+
 static int call_report(void *arg, const uint8_t *bytes, uint32_t len)
 {
-    const struct vm *vm = arg;
+    struct vm *vm = arg;
     struct manage_event e;
-    struct json *j = manage_event_begin(&e, "guest-report");
+    struct json *j;
 
+    if (!may_report(vm, len)) {
+        return -CORDON_EBUSY;
+    }
+    j = manage_event_begin(&e, "guest-report");
     json_text(j, "vm", vm_name(vm), VM_NAME_BYTES);
     json_text(j, "text", (const char *)bytes, len);
-    if (j->overflow) {
-        return -CORDON_ELIMIT; /* escapes made it too long for one event */
-    }
     manage_event_send(&e);
     return 0;
 }
+
+_Static_assert(MANAGE_EVENT_BYTES >= 6 * OWN_REPORT_BYTES + 256, "a report fits, escaped");
 
 static int call_query(void *arg, cordon_gpa gpa, uint64_t len, uint64_t *runs, cordon_hpa *first)
 {

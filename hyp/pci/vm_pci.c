@@ -148,6 +148,7 @@ static int build_bridge(struct vm *vm)
     int err = vpci_bridge_init(&p->bridge, &cfg);
 
     if (err == 0) {
+        p->account.ram = vm->config->ram_len;
         own_init(&p->own, &calls, OWN_LEN_LIMIT, false);
         err = vpci_insert(&p->bridge, OWN_SLOT, &p->own.fn);
     }
@@ -199,7 +200,9 @@ static bool release_one(struct vm *vm, uint32_t i)
     struct vm_pci *p = vm->pci;
     int err = -CORDON_EPENDING;
 
-    for (uint32_t tries = 0; tries < RELEASE_TRIES && err != 0; tries++) {
+    /* What failed for good is not tried again: others wait for the lock meanwhile. */
+    for (uint32_t tries = 0;
+         tries < RELEASE_TRIES && (err == -CORDON_EPENDING || err == -CORDON_EBUSY); tries++) {
         int shown = p->pass[i].fn.bridge != NULL ? vpci_remove(&p->pass[i].fn) : 0;
 
         err = pci_release(&p->assignment[i]); /* off the bus, whatever became of its BARs */

@@ -13,7 +13,25 @@
 #include "pci/pass.h"
 #include "vm/vm.h"
 
+/*
+ * What a guest may hold of the host's memory, beyond what its settings gave it: pages given back whose
+ * frames hardware still holds, and contiguous runs; and what it may say in a second.
+ */
+#define VM_WAITING_MAX (UINT64_C(4) << 20)
+#define VM_RUNS_MAX (UINT64_C(16) << 20)
+#define VM_REPORT_BYTES_A_SECOND 65536u
+
+/* Bytes; under the VM's map_lock. */
+struct vm_account {
+    uint64_t ram;     /* in its map, or REVOKING */
+    uint64_t waiting; /* of these, REVOKING */
+    uint64_t runs;
+    uint64_t report_second; /* time_us at its start */
+    uint32_t reported;      /* bytes since then */
+};
+
 struct vm_pci {
+    struct vm_account account;
     struct vpci_bridge bridge;
     struct own_function own;
     uint32_t count; /* assignments begun */

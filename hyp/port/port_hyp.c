@@ -1,5 +1,5 @@
 /* What the isolation layer runs on: this hypervisor [cordon/port.h]. */
-#include <cordon/port.h>
+#include <cordon/cordon.h>
 
 #include "core/csr.h"
 #include "core/hart.h"
@@ -7,6 +7,7 @@
 #include "core/panic.h"
 #include "core/sbi_call.h"
 #include "core/tick.h"
+#include "vm/vm.h"
 
 /* Registers of devices: mapped when they are first touched. */
 static volatile void *reg_at(cordon_hpa reg, uint64_t width)
@@ -55,13 +56,23 @@ void cordon_port_write64(void *cookie, cordon_hpa reg, uint64_t value)
     *at = value;
 }
 
+/* A hart runs the vCPU that is pinned to it and no other, and forgets all of it before it starts and
+ * after it ends. */
+static bool may_have_run(const struct hart *hart, uint16_t vmid)
+{
+    const struct vcpu *vcpu = hart->assigned;
+
+    return vcpu != NULL && vcpu->vm->domain != NULL &&
+           (cordon_domain_hgatp(vcpu->vm->domain) >> HGATP_VMID_SHIFT & HGATP_VMID_MASK) == vmid;
+}
+
 void cordon_port_hart_fence(void *cookie, uint16_t vmid, cordon_gpa gpa, uint64_t len)
 {
     (void)cookie;
     for (uint32_t i = 0; i < hart_count; i++) {
         struct sbi_ret ret;
 
-        if (atomic_load(&harts[i].online) != HART_READY) {
+        if (atomic_load(&harts[i].online) != HART_READY || !may_have_run(&harts[i], vmid)) {
             continue;
         }
         ret = sbi_call(SBI_RFENCE, SBI_RFENCE_HFENCE_GVMA_VMID, 1, harts[i].id,

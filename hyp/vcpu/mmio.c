@@ -104,9 +104,11 @@ static uint64_t access_fault(uint64_t cause)
 /* No device there, or none that this instruction can talk to. */
 static void refuse(struct vcpu *vcpu, uint64_t cause, uint64_t gpa, const char *why)
 {
+    uint64_t stval = csr_read(CSR_STVAL); /* what is fetched for the log may change it */
+
     vcpu->counts.absent++;
     log_absent(vcpu, cause, gpa, why);
-    vcpu_inject(vcpu, access_fault(cause), csr_read(CSR_STVAL));
+    vcpu_inject(vcpu, access_fault(cause), stval);
 }
 
 /* True if the map does hold it: hardware may have kept an invalid entry [Priv 12.2.1; Svvptc]. */
@@ -148,7 +150,9 @@ static void slow_fault(struct vcpu *vcpu, uint64_t cause, uint64_t gpa)
         return;
     }
     vcpu->counts.mmio++;
-    vcpu->last_device = device;
+    if (!device->window) {
+        vcpu->last_device = device; /* the fast way asks nobody whether the fault is spurious */
+    }
     emulate(vcpu, device, gpa - device->gpa.v, &a);
 }
 

@@ -13,9 +13,13 @@
 static void send_message(void *arg, uint32_t vcpu, uint32_t identity)
 {
     struct vm *vm = arg;
+    volatile uint32_t *page;
 
     cordon_assert(vcpu < vm->config->vcpus);
-    *vm->vcpu[vcpu].file_page = identity;
+    page = vm->vcpu[vcpu].file_page;
+    if (page != NULL && atomic_load(&vm->state) == VM_RUNNING) {
+        *page = identity;
+    }
 }
 
 static void put_byte(void *arg, uint8_t byte)
@@ -30,8 +34,9 @@ static int build_devices(struct vm *vm)
     struct vdev_sink sink = {vm, put_byte};
     struct vdev_wire wire = {&vm->aplic, aplic_wire_set};
     const struct vbus_device device[] = {
-        {cordon_gpa_make(window + GUEST_UART), UART_LEN, &vm->uart, uart_read, uart_write},
-        {cordon_gpa_make(window + GUEST_APLIC), APLIC_LEN, &vm->aplic, aplic_read, aplic_write},
+        {cordon_gpa_make(window + GUEST_UART), UART_LEN, &vm->uart, uart_read, uart_write, false},
+        {cordon_gpa_make(window + GUEST_APLIC), APLIC_LEN, &vm->aplic, aplic_read, aplic_write,
+         false},
     };
     int err = 0;
 

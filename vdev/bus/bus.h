@@ -18,6 +18,7 @@ struct vbus_device {
     void *state;
     uint64_t (*read)(void *state, uint64_t offset, unsigned width);
     void (*write)(void *state, uint64_t offset, unsigned width, uint64_t value);
+    bool window; /* parts of it come to be mapped straight through the G-stage */
 };
 
 struct vbus {

@@ -217,9 +217,9 @@ int vpci_bridge_init(struct vpci_bridge *b, const struct vpci_config *cfg)
 int vpci_bridge_bus(struct vpci_bridge *b, struct vbus *bus)
 {
     const struct vbus_device device[] = {
-        {b->cfg.ecam, b->cfg.ecam_len, b, ecam_read, ecam_write},
-        {b->cfg.low.gpa, b->cfg.low.len, b, low_read, low_write},
-        {b->cfg.high.gpa, b->cfg.high.len, b, high_read, high_write},
+        {b->cfg.ecam, b->cfg.ecam_len, b, ecam_read, ecam_write, false},
+        {b->cfg.low.gpa, b->cfg.low.len, b, low_read, low_write, true},
+        {b->cfg.high.gpa, b->cfg.high.len, b, high_read, high_write, true},
     };
 
     for (size_t i = 0; i < sizeof(device) / sizeof(device[0]); i++) {
