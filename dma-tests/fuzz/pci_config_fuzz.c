@@ -85,10 +85,11 @@ static void guest_make(void)
                              .ecam_len = 0x100000,
                              .low = {{W_LOW}, W_LOW_LEN},
                              .high = {{W_HIGH}, W_HIGH_LEN},
-                             .avoid_count = 1};
+                             .avoid_count = 2};
     const struct own_calls calls = {.give = on_range, .take = on_range, .report = on_report};
 
     vc.avoid[0] = (struct vpci_avoid){{W_FILES}, 0x2000, PCI_WHY_ON_INTERRUPT_FILE};
+    vc.avoid[1] = (struct vpci_avoid){{W_AVOID}, W_AVOID_LEN, PCI_WHY_ON_DEVICE};
     must(vpci_bridge_init(&w.bridge, &vc) == 0);
     must(vpci_bridge_bus(&w.bridge, &w.bus) == 0);
     own_init(&w.own, &calls, 0x100000, false);
@@ -191,6 +192,26 @@ static void check_bars(void)
     must(mapped == judge_mmio_count());
 }
 
+/* No two decoded BARs of the bus meet, our own function's included. */
+static void check_apart(void)
+{
+    const struct vpci_bar *seen[VPCI_SLOTS * PCI_BAR_COUNT];
+    size_t count = 0;
+
+    for (uint32_t n = 0; n < VPCI_SLOTS * PCI_BAR_COUNT; n++) {
+        const struct vpci_function *f = w.bridge.slot[n / PCI_BAR_COUNT];
+        const struct vpci_bar *bar = f != NULL ? &f->bar[n % PCI_BAR_COUNT] : NULL;
+
+        if (bar == NULL || !bar->decoded) {
+            continue;
+        }
+        for (size_t i = 0; i < count; i++) {
+            must(bar->at >= seen[i]->at + seen[i]->len || seen[i]->at >= bar->at + bar->len);
+        }
+        seen[count++] = bar;
+    }
+}
+
 static void check_absent(uint32_t slot)
 {
     bool there = slot == OWN_SLOT;
@@ -207,40 +228,60 @@ static void check_absent(uint32_t slot)
 /* Values that mean something more often than chance would have it. */
 static uint64_t value_from(struct input *in)
 {
-    static const uint64_t bases[] = {
-        W_LOW, W_HIGH, W_RAM, W_FILES, W_ECAM, W_INSIDE, 0, UINT64_MAX, UINT64_C(0x100000000)};
+    static const uint64_t bases[] = {W_LOW,    W_HIGH,  W_RAM, W_FILES,    W_ECAM,
+                                     W_INSIDE, W_AVOID, 0,     UINT64_MAX, UINT64_C(0x100000000)};
     uint8_t how = input_byte(in);
+
+    if (how < 48) {
+        return how % 12;
+    }
     uint64_t value = input_u32(in);
 
-    if (how < 128) {
+    if (how < 160) {
         uint64_t base = bases[how % (sizeof(bases) / sizeof(bases[0]))];
 
-        return base + (value & 0xffu) * 0x4000;
+        return base + (value & 0x3fu) * (how < 104 ? 0x1000 : 0x100000);
     }
-    return how < 192 ? value : value << 32 | input_u32(in);
+    return how < 208 ? value : value << 32 | input_u32(in);
+}
+
+/* Registers of our own function, where its BAR stands now. */
+static uint64_t own_address(uint32_t reg, bool often, unsigned width)
+{
+    uint64_t at = w.own.fn.bar[0].decoded ? w.own.fn.bar[0].at : W_LOW;
+    uint32_t offset = often ? OWN_REG_GPA + reg % 7 * 8 : reg << 4; /* arguments and COMMAND */
+
+    return at + (offset & 0xfffu & ~(width - 1));
+}
+
+/* Configuration space of a slot: any register, or those that move BARs. */
+static uint64_t config_address(uint32_t slot, uint32_t reg, bool often, unsigned width)
+{
+    static const uint32_t moving[] = {PCI_COMMAND, PCI_COMMAND, PCI_BAR(0), PCI_BAR(0),
+                                      PCI_BAR(1),  PCI_BAR(2),  PCI_BAR(4), PCI_BAR(5)};
+
+    if (often) {
+        reg = moving[reg & 7u];
+    } else if (reg == 0xffu) {
+        reg = PCI_EXT_START + 4;
+    }
+    return W_ECAM + (slot << 15) + (reg & ~(width - 1));
 }
 
 static void one_access(struct input *in)
 {
-    static const unsigned widths[] = {1, 2, 4, 8};
-    static const uint32_t slots[] = {0, 1, 8, 31, 1, 8, 31, 2};
+    static const unsigned widths[] = {4, 8, 2, 1};
+    static const uint32_t slots[] = {0, 1, 8, 31};
     uint8_t kind = input_byte(in);
-    unsigned width = widths[kind & 3u];
-    uint32_t slot = slots[kind >> 2 & 7u];
+    bool often = (kind & 0x10u) != 0;
+    unsigned width = widths[often ? kind & 1u : kind & 3u];
+    uint32_t slot = slots[kind >> 2 & 3u];
     uint32_t reg = input_byte(in);
+    uint64_t gpa = (kind & 0xe0u) == 0xe0u ? own_address(reg, often, width)
+                                           : config_address(slot, reg, often, width);
 
-    if ((kind & 0x20u) != 0) {
-        reg |= (reg & 0x3fu) == 0 ? 0xf00u : 0;
-    }
-    uint64_t gpa = W_ECAM + (slot << 15) + (reg & ~(width - 1));
-
-    if ((kind & 0xc0u) == 0xc0u) {
-        uint64_t at = w.own.fn.bar[0].decoded ? w.own.fn.bar[0].at : W_LOW;
-
-        gpa = at + ((reg << 3) & 0xfffu & ~(width - 1));
-        if (vbus_find(&w.bus, cordon_gpa_make(gpa), width) == NULL) {
-            return;
-        }
+    if (vbus_find(&w.bus, cordon_gpa_make(gpa), width) == NULL) {
+        return; /* our function's BAR stands beside the windows */
     }
     guest_write(gpa, width, value_from(in));
     (void)guest_read(gpa, width);
@@ -267,6 +308,7 @@ static void one_step(struct input *in)
         check_function(i);
     }
     check_bars();
+    check_apart();
     must(w.fake.conflicts == 0);
 }
 

@@ -66,6 +66,14 @@ static void capabilities_add(struct fpci_fn *f, struct input *in)
     }
 }
 
+/* Where firmware put a BAR: anywhere, or in a crowded corner of the window. */
+static uint32_t firmware_place(struct input *in)
+{
+    uint32_t at = input_u32(in) & ~0xfu;
+
+    return (at & 0x80u) != 0 ? at : (uint32_t)FPCI_LOW + (at & 0x3f00u);
+}
+
 static void endpoint_add(int parent, struct input *in)
 {
     uint8_t how = input_byte(in);
@@ -80,7 +88,7 @@ static void endpoint_add(int parent, struct input *in)
         if ((shift & 0x80u) != 0) {
             fpci_bar(f, n, UINT64_C(16) << (shift & 31u),
                      (shift & 0x40u) != 0 ? PCI_BAR_TYPE_64 | PCI_BAR_IS_PREFETCH : 0);
-            fpci_set(f, PCI_BAR(n), (input_u32(in) & ~0xfu) | fpci_get(f, PCI_BAR(n)));
+            fpci_set(f, PCI_BAR(n), firmware_place(in) | fpci_get(f, PCI_BAR(n)));
         }
     }
     fpci_set(f, PCI_COMMAND, input_byte(in) & 7u);

@@ -78,6 +78,7 @@ static void grant_check(const struct cordon_op *op)
     must(gpa % CORDON_PAGE_SIZE == 0 && op->len % CORDON_PAGE_SIZE == 0);
     must((gpa >= W_LOW && gpa + op->len <= W_LOW + W_LOW_LEN) ||
          (gpa >= W_HIGH && gpa + op->len <= W_HIGH + W_HIGH_LEN));
+    must(gpa >= W_AVOID + W_AVOID_LEN || gpa + op->len <= W_AVOID);
     for (uint32_t i = 0; i < judge.count; i++) {
         must(!meets(&judge.region[i], gpa, op->len));
         must(judge.region[i].hpa != e->hpa.v);

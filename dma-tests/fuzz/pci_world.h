@@ -18,6 +18,8 @@
 #define W_RAM UINT64_C(0x80000000)
 #define W_RAM_LEN UINT64_C(0x10000000)
 #define W_FILES UINT64_C(0x01000000)
+#define W_AVOID UINT64_C(0x20200000) /* inside the low window, and no BAR's */
+#define W_AVOID_LEN UINT64_C(0x8000)
 #define W_INSIDE UINT64_C(0x20400000) /* RAM of the guest inside the low window: 64 KiB */
 #define W_INSIDE_LEN UINT64_C(0x10000)
 

@@ -2,6 +2,8 @@
  * refused. */
 #include "vpci_bench.h"
 
+#include "pci/own.h"
+
 #define MEM PCI_COMMAND_MEMORY
 
 static struct vpci_function *nvme(struct vpci_bench *b)
@@ -219,6 +221,27 @@ static void test_move_onto_another_bar_waits_until_that_is_gone(void **state)
     vbench_audit(b);
 }
 
+/* The BAR of an emulated function is in no map, and still nothing may come to lie on it. */
+static void test_move_onto_an_emulated_bar_is_refused(void **state)
+{
+    struct vpci_bench *b = *state;
+    struct vpci_function *f = &vbench_give(b, 1)->fn;
+    const struct own_calls none = {.arg = NULL};
+    struct own_function own;
+
+    own_init(&own, &none, CORDON_PAGE_SIZE, false);
+    assert_int_equal(vpci_insert(&b->bridge, 0, &own.fn), 0);
+    config_write(b, 0, PCI_BAR(0), (uint32_t)G_LOW + 0x7000);
+    config_command(b, 0, MEM);
+    config_write(b, EDU_SLOT, PCI_BAR(0), (uint32_t)G_LOW);
+    config_command(b, EDU_SLOT, MEM);
+    assert_false(f->bar[0].decoded);
+    assert_int_equal(f->stats.last.why, PCI_WHY_ON_BAR);
+    assert_int_equal(guest_read(b, G_LOW + 0x7000, 4), OWN_MAGIC);
+    assert_int_equal(vpci_remove(&own.fn), 0);
+    assert_true(f->bar[0].decoded); /* its place is free now */
+}
+
 static void test_two_bars_of_one_function_cannot_meet(void **state)
 {
     struct vpci_bench *b = *state;
@@ -331,6 +354,7 @@ int main(void)
         TEST(test_move_onto_ram_is_refused),
         TEST(test_move_onto_interrupt_files_config_space_or_devices_is_refused),
         TEST(test_move_onto_another_bar_waits_until_that_is_gone),
+        TEST(test_move_onto_an_emulated_bar_is_refused),
         TEST(test_two_bars_of_one_function_cannot_meet),
         TEST(test_address_zero_means_unplaced),
         TEST(test_each_failing_allocation_of_a_move_is_reported_and_recovered),
