@@ -17,7 +17,18 @@ class GdbStub:
 
     def read(self, *names):
         """The values of control and status registers, by name: the machine stops, is read, goes on."""
-        with self._connect() as sock:
+        deadline = time.monotonic() + TIMEOUT
+        while True:  # QEMU refuses while it has not seen the last reader go
+            try:
+                return self._read(names)
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+
+    def _read(self, names):
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(TIMEOUT)
+            sock.connect(self._path)
             stub = _Link(sock)
             stub.ask("?")
             if not self._numbers:
@@ -26,19 +37,6 @@ class GdbStub:
                       for name in names]
             stub.ask("D")
         return values
-
-    def _connect(self):
-        deadline = time.monotonic() + TIMEOUT
-        while True:
-            sock = socket.socket(socket.AF_UNIX)
-            sock.settimeout(TIMEOUT)
-            try:
-                sock.connect(self._path)
-                return sock
-            except OSError:
-                sock.close()
-                if time.monotonic() > deadline:
-                    raise
 
 
 class _Link:
