@@ -1,7 +1,14 @@
-"""A serial console: every line kept, any line awaited, what people type sent on."""
+"""A serial console: every line kept, any line awaited, what people type sent on.
+
+Each line says in brackets who said it. What one author says may be broken into several lines, when
+it halts in the middle and another one speaks; so it is kept by author too, without line ends.
+"""
 import re
 import threading
 import time
+
+
+_AUTHOR = re.compile(r"\[(\w[\w-]*)\] (.*)")
 
 
 class ConsoleTimeout(Exception):
@@ -9,13 +16,16 @@ class ConsoleTimeout(Exception):
 
 
 class Console:
-    """Reads SOCK in a thread of its own. LOG (a binary file or None) gets every byte as it comes."""
+    """Reads SOCK in a thread of its own. LOG (a binary file or None) gets every byte as it comes;
+    so does TAP, a function that may be set at any time."""
 
     def __init__(self, sock, log=None):
         self._sock, self._log = sock, log
         self._changed = threading.Condition()
         self._rest = b""
         self.lines = []
+        self.said = {}  # author: all that it has said, joined
+        self.tap = None
         self.closed = False
         self._thread = threading.Thread(target=self._read, name="console", daemon=True)
         self._thread.start()
@@ -29,6 +39,8 @@ class Console:
             if data and self._log:
                 self._log.write(data)
                 self._log.flush()
+            if data and self.tap:
+                self.tap(data)
             with self._changed:
                 if not data:
                     self._take_rest()
@@ -36,32 +48,56 @@ class Console:
                     self._changed.notify_all()
                     return
                 *whole, self._rest = (self._rest + data).split(b"\n")
-                self.lines += [line.decode(errors="replace").rstrip("\r") for line in whole]
+                for line in whole:
+                    self._add(line.decode(errors="replace").rstrip("\r"))
                 self._changed.notify_all()
 
     def _take_rest(self):
         if self._rest:
-            self.lines.append(self._rest.decode(errors="replace"))
+            self._add(self._rest.decode(errors="replace"))
             self._rest = b""
 
-    def wait(self, pattern, timeout=60.0, start=0):
-        """The first match of PATTERN in lines from number START on: (line number, match)."""
-        wanted = re.compile(pattern)
+    def _add(self, line):
+        self.lines.append(line)
+        if match := _AUTHOR.match(line):
+            self.said[match[1]] = self.said.get(match[1], "") + match[2]
+
+    def _wait(self, look, pattern, timeout):
+        """What LOOK finds, which is called again whenever something was said."""
         deadline = time.monotonic() + timeout
-        at = start
         with self._changed:
-            while True:
-                for number in range(at, len(self.lines)):
-                    found = wanted.search(self.lines[number])
-                    if found:
-                        return number, found
-                at = len(self.lines)
+            while (found := look()) is None:
                 left = deadline - time.monotonic()
                 if self.closed or left <= 0:
                     why = "the console closed" if self.closed else f"{timeout:.0f} s have passed"
                     raise ConsoleTimeout(f"no line matches {pattern!r}, and {why}; it ends with:\n"
                                          + self.tail())
                 self._changed.wait(left)
+            return found
+
+    def wait_said(self, author, pattern, timeout=60.0, start=0):
+        """The first match of PATTERN in what AUTHOR has said, from character START on."""
+        wanted = re.compile(pattern)
+        return self._wait(lambda: wanted.search(self.said.get(author, ""), start), pattern, timeout)
+
+    def said_by(self, author, start=0):
+        """What AUTHOR has said so far, from character START on."""
+        with self._changed:
+            return self.said.get(author, "")[start:]
+
+    def wait(self, pattern, timeout=60.0, start=0):
+        """The first match of PATTERN in lines from number START on: (line number, match)."""
+        wanted = re.compile(pattern)
+        at = start
+
+        def look():
+            nonlocal at
+            for number in range(at, len(self.lines)):
+                if found := wanted.search(self.lines[number]):
+                    return number, found
+            at = len(self.lines)
+            return None
+        return self._wait(look, pattern, timeout)
 
     def find(self, pattern, start=0):
         """Every match of PATTERN so far, in lines from START on."""
