@@ -1,6 +1,7 @@
 /* Management over the host channel: see manage.h. */
 #include "manage/manage.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/console.h"
@@ -46,8 +47,7 @@ static void send_error(const char *why, const char *what)
 
 static void do_owners(char *rest)
 {
-    (void)rest;
-    manage_send_owners(report_channel());
+    manage_send_owners(report_channel(), strtoull(rest, NULL, 0));
 }
 
 static void do_places(char *rest)

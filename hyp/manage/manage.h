@@ -2,7 +2,7 @@
  * Management over the host channel: commands come in, events go out.
  *
  * A command is a frame of type 'C', words in ASCII; each is answered by an event, a JSON object
- * whose "event" names it. Commands: owners, places, audit, type VM TEXT, pause VM, resume VM. What
+ * whose "event" names it. Commands: owners [HPA], places, audit, type VM TEXT, pause VM, resume VM. What
  * is not understood is answered by an event "error" that says why.
  */
 #ifndef HYP_MANAGE_MANAGE_H
@@ -30,8 +30,9 @@ void manage_event_send(struct manage_event *e);
 /* A fault of a device, decoded. */
 void manage_fault(const struct cordon_fault *f);
 
-/* owners.c: who owns each frame of RAM, as records on STREAM_OWNERS, then the event "owners". */
-void manage_send_owners(struct channel *c);
+/* owners.c: who owns each frame of RAM from FROM on, as records on STREAM_OWNERS, as many as one
+ * answer holds; then the event "owners" with the HPA to go on from, 0 at the end. */
+void manage_send_owners(struct channel *c, uint64_t from);
 
 /* places.c: what stands where in host memory: an event "place" each, then "places". */
 void manage_send_places(void);

@@ -60,8 +60,7 @@ class Story:
         return [e for e in self.machine.channel.events if e["event"] == "place"]
 
     def owners(self):
-        self.machine.channel.ask("owners", "owners", 60)
-        return judge.read_owners(self.machine.channel.bytes(1))
+        return judge.read_owners(self.machine.owner_records())
 
     def number(self, vm):
         return self.domains[vm]["domain"]

@@ -15,6 +15,7 @@ from ..types import size_bytes
 TREE = Path(__file__).resolve().parents[4]
 HYPERVISOR = TREE / "out/hyp/cordon.bin"
 FIRMWARE_GUEST_FILES = 4
+OWNERS = 1  # the byte stream of owner records
 
 
 class Machine:
@@ -81,6 +82,18 @@ class Machine:
     def wait_end(self, timeout=60.0):
         """Wait until QEMU ends by itself; its exit status."""
         return self._process.wait(timeout)
+
+    def owner_records(self, timeout=60.0):
+        """Who owns each frame of RAM, as the hypervisor's records (hyp/manage/owners.c), asked for
+        piece by piece."""
+        self.channel.bytes(OWNERS)
+        records, at = b"", 0
+        while True:
+            answer = self.channel.ask(f"owners {at:#x}", "owners", timeout)
+            records += self.channel.bytes(OWNERS)
+            at = int(answer["next"], 0)
+            if not at:
+                return records
 
     def stop(self):
         """Stop the clock of the whole machine, devices included."""
