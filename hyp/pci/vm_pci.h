@@ -14,8 +14,8 @@
 #include "vm/vm.h"
 
 /*
- * What a guest may hold of the host's memory, beyond what its settings gave it: pages given back whose
- * frames hardware still holds, and contiguous runs; and what it may say in a second.
+ * What a guest may hold of the host's memory, beyond what its settings gave it: pages given back
+ * whose frames hardware still holds, and contiguous runs; and what it may say in a second.
  */
 #define VM_WAITING_MAX (UINT64_C(4) << 20)
 #define VM_RUNS_MAX (UINT64_C(16) << 20)

@@ -56,8 +56,8 @@ void cordon_port_write64(void *cookie, cordon_hpa reg, uint64_t value)
     *at = value;
 }
 
-/* A hart runs the vCPU that is pinned to it and no other, and forgets all of it before it starts and
- * after it ends. */
+/* A hart runs the vCPU that is pinned to it and no other, and forgets all of it before it starts
+ * and after it ends. */
 static bool may_have_run(const struct hart *hart, uint16_t vmid)
 {
     const struct vcpu *vcpu = hart->assigned;
