@@ -2,8 +2,8 @@
  * Management over the host channel: commands come in, events go out.
  *
  * A command is a frame of type 'C', words in ASCII; each is answered by an event, a JSON object
- * whose "event" names it. Commands: owners [HPA], places, audit, type VM TEXT, pause VM, resume VM. What
- * is not understood is answered by an event "error" that says why.
+ * whose "event" names it. Commands: owners [HPA], places, audit, type VM TEXT, pause VM, resume VM.
+ * What is not understood is answered by an event "error" that says why.
  */
 #ifndef HYP_MANAGE_MANAGE_H
 #define HYP_MANAGE_MANAGE_H

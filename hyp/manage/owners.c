@@ -72,7 +72,7 @@ static struct record run_from(cordon_hpa hpa, uint64_t end)
     }
 }
 
-/* Records of BANK from AT on, while there is room. Returns where it stopped: BANK's end, or before. */
+/* Records of BANK from AT on, while there is room. Returns where it stopped. */
 static uint64_t write_bank(struct writer *w, struct cordon_extent bank, uint64_t at)
 {
     uint64_t end = bank.hpa.v + bank.len;
