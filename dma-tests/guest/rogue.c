@@ -2,185 +2,140 @@
  * rogue: drives edu functions at bus addresses that somebody outside names, and says what came
  * back.
  *
- * Reads orders from standard input, one a line; "go" carries out those read so far, as many side by
- * side as there are edu functions, then answers a line each and CORDON-ROGUE done. "quit" ends.
+ * Reads orders from standard input, one a line; numbers are hexadecimal. "go" carries out those
+ * read so far, as many side by side as there are edu functions, then answers a line each and
+ * CORDON-ROGUE done. "quit" ends.
  *   read NAME IOVA LEN        fetch from the bus address; the answer counts bytes that are not zero
  *   write NAME IOVA LEN       store the marker there; whether it landed is for others to judge
  *   message NAME ADDR DATA    point edu's MSI there and raise it
  *   own NAME                  a page of our own: there and back must work (answers good or bad)
  * A refused fetch leaves edu's buffer zero; the buffer holds another pattern before, so that an edu
- * that did nothing at all is seen too.
+ * that did nothing at all is seen too. These are carried out at once, each with an answer:
+ *   hole NAME GPA             give the page of ours that stands at GPA back
+ *   giveback NAME             give a page back while DMA to it is going on
+ *   take GPA                  take such a page again
+ *   pool GPA LEN              sample the contiguous pool
+ *   mark                      fill the pages that edu n works with: CORDON-PAGE-nn-F and -T
+ *   bus N FROM TO             those pages of edu N stand there on the bus: for machines whose
+ *                             devices do not go by guest addresses
  */
-#include "lib/edu.h"
-#include "lib/memory.h"
+#include "lib/holes.h"
+#include "lib/pool.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define ORDERS_MAX 512u
-#define NAME_BYTES 40u
-#define MARKER "ROGUE-DMA-MARKER" /* what attacks write */
-#define IDLE "EDU-DID-NOTHING!"   /* what its buffer holds before it reads */
-#define PATTERN_BYTES 16u
+#define ORDERS_MAX 1024u
+#define LINE_BYTES 128u
 
-enum kind { KIND_READ, KIND_WRITE, KIND_MESSAGE, KIND_OWN };
+static struct {
+    struct worker worker[EDU_MAX];
+    size_t workers;
+    struct own own;
+    struct order order[ORDERS_MAX];
+    size_t pending;
+} rogue;
 
-struct order {
-    enum kind kind;
-    char name[NAME_BYTES];
-    uint64_t iova;
-    uint32_t len; /* or the data of a message */
-};
-
-/* An edu function with the pages that it needs. */
-struct worker {
-    struct edu edu;
-    struct page from; /* what its buffer is loaded with */
-    struct page to;   /* where its buffer is looked at */
-};
-
-static void fill(uint8_t *at, const char *pattern)
+/* An order for later: true if LINE is one. */
+static bool take_order(const char *line)
 {
-    for (unsigned i = 0; i < PAGE_BYTES; i++) {
-        at[i] = (uint8_t)pattern[i % PATTERN_BYTES];
-    }
-}
-
-static bool parse(const char *line, struct order *o)
-{
-    static const char *const words[] = {"read", "write", "message", "own"};
+    static const char *const words[KIND_COUNT] = {"read", "write", "message", "own"};
+    struct order o = {.kind = KIND_COUNT};
     char word[16];
-    int n = sscanf(line, "%15s %39s %" SCNi64 " %" SCNi32, word, o->name, (int64_t *)&o->iova,
-                   (int32_t *)&o->len);
+    int n = sscanf(line, "%15s %39s %" SCNx64 " %" SCNx32, word, o.name, &o.iova, &o.len);
 
-    for (unsigned k = 0; k < sizeof(words) / sizeof(words[0]); k++) {
-        if (n >= 2 && strcmp(word, words[k]) == 0) {
-            o->kind = (enum kind)k;
-            return n == 4 || o->kind == KIND_OWN;
+    for (unsigned k = 0; k < KIND_COUNT && n >= 2; k++) {
+        if (strcmp(word, words[k]) == 0) {
+            o.kind = (enum kind)k;
         }
     }
-    return false;
-}
-
-static void load(struct worker *w, const struct order *o)
-{
-    fill(w->from.at, o->kind == KIND_READ ? IDLE : MARKER);
-    edu_fetch(&w->edu, w->from.gpa, PAGE_BYTES);
-}
-
-static void act(struct worker *w, const struct order *o)
-{
-    switch (o->kind) {
-    case KIND_READ:
-        edu_fetch(&w->edu, o->iova, o->len);
-        break;
-    case KIND_WRITE:
-        edu_store(&w->edu, o->iova, o->len);
-        break;
-    case KIND_MESSAGE:
-        edu_wait(&w->edu);
-        edu_message(&w->edu, o->iova, (uint16_t)o->len);
-        break;
-    case KIND_OWN:
-        break; /* the buffer holds the marker; looking at it is the way back */
+    if (o.kind == KIND_COUNT || (n != 4 && o.kind != KIND_OWN) || rogue.pending == ORDERS_MAX) {
+        return false;
     }
-}
-
-static void look(struct worker *w)
-{
-    memset(w->to.at, 0xff, PAGE_BYTES);
-    edu_store(&w->edu, w->to.gpa, PAGE_BYTES);
-}
-
-static unsigned count_nonzero(const uint8_t *at, uint32_t len)
-{
-    unsigned n = 0;
-
-    for (uint32_t i = 0; i < len; i++) {
-        n += at[i] != 0;
+    if (o.kind != KIND_MESSAGE && o.kind != KIND_OWN && (o.len == 0 || o.len > PAGE_BYTES)) {
+        return false;
     }
-    return n;
+    rogue.order[rogue.pending++] = o;
+    return true;
 }
 
-static void answer(const struct worker *w, const struct order *o)
+static void mark(void)
 {
-    if (o->kind == KIND_READ) {
-        uint32_t part = o->len < PATTERN_BYTES ? o->len : PATTERN_BYTES;
-        bool idle = memcmp(w->to.at, IDLE, part) == 0;
+    char pattern[PATTERN_BYTES + 1];
 
-        printf("CORDON-ROGUE read %s %#" PRIx64 " leaked=%u%s first=", o->name, o->iova,
-               count_nonzero(w->to.at, o->len), idle ? " idle" : "");
-        for (unsigned i = 0; i < 8 && i < o->len; i++) {
-            printf("%02x", w->to.at[i]);
-        }
-        printf("\n");
-    } else if (o->kind == KIND_OWN) {
-        printf("CORDON-ROGUE own %s %s\n", o->name,
-               memcmp(w->from.at, w->to.at, PAGE_BYTES) == 0 ? "good" : "bad");
+    for (size_t i = 0; i < rogue.workers; i++) {
+        snprintf(pattern, sizeof(pattern), "CORDON-PAGE-%02zu-F", i % EDU_MAX);
+        pattern_fill(rogue.worker[i].from.at, pattern);
+        snprintf(pattern, sizeof(pattern), "CORDON-PAGE-%02zu-T", i % EDU_MAX);
+        pattern_fill(rogue.worker[i].to.at, pattern);
+    }
+    printf("CORDON-ROGUE mark edus=%zu.\n", rogue.workers);
+}
+
+/* True if there is such an edu. */
+static bool set_bus(size_t number, uint64_t from, uint64_t to)
+{
+    if (number >= rogue.workers) {
+        return false;
+    }
+    rogue.worker[number].from.gpa = from;
+    rogue.worker[number].to.gpa = to;
+    printf("CORDON-ROGUE bus by=%zu.\n", number);
+    return true;
+}
+
+/* An order for now: true if LINE is one, and it was carried out. */
+static bool carry_out(const char *line)
+{
+    char name[NAME_BYTES];
+    uint64_t at, len;
+    size_t number;
+
+    if (sscanf(line, "hole %39s %" SCNx64, name, &at) == 2) {
+        hole_make(&rogue.own, name, at);
+    } else if (sscanf(line, "giveback %39s", name) == 1) {
+        hole_giveback(&rogue.own, rogue.worker, rogue.workers, name);
+    } else if (sscanf(line, "take %" SCNx64, &at) == 1) {
+        hole_take(&rogue.own, rogue.worker, at);
+    } else if (sscanf(line, "pool %" SCNx64 " %" SCNx64, &at, &len) == 2) {
+        pool_sample(&rogue.own, rogue.worker, rogue.workers, at, len);
+    } else if (strncmp(line, "mark", 4) == 0) {
+        mark();
+    } else if (sscanf(line, "bus %zx %" SCNx64 " %" SCNx64, &number, &at, &len) == 3) {
+        return set_bus(number, at, len);
     } else {
-        printf("CORDON-ROGUE %s %s %#" PRIx64 " sent\n",
-               o->kind == KIND_WRITE ? "write" : "message", o->name, o->iova);
+        return false;
     }
+    return true;
 }
 
-/* One order a worker, step by step: load, act, look, answer. */
-static void run_wave(struct worker *w, const struct order *o, size_t count)
+static void go(void)
 {
-    for (size_t i = 0; i < count; i++) {
-        load(&w[i], &o[i]);
-    }
-    for (size_t i = 0; i < count; i++) {
-        act(&w[i], &o[i]);
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (o[i].kind == KIND_READ || o[i].kind == KIND_OWN) {
-            look(&w[i]);
-        }
-    }
-    for (size_t i = 0; i < count; i++) {
-        edu_wait(&w[i].edu);
-        answer(&w[i], &o[i]);
-    }
-}
-
-static void run_all(struct worker *w, size_t workers, const struct order *o, size_t count)
-{
-    for (size_t at = 0; at < count; at += workers) {
-        run_wave(w, &o[at], count - at < workers ? count - at : workers);
-    }
-    printf("CORDON-ROGUE done orders=%zu\n", count);
+    waves_run(rogue.worker, rogue.workers, rogue.order, rogue.pending);
+    printf("CORDON-ROGUE done orders=%zu.\n", rogue.pending);
+    rogue.pending = 0;
 }
 
 int main(void)
 {
-    static struct order orders[ORDERS_MAX];
-    struct worker workers[EDU_MAX];
     struct edu edu[EDU_MAX];
-    size_t count = edu_open(edu, EDU_MAX), pending = 0;
-    char line[128];
+    char line[LINE_BYTES];
 
     setvbuf(stdout, NULL, _IOLBF, 0);
-    for (size_t i = 0; i < count; i++) {
-        workers[i] = (struct worker){.edu = edu[i], .from = page_get(), .to = page_get()};
+    rogue.workers = edu_open(edu, EDU_MAX);
+    rogue.own = own_open();
+    for (size_t i = 0; i < rogue.workers; i++) {
+        rogue.worker[i] = (struct worker){.edu = edu[i], .from = page_get(), .to = page_get()};
     }
-    printf("CORDON-ROGUE ready edus=%zu\n", count);
-    while (fgets(line, sizeof(line), stdin) != NULL) {
-        if (strncmp(line, "quit", 4) == 0) {
-            return 0;
-        }
+    printf("CORDON-ROGUE ready edus=%zu\n", rogue.workers);
+    while (fgets(line, sizeof(line), stdin) != NULL && strncmp(line, "quit", 4) != 0) {
         if (strncmp(line, "go", 2) == 0) {
-            run_all(workers, count, orders, pending);
-            pending = 0;
-        } else if (pending == ORDERS_MAX || !parse(line, &orders[pending])) {
+            go();
+        } else if (!carry_out(line) && !take_order(line)) {
             printf("CORDON-ROGUE refused %s", line);
-        } else if (orders[pending].len == 0 || orders[pending].len > PAGE_BYTES) {
-            orders[pending].len = orders[pending].kind == KIND_MESSAGE ? orders[pending].len : 64;
-            pending++;
-        } else {
-            pending++;
         }
     }
+    hole_take_all(&rogue.own);
     return 0;
 }

@@ -13,13 +13,13 @@ SAMPLES = 6  # of each class of frames with many runs
 @dataclass(frozen=True)
 class Attack:
     """One order for dma-tests/guest/rogue.c."""
-    verb: str   # read, write, message
+    verb: str   # read, write, message, own
     name: str   # what it aims at, without blanks
     iova: int
     length: int  # bytes; a message's data
 
     def line(self):
-        return f"{self.verb} {self.name} {self.iova:#x} {self.length:#x}"
+        return f"{self.verb} {self.name} {self.iova:x} {self.length:x}"
 
 
 def both(name, iova, length=64):
@@ -27,11 +27,24 @@ def both(name, iova, length=64):
     return [Attack("read", name, iova, length), Attack("write", name, iova, length)]
 
 
-def _spread(items, count=SAMPLES):
+def own(name, count):
+    """Honest DMA by each of COUNT devices."""
+    return [Attack("own", name, 0, 0)] * count
+
+
+def ordered(attacks):
+    """Kinds together, as the rogue carries them out fastest; each attack once."""
+    kinds = ("read", "write", "message")
+    return sorted(dict.fromkeys(attacks), key=lambda a: (kinds.index(a.verb), a.length > 64))
+
+
+def spread(items, count=SAMPLES):
     """At most COUNT of ITEMS: the first, the last, and evenly between."""
     items = list(items)
     if len(items) <= count:
         return items
+    if count == 1:
+        return items[:1]
     return [items[i * (len(items) - 1) // (count - 1)] for i in range(count)]
 
 
@@ -44,9 +57,9 @@ def edges(ram_base, ram_len):
     return found
 
 
-def frames(runs, name, wanted):
+def frames(runs, name, wanted, samples=SAMPLES):
     """First and last bytes of frames of one class, spread over memory."""
-    chosen = _spread(r for r in runs if wanted(r))
+    chosen = spread((r for r in runs if wanted(r)), samples)
     return [a for run in chosen for a in
             (*both(name, run.first * PAGE), *both(name, (run.first + run.pages) * PAGE - 64))]
 
@@ -67,9 +80,13 @@ def levels():
     """At and above the top of each table level, and of the address itself."""
     found = []
     for bits in (39, 41, 48, 50, 56, 57, 59, 63):
-        found += [Attack("read", f"2^{bits}", 1 << bits, 64), Attack("write", f"2^{bits}", 1 << bits, 64),
-                  Attack("read", f"below-2^{bits}", (1 << bits) - 64, 64)]
+        found += [*both(f"2^{bits}", 1 << bits), Attack("read", f"below-2^{bits}", (1 << bits) - 64, 64)]
     return found + both("top-of-all", (1 << 64) - 64)
+
+
+def registers(base, listed):
+    """Reads and writes of device registers: LISTED has (name, offset, bytes)."""
+    return [a for name, offset, length in listed for a in both(f"register-{name}", base + offset, length)]
 
 
 def messages(files, own_file, own_count):

@@ -13,7 +13,7 @@
 #define COMMAND_RUN 1u
 #define COMMAND_TO_MEMORY 2u
 #define BUFFER_ADDRESS 0x40000u
-#define TIMEOUT_SECONDS 10
+#define TIMEOUT_SECONDS 60
 
 #define CAP_MSI 5u
 #define MSI_CONTROL 2u
@@ -63,9 +63,22 @@ void edu_fetch(struct edu *e, uint64_t iova, uint32_t len)
     start(e, iova, BUFFER_ADDRESS, len, 0);
 }
 
+void edu_fetch_at(struct edu *e, uint64_t iova, uint32_t len, uint32_t offset)
+{
+    if (offset > EDU_BUFFER || len > EDU_BUFFER - offset) {
+        errx(2, "edu's buffer does not have %u bytes at %u", len, offset);
+    }
+    start(e, iova, BUFFER_ADDRESS + offset, len, 0);
+}
+
 void edu_store(struct edu *e, uint64_t iova, uint32_t len)
 {
     start(e, BUFFER_ADDRESS, iova, len, COMMAND_TO_MEMORY);
+}
+
+bool edu_busy(const struct edu *e)
+{
+    return (get64(e, REG_COMMAND) & COMMAND_RUN) != 0;
 }
 
 void edu_wait(struct edu *e)
@@ -74,7 +87,7 @@ void edu_wait(struct edu *e)
 
     clock_gettime(CLOCK_MONOTONIC, &end);
     end.tv_sec += TIMEOUT_SECONDS;
-    while ((get64(e, REG_COMMAND) & COMMAND_RUN) != 0) {
+    while (edu_busy(e)) {
         clock_gettime(CLOCK_MONOTONIC, &now);
         if (now.tv_sec > end.tv_sec) {
             errx(2, "%s: the transfer does not end", e->pci.name);

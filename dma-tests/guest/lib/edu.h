@@ -26,7 +26,13 @@ size_t edu_open(struct edu *out, size_t max);
 void edu_fetch(struct edu *e, uint64_t iova, uint32_t len);
 void edu_store(struct edu *e, uint64_t iova, uint32_t len);
 
-/* Wait for the transfer's end; exits with a message after ten seconds. */
+/* As edu_fetch, to OFFSET in its buffer. */
+void edu_fetch_at(struct edu *e, uint64_t iova, uint32_t len, uint32_t offset);
+
+/* True while a transfer was started and has not happened yet. */
+bool edu_busy(const struct edu *e);
+
+/* Wait for the transfer's end; exits with a message after a minute. */
 void edu_wait(struct edu *e);
 
 /* Point its MSI at ADDRESS with DATA, then raise it; and take the enable bit away again. */
