@@ -56,6 +56,18 @@ static void do_places(char *rest)
     manage_send_places();
 }
 
+static void do_faults(char *rest)
+{
+    (void)rest;
+    manage_send_faults();
+}
+
+static void do_exits(char *rest)
+{
+    (void)rest;
+    manage_send_exits();
+}
+
 static void do_audit(char *rest)
 {
     struct cordon_finding found = {0};
@@ -147,7 +159,8 @@ static void carry_out(char *text)
         const char *name;
         void (*run)(char *rest);
     } commands[] = {{"owners", do_owners}, {"places", do_places}, {"audit", do_audit},
-                    {"type", do_type},     {"pause", do_pause},   {"resume", do_resume}};
+                    {"faults", do_faults}, {"exits", do_exits},   {"type", do_type},
+                    {"pause", do_pause},   {"resume", do_resume}};
     char *rest = text;
     char *name = cut_word(&rest);
 
@@ -157,7 +170,8 @@ static void carry_out(char *text)
             return;
         }
     }
-    send_error("that command is not known: owners, places, audit, type, pause, resume are",
+    send_error("that command is not known: owners, places, audit, faults, exits, type, pause, "
+               "resume are",
                name != NULL ? name : "");
 }
 

@@ -2,8 +2,8 @@
  * Management over the host channel: commands come in, events go out.
  *
  * A command is a frame of type 'C', words in ASCII; each is answered by an event, a JSON object
- * whose "event" names it. Commands: owners [HPA], places, audit, type VM TEXT, pause VM, resume VM.
- * What is not understood is answered by an event "error" that says why.
+ * whose "event" names it. Commands: owners [HPA], places, audit, faults, exits, type VM TEXT, pause
+ * VM, resume VM. What is not understood is answered by an event "error" that says why.
  */
 #ifndef HYP_MANAGE_MANAGE_H
 #define HYP_MANAGE_MANAGE_H
@@ -33,6 +33,14 @@ void manage_fault(const struct cordon_fault *f);
 /* owners.c: who owns each frame of RAM from FROM on, as records on STREAM_OWNERS, as many as one
  * answer holds; then the event "owners" with the HPA to go on from, 0 at the end. */
 void manage_send_owners(struct channel *c, uint64_t from);
+
+/* counts.c: what the IOMMUs have reported up to now (an event "fault" each, those that wait too),
+ * how much of it was counted only (an event "iommu-faults" each), then "faults". */
+void manage_send_faults(void);
+
+/* counts.c: why each running VM has left the guest, how often: an event "vm-exits" each, then
+ * "exits". */
+void manage_send_exits(void);
 
 /* places.c: what stands where in host memory: an event "place" each, then "places". */
 void manage_send_places(void);

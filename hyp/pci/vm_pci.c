@@ -5,6 +5,7 @@
 
 #include "core/console.h"
 #include "core/memory.h"
+#include "manage/manage.h"
 #include "pci/group.h"
 #include "pci/machine_pci.h"
 #include "vm/devices.h"
@@ -192,6 +193,57 @@ int vm_pci_build(struct vm *vm, struct config_error *why)
     return err;
 }
 
+/* ---- reports -------------------------------------------------------------------------------- */
+
+static void say_refused(struct vm *vm, const struct vpci_stats *s, uint32_t i, uint64_t count)
+{
+    const char *name = vm->pci->assignment[i].cfg.name;
+    struct manage_event e;
+    struct json *j = manage_event_begin(&e, "bar-refused");
+
+    json_text(j, "vm", vm_name(vm), VM_NAME_BYTES);
+    json_text(j, "device", name, NAME_BYTES);
+    json_hex(j, "gpa", s->last.value);
+    json_text(j, "why", pci_why_text(s->last.why), SIZE_MAX);
+    json_u64(j, "count", count);
+    manage_event_send(&e);
+    if (vm_may_log(vm)) {
+        log_line("%s: device %s: a BAR put at 0x%lx is not mapped: %s; %lu times since the last "
+                 "such line",
+                 vm_name(vm), name, s->last.value, pci_why_text(s->last.why), count);
+    }
+}
+
+/* The caller holds machine_pci_lock. */
+static void report_refused_bars(struct vm *vm)
+{
+    struct vm_pci *p = vm->pci;
+
+    for (uint32_t i = 0; i < p->count; i++) {
+        struct vpci_stats s;
+
+        if (p->pass[i].fn.bridge == NULL) {
+            continue;
+        }
+        vpci_lock(&p->bridge);
+        s = p->pass[i].fn.stats;
+        vpci_unlock(&p->bridge);
+        if (s.refused != p->refused_said[i]) {
+            say_refused(vm, &s, i, s.refused - p->refused_said[i]);
+            p->refused_said[i] = s.refused;
+        }
+    }
+}
+
+void vm_pci_report(struct vm *vm)
+{
+    lock_pci();
+    if (vm->pci != NULL) {
+        report_refused_bars(vm);
+    }
+    unlock_pci();
+}
+
 /* ---- release -------------------------------------------------------------------------------- */
 
 /* True once its DMA is over for certain, and nothing of it is in the guest's map. */
@@ -228,15 +280,18 @@ void vm_pci_release(struct vm *vm)
         return;
     }
     lock_pci();
+    report_refused_bars(vm);
     for (uint32_t i = p->count; i-- > 0;) {
         all = release_one(vm, i) && all;
     }
     unclaim(vm, vm->config->device_count);
+    if (all) {
+        vm->pci = NULL; /* under the lock: vm_pci_report looks at it */
+    }
     unlock_pci();
     if (!all) {
         return; /* what is still on its way refers to it */
     }
-    vm->pci = NULL;
     err = cordon_run_free(guests_ctx(), memory_hpa(p), PAGES_BYTES(sizeof(*p)));
     cordon_assert(err == 0);
 }

@@ -37,6 +37,7 @@ struct vm_pci {
     uint32_t count; /* assignments begun */
     struct pci_assignment assignment[VM_MAX_DEVICES];
     struct vpci_pass pass[VM_MAX_DEVICES];
+    uint64_t refused_said[VM_MAX_DEVICES]; /* of each one's BARs; under machine_pci_lock */
 };
 
 /* Claim what the settings of VM name. On an error WHY says in words which function, and why not;
@@ -51,6 +52,11 @@ CORDON_MUST_CHECK int vm_pci_build(struct vm *vm, struct config_error *why);
  * memory. One that hardware does not let go of is reported and given to nobody again. Before the
  * memory goes. */
 void vm_pci_release(struct vm *vm);
+
+/* Say which BARs of VM's functions could not stand where the guest put them since the last call, and
+ * why: a line and an event "bar-refused" for each function, of the last one. For one hart at a time;
+ * any VM, running or not. */
+void vm_pci_report(struct vm *vm);
 
 /* own_calls.c: what our own function does for the guest VM. */
 struct own_calls vm_pci_own_calls(struct vm *vm);

@@ -8,6 +8,7 @@
 #include "core/tick.h"
 #include "manage/manage.h"
 #include "pci/machine_pci.h"
+#include "pci/vm_pci.h"
 
 #define POLL_BUDGET 4096u
 #define POLL_REPORTS 16u
@@ -145,13 +146,19 @@ void devices_poll(void)
     for (uint32_t i = 0; i < machine.iommu_count; i++) {
         size_t count;
 
-        if (iommus[i] == NULL || cordon_faults_poll(iommus[i], POLL_BUDGET) == 0) {
+        if (iommus[i] == NULL) {
             continue;
         }
+        (void)cordon_faults_poll(iommus[i], POLL_BUDGET);
         count = cordon_faults_take(iommus[i], fault, POLL_REPORTS);
         for (size_t k = 0; k < count; k++) {
             say_fault(&fault[k]);
             manage_fault(&fault[k]);
+        }
+    }
+    for (uint32_t i = 0; i < vm_count; i++) {
+        if (atomic_load(&vms[i].state) == VM_RUNNING) {
+            vm_pci_report(&vms[i]);
         }
     }
 }
