@@ -79,6 +79,8 @@ bench-parts: host hyp guest $(BENCH_PROG) $(OUT)/bench/initramfs.cpio.gz
 bench: bench-parts ## benchmarks: figures, ratios, GOAL met or missed (BENCH='--strict exits')
 	@$(PYTHON) tools/bench $(BENCH)
 
-run: host hyp guest ## the story: two guests, real devices, a rogue that stays confined
-	@if [ -x tools/run ]; then tools/run; \
-	else echo "run: this version has no story to run yet; 'make test' shows what works" >&2; exit 2; fi
+# JSON=FILE writes what was found; CONTROL=no-iommu or open-view lets the rogue loose; QUICK=1 is short.
+RUN_WITH = $(if $(CONTROL),--control $(CONTROL)) $(if $(INTERACTIVE),--interactive) \
+	$(if $(JSON),--json $(JSON)) $(if $(QUICK),--quick)
+run: host hyp guest ## the story: two guests, real devices, a rogue that stays confined (CONTROL= INTERACTIVE=1 JSON=)
+	@$(PYTHON) tools/run $(RUN_WITH)
