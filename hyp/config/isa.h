@@ -16,9 +16,9 @@
 #define ISA_NEED_COUNTERS 4u /* hcounteren: CY, TM, IR */
 #define ISA_NEED_STCE 8u     /* henvcfg.STCE, vstimecmp is switched */
 #define ISA_NEED_CBCFE 16u   /* henvcfg.CBCFE */
-#define ISA_NEED_CBI_FLUSH \
-    32u                     /* henvcfg.CBIE = 01: a guest's cbo.inval flushes. If it invalidated,
-                                  a guest could uncover what stood in its RAM before scrubbing */
+/* henvcfg.CBIE = 01: a guest's cbo.inval flushes. If it invalidated, a guest could uncover what
+ * stood in its RAM before scrubbing. */
+#define ISA_NEED_CBI_FLUSH 32u
 #define ISA_NEED_CBZE 64u   /* henvcfg.CBZE */
 #define ISA_NEED_ADUE 128u  /* henvcfg.ADUE */
 #define ISA_NEED_PBMTE 256u /* henvcfg.PBMTE */

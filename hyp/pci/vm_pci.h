@@ -53,9 +53,9 @@ CORDON_MUST_CHECK int vm_pci_build(struct vm *vm, struct config_error *why);
  * memory goes. */
 void vm_pci_release(struct vm *vm);
 
-/* Say which BARs of VM's functions could not stand where the guest put them since the last call, and
- * why: a line and an event "bar-refused" for each function, of the last one. For one hart at a time;
- * any VM, running or not. */
+/* Say which BARs of VM's functions could not stand where the guest put them since the last call,
+ * and why: a line and an event "bar-refused" for each function, of the last one. For one hart at a
+ * time; any VM, running or not. */
 void vm_pci_report(struct vm *vm);
 
 /* own_calls.c: what our own function does for the guest VM. */

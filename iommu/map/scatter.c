@@ -12,10 +12,8 @@
 #include <string.h>
 
 #define PIECES_ALL ((1u << (MAX_ORDER + 1)) - 1u)
-#define HALF_HELD \
-    UINT64_C(1)           /* in an extent's address while we work: the other half is ours too \
-                           */
-#define SMALLER_ONE_IN 4u /* so many slots of a size are filled with smaller pieces */
+#define HALF_HELD UINT64_C(1) /* in an extent's address while we work: the other half is ours */
+#define SMALLER_ONE_IN 4u     /* so many slots of a size are filled with smaller pieces */
 #define SWAP_TRIES 8u
 
 /* Slots of one size in a row: LEFT to come, of which the one SMALLER from the end is cut up. */

@@ -1,4 +1,4 @@
-/* Writes every configuration register of every slot at random, then looks whether it still lives. */
+/* Writes every configuration register of every slot at random, then looks whether it lives. */
 #include "bare.h"
 #include "pci.h"
 

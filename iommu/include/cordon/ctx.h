@@ -72,7 +72,7 @@ struct cordon_run_want {
     uint64_t highest;  /* highest HPA of the run's last byte; 0: no limit */
 };
 
-#define CORDON_RUN_NOZERO 1u /* leave the old contents (simulations only; else they are scrubbed) */
+#define CORDON_RUN_NOZERO 1u /* leave the old contents (simulations only; else scrubbed) */
 
 /* Allocate one run, contiguous in HPA; its frames become HELD and read as zero.
  * Errors: EINVAL, EALIGN, ERANGE, ENOMEM (no run satisfies WANT). */

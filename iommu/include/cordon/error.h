@@ -5,15 +5,15 @@
 
 #include <cordon/types.h>
 
-#define CORDON_EINVAL 1 /* an argument makes no sense: unknown flag, bad size, null pointer */
-#define CORDON_EALIGN 2 /* an address or length is no multiple of the page (or of what was asked) */
-#define CORDON_ERANGE 3 /* beyond the address width, wraps around, or is empty */
-#define CORDON_EEXIST 4 /* something stands there already: overlap, device id taken */
-#define CORDON_ENOENT 5 /* nothing stands there: no such region, domain, device */
-#define CORDON_EPERM 6  /* not the caller's: another owner's, the hypervisor's, firmware's */
-#define CORDON_ENOMEM 7 /* the pool of frames is empty, or no run satisfies the constraints */
-#define CORDON_ELIMIT 8 /* a named limit is reached (CORDON_MAX_...) */
-#define CORDON_EBUSY 9  /* in use: device attached, domain not empty */
+#define CORDON_EINVAL 1    /* an argument makes no sense: unknown flag, bad size, null pointer */
+#define CORDON_EALIGN 2    /* an address or length is no multiple of the page (or what is asked) */
+#define CORDON_ERANGE 3    /* beyond the address width, wraps around, or is empty */
+#define CORDON_EEXIST 4    /* something stands there already: overlap, device id taken */
+#define CORDON_ENOENT 5    /* nothing stands there: no such region, domain, device */
+#define CORDON_EPERM 6     /* not the caller's: another owner's, the hypervisor's, firmware's */
+#define CORDON_ENOMEM 7    /* the pool of frames is empty, or no run satisfies the constraints */
+#define CORDON_ELIMIT 8    /* a named limit is reached (CORDON_MAX_...) */
+#define CORDON_EBUSY 9     /* in use: device attached, domain not empty */
 #define CORDON_ETIMEOUT 10 /* hardware did not answer in time; nothing was started */
 #define CORDON_ENOTSUP 11  /* the hardware lacks what is needed, or the mode is not offered */
 #define CORDON_EHW 12      /* the hardware reported an error */
