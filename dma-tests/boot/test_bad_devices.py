@@ -18,7 +18,7 @@ def edu(slot=3):
 
 
 def run_beside_good(boots, payload, name, given, **options):
-    """A guest with devices GIVEN beside one without any: the run, which the good one has survived."""
+    """A guest with devices GIVEN beside one without any: the run, which the good one survived."""
     run = boots.run({"bad": payload(name), "good": payload("patience")},
                     {"bad": bare("bad", devices=given), "good": bare("good")}, **options)
     assert run.of("good")[-1] == "PASSED"
@@ -41,7 +41,8 @@ REFUSALS = [
 
 @pytest.mark.parametrize("given, devices, options, said", [r[1:] for r in REFUSALS],
                          ids=[r[0] for r in REFUSALS])
-def test_device_that_cannot_be_given_refuses_its_guest_alone(boots, payload, given, devices, options,
+def test_device_that_cannot_be_given_refuses_its_guest_alone(boots, payload, given, devices,
+                                                             options,
                                                               said):
     run = run_beside_good(boots, payload, "hello", [given], devices=devices, **options)
     refused = [line for line in run.of("cordon") if "REFUSED" in line]

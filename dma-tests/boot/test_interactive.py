@@ -26,7 +26,8 @@ class Terminal:
         end = time.monotonic() + timeout
         while not re.search(pattern, self.seen):
             left = end - time.monotonic()
-            assert left > 0, f"{pattern} did not come:\n" + self.seen[-2000:].decode(errors="replace")
+            tail = self.seen[-2000:].decode(errors="replace")
+            assert left > 0, f"{pattern} did not come:\n{tail}"
             if select.select([self.fd], [], [], left)[0]:
                 self.seen += os.read(self.fd, 4096)
 

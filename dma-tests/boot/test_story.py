@@ -109,7 +109,7 @@ def test_control_with_an_open_view_sees_every_attack_land(tmp_path):
 
 @pytest.mark.timeout(300)
 def test_control_on_a_machine_that_confines_fails(tmp_path):
-    """The product instead of the open view: nothing lands, and the control says that it saw nothing."""
+    """The product instead of the open view: nothing lands, and the control says so."""
     sys.path[:0] = [str(TREE / "tools/story")]
     from control import Control  # noqa: PLC0415
     from progress import Progress  # noqa: PLC0415

@@ -95,7 +95,8 @@ def test_marked_pages_are_found_by_host_address(ram):
 def test_edges_are_one_byte_and_one_page_past_ram_and_below_it():
     found = attacks.edges(0x40000000, 0x1000000)
     assert {(a.verb, a.iova, a.length) for a in found} >= \
-        {("read", 0x41000000, 1), ("write", 0x41000000, 1), ("write", 0x41000000, PAGE), ("read", 0x3fffffc0, 64)}
+        {("read", 0x41000000, 1), ("write", 0x41000000, 1), ("write", 0x41000000, PAGE),
+         ("read", 0x3fffffc0, 64)}
     assert all(a.iova == 0x1000000 for a in attacks.edges(0, 0x1000000))
 
 
@@ -113,25 +114,31 @@ def test_attacks_come_once_and_kinds_together():
     assert verbs == ["read", "write"] + ["message"] * 5
 
 
-SAID = ("CORDON-ROGUE own before by=0 goodCORDON-ROGUE read red's-RAM 0x8000 by=3 leaked=64 first=41424344"
-        "CORDON-ROGUE read 2^39 0x10 by=1 leaked=0 first=0000CORDON-ROGUE read x 0x20 by=2 leaked=64 idle first=45"
-        "CORDON-ROGUE write y 0x30 by=0 sentCORDON-ROGUE message f 0x28000000 by=5 sent[  1.0] kernel"
+SAID = ("CORDON-ROGUE own before by=0 goodCORDON-ROGUE read red's-RAM 0x8000 by=3 leaked=64 "
+        "first=41424344"
+        "CORDON-ROGUE read 2^39 0x10 by=1 leaked=0 first=0000CORDON-ROGUE read x 0x20 by=2 "
+        "leaked=64 idle first=45"
+        "CORDON-ROGUE write y 0x30 by=0 sentCORDON-ROGUE message f 0x28000000 by=5 sent[  1.0] "
+        "kernel"
         "CORDON-ROGUE done orders=6.")
 
 
 def test_answers_are_read_though_lines_were_broken():
     found = verdict.answers(SAID)
     assert [(a["verb"], a["name"], a["by"]) for a in found] == [
-        ("own", "before", 0), ("read", "red's-RAM", 3), ("read", "2^39", 1), ("read", "x", 2), ("write", "y", 0),
+        ("own", "before", 0), ("read", "red's-RAM", 3), ("read", "2^39", 1), ("read", "x", 2),
+        ("write", "y", 0),
         ("message", "f", 5)]
     assert found[0]["good"] and found[1]["first"] == b"ABCD" and found[1]["leaked"] == 64
     assert found[3]["idle"] and not found[2]["leaked"]
 
 
 def test_words_and_values_of_an_answer():
-    said = "CORDON-ROGUE giveback late 0x5000 gone honest=yes error=14 pending=0xff edus=8.CORDON-ROGUE x"
+    said = ("CORDON-ROGUE giveback late 0x5000 gone honest=yes error=14 pending=0xff edus=8."
+            "CORDON-ROGUE x")
     words, values = verdict.fields(said, "giveback")
-    assert words == ["late", "0x5000", "gone"] and values["pending"] == "0xff" and values["error"] == "14"
+    assert words == ["late", "0x5000", "gone"]
+    assert values["pending"] == "0xff" and values["error"] == "14"
     assert verdict.fields(said, "take") is None
 
 
@@ -166,13 +173,15 @@ def test_a_message_without_a_record_is_an_escape_unless_records_were_lost():
     assert counts.judge_messages(story, [FAULT], False)["recorded"] == 0
     assert story.verdict.word == "ESCAPED"
     story = FakeStory(sent)
-    assert counts.judge_messages(story, [FAULT], True) == {"forged": 1, "recorded": 0, "counted_only": 1}
+    assert counts.judge_messages(story, [FAULT], True) == {"forged": 1, "recorded": 0,
+                                                           "counted_only": 1}
     assert story.verdict.word == "CONFINED"
 
 
 def test_equal_faults_become_one_line():
     lines = verdict.fault_lines([FAULT, FAULT])
-    assert lines == ["DMA DENIED  edu (0x18)  write  store guest-page fault  x6, first at 0x28000ff0"]
+    assert lines == ["DMA DENIED  edu (0x18)  write  store guest-page fault  x6, first at "
+                     "0x28000ff0"]
 
 
 def test_canaries_stand_in_zeros_and_are_no_page_table_entries(ram):
@@ -191,13 +200,15 @@ def test_a_canary_that_came_back_and_one_that_was_overwritten_are_seen(ram):
               for n, at in (("hypervisor code", 1), ("firmware", 2), ("bundle", 3))]
     runs = [run(8, 4, 1), run(12, 4, 0, "free"), run(16, 1, 0, "table")]
     planted, without = canaries.plant(ram.map, BASE, runs, places, 1)
-    assert [c.name for c in planted] == ["red's-RAM", "free-frame", "page-table", "hypervisor", "firmware", "bundle"]
+    assert [c.name for c in planted] == ["red's-RAM", "free-frame", "page-table", "hypervisor",
+                                         "firmware", "bundle"]
     assert without == []
     one = planted[0]
     answer = {"first": one.data[:16]}
     assert canaries.landed(one, ram.map, BASE, answer, verdict.MARKER) == (True, False)
     ram.map[one.hpa - BASE:one.hpa - BASE + 64] = verdict.MARKER * 4
-    assert canaries.landed(one, ram.map, BASE, {"first": bytes(16)}, verdict.MARKER) == (False, True)
+    assert canaries.landed(one, ram.map, BASE, {"first": bytes(16)}, verdict.MARKER) == (False,
+                                                                                         True)
     assert canaries.landed(one, ram.map, BASE, None, verdict.MARKER) == (False, True)
 
 

@@ -1,8 +1,8 @@
 """What a rogue device tries: bus addresses of everything that it should not reach.
 
-The device's addresses are guest physical ones. An attack names the *host* address of a target as if the
-device could reach it raw, for that is what a missing or wrong second stage would let through; or it names
-an address at an edge of what the device may reach.
+The device's addresses are guest physical ones. An attack names the *host* address of a target as
+if the device could reach it raw, for that is what a missing or wrong second stage would let
+through; or it names an address at an edge of what the device may reach.
 """
 from dataclasses import dataclass
 
@@ -80,18 +80,21 @@ def levels():
     """At and above the top of each table level, and of the address itself."""
     found = []
     for bits in (39, 41, 48, 50, 56, 57, 59, 63):
-        found += [*both(f"2^{bits}", 1 << bits), Attack("read", f"below-2^{bits}", (1 << bits) - 64, 64)]
+        found += [*both(f"2^{bits}", 1 << bits), Attack("read", f"below-2^{bits}", (1 << bits) - 64,
+                                                        64)]
     return found + both("top-of-all", (1 << 64) - 64)
 
 
 def registers(base, listed):
     """Reads and writes of device registers: LISTED has (name, offset, bytes)."""
-    return [a for name, offset, length in listed for a in both(f"register-{name}", base + offset, length)]
+    return [a for name, offset, length in listed for a in both(f"register-{name}", base + offset,
+                                                               length)]
 
 
 def messages(files, own_file, own_count):
     """MSIs where no message of this guest may go: host files, and numbers it has no file for."""
-    found = [Attack("message", "interrupt-file", hpa, identity) for hpa in files for identity in (1, 2)]
+    found = [Attack("message", "interrupt-file", hpa, identity) for hpa in files
+             for identity in (1, 2)]
     found += [Attack("message", "own-file-number-too-high", own_file + n * PAGE, 1)
               for n in (own_count, own_count + 1, 255)]
     return found

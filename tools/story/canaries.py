@@ -25,7 +25,7 @@ def make(number):
 
 
 def zeros(data):
-    """Where LENGTH zero bytes stand in DATA, in the middle of the longest run of zeros; None: nowhere."""
+    """Where LENGTH zero bytes stand in DATA, in the middle of the longest run; None: nowhere."""
     runs = [m.span() for m in re.finditer(rb"\0{%d,}" % (2 * LENGTH), data)]
     if not runs:
         return None

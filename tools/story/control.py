@@ -27,7 +27,8 @@ class Control(stage.Stage):
         if self.hypervisor:
             more["hypervisor"] = self.hypervisor
         self.progress.say(f"control {self.kind}: the rogue, where nothing should hold it back")
-        self.start(settings, {"red": "", "blue": "cordon.run=rogue"}, [*disks, *scene.edus()], **more)
+        self.start(settings, {"red": "", "blue": "cordon.run=rogue"}, [*disks, *scene.edus()],
+                   **more)
         with self.progress.doing("blue boots"):
             self.console.wait_said("blue", "CORDON-ROGUE ready edus=", stage.BOOT_TIMEOUT)
         self.machine.channel.ask("pause red", "paused", stage.BOOT_TIMEOUT, vm="red")
@@ -55,12 +56,13 @@ class Control(stage.Stage):
         self.missed += [f"{name}: no room for a canary was found" for name in without]
 
     def _tell_host_addresses(self, runs):
-        """Without an IOMMU a device goes by host addresses: the rogue learns those of its own pages."""
+        """Without an IOMMU devices go by host addresses: the rogue learns those of its pages."""
         self.tell("mark")
         self.machine.stop()
         mine = [r for r in runs if r.domain == self.number("blue") and r.state == "owned"]
         pages = judge.find_pages(self.machine.ram_file, scene.RAM_BASE, mine,
-                                 [MARK.format(n, end).encode() for n in range(scene.EDUS) for end in "FT"])
+                                 [MARK.format(n, end).encode() for n in range(scene.EDUS)
+                                  for end in "FT"])
         self.machine.resume()
         for n in range(scene.EDUS):
             at = [pages.get(MARK.format(n, end).encode()) for end in "FT"]
@@ -72,9 +74,11 @@ class Control(stage.Stage):
     def _judge(self, planted, reads):
         for canary in planted:
             answer = next((a for a in reads if a["iova"] == canary.hpa), None)
-            results = canaries.landed(canary, self.machine.ram, scene.RAM_BASE, answer, verdict.MARKER)
+            results = canaries.landed(canary, self.machine.ram, scene.RAM_BASE, answer,
+                                      verdict.MARKER)
             for verb, landed in zip(("read", "write"), results):
-                (self.landed if landed else self.missed).append(f"{verb} of {canary.name} at {canary.hpa:#x}")
+                (self.landed if landed else self.missed).append(f"{verb} of {canary.name} at "
+                                                                f"{canary.hpa:#x}")
 
     @property
     def sees(self):
@@ -82,5 +86,6 @@ class Control(stage.Stage):
         return bool(self.landed) and not self.missed and not self.verdict.troubles
 
     def as_dict(self):
-        return {"control": self.kind, "verdict": "SEEN" if self.sees else "FAILED", "landed": self.landed,
+        return {"control": self.kind, "verdict": "SEEN" if self.sees else "FAILED",
+                "landed": self.landed,
                 "missed": self.missed, "troubles": self.verdict.troubles}

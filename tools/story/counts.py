@@ -1,4 +1,5 @@
-"""What was counted: bytes, attempts, faults, exits; and the state of devices that an attack could change."""
+"""What was counted: bytes, attempts, faults, exits; and the state of devices that an attack could
+change."""
 import scene
 import verdict
 
@@ -23,7 +24,8 @@ def judge_messages(story, events, lost):
     silent = [a for a in sent if not verdict.recorded(a, scene.edu_id(a["by"]), events)]
     for answer in silent if not lost else ():
         story.verdict.escape(f"a forged message to {answer['iova']:#x} left no fault record")
-    return {"forged": len(sent), "recorded": len(sent) - len(silent), "counted_only": len(silent) if lost else 0}
+    return {"forged": len(sent), "recorded": len(sent) - len(silent),
+            "counted_only": len(silent) if lost else 0}
 
 
 def fill(story):
@@ -32,7 +34,8 @@ def fill(story):
     faults = story.faults()
     stats = [{k: v for k, v in e.items() if k != "event"}
              for e in story.machine.channel.events if e["event"] == "iommu-faults"][-1:]
-    lost = {"overflows": sum(s["overflows"] for s in stats), "suppressed": sum(s["suppressed"] for s in stats)}
+    lost = {"overflows": sum(s["overflows"] for s in stats),
+            "suppressed": sum(s["suppressed"] for s in stats)}
     story.machine.channel.ask("exits", "exits", 60)
     exits = {e["vm"]: {k: v for k, v in e.items() if k not in ("event", "vm")}
              for e in story.machine.channel.events if e["event"] == "vm-exits"}
@@ -40,12 +43,14 @@ def fill(story):
     facts |= {"faults": verdict.fault_lines(faults), "iommu_faults": stats, "exits": exits,
               "messages": judge_messages(story, faults, any(lost.values())),
               "disks": {name: {"read": r, "written": w} for name, (r, w) in moved.items()}}
-    story.verdict.devices = [disk_row(f"00:{slot:02x}.0 NVMe", name, sum(moved.get(name, (0, 0))), slot, faults)
+    story.verdict.devices = [disk_row(f"00:{slot:02x}.0 NVMe", name, sum(moved.get(name, (0, 0))),
+                                      slot, faults)
                              for slot, name in ((scene.RED_DISK, "red"), (scene.BLUE_DISK, "blue"))]
     story.verdict.devices += [edu_row(story, n, faults) for n in range(scene.EDUS)]
     story.verdict.devices.append(
         {"device": "all", "owner": "", **{key: sum(d[key] for d in story.verdict.devices)
-                                          for key in ("bytes_moved", "attempts", "refused", "fault_records")},
+                                          for key in ("bytes_moved", "attempts", "refused",
+                                                      "fault_records")},
          "fault_records_lost": lost["suppressed"], "overflows": lost["overflows"]})
 
 

@@ -1,5 +1,5 @@
-"""The story's guests on this terminal: Ctrl-] goes on to the next of them, and then to the hypervisor
-itself, which takes the commands of hyp/manage/manage.h; Ctrl-\\ ends it all."""
+"""The story's guests on this terminal: Ctrl-] goes on to the next of them, and then to the
+hypervisor itself, which takes the commands of hyp/manage/manage.h; Ctrl-\\ ends it all."""
 import json
 import os
 import select
@@ -11,8 +11,10 @@ import scene
 import stage
 
 NEXT, END = 0x1d, 0x1c
-HELP = ("Ctrl-] goes on to the next guest, then to the hypervisor; Ctrl-\\ ends. The console of a guest shows "
-        "what everybody says; the hypervisor takes: owners, places, audit, faults, exits, pause VM, resume VM")
+HELP = ("Ctrl-] goes on to the next guest, then to the hypervisor; Ctrl-\\ ends. The console of a "
+        "guest shows "
+        "what everybody says; the hypervisor takes: owners, places, audit, faults, exits, pause "
+        "VM, resume VM")
 
 
 class Live(stage.Stage):

@@ -1,7 +1,8 @@
 """Looks at the machine's memory from outside: which frames changed while they should not have.
 
 Takes a RAM file that the emulator shares, and the hypervisor's own list of who owns each frame. The
-hypervisor is not believed in what it says of confinement: a frame that changed is found by its hash.
+hypervisor is not believed in what it says of confinement: a frame that changed is found by its
+hash.
 """
 import hashlib
 import os

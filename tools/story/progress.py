@@ -20,7 +20,8 @@ class Progress:
 
     def say(self, text):
         if not self.quiet:
-            self.out.print(f"[dim]{self.elapsed():6.1f} s[/]  {text}", highlight=False, soft_wrap=True)
+            self.out.print(f"[dim]{self.elapsed():6.1f} s[/]  {text}", highlight=False,
+                           soft_wrap=True)
 
     @contextmanager
     def doing(self, text):

@@ -21,15 +21,19 @@ def _sentences(facts):
     """What the tables do not say, a line each."""
     if "messages" in facts:
         m = facts["messages"]
-        yield (f"{m['forged']} forged messages: {m['recorded']} with a fault record, {m['counted_only']} only "
+        yield (f"{m['forged']} forged messages: {m['recorded']} with a fault record, "
+               f"{m['counted_only']} only "
                "counted; red went on working on its own interrupt files")
     if "judge" in facts:
         j, d = facts["judge"], facts["device_state"]
-        yield (f"hashes: {j['frames_hashed']:,} frames, {j['frames_changed']} changed; {j['frames_kept_out']:,} that "
-               f"change by themselves: the rogue's marker in {j['markers_found']}; {d['registers_compared']} device "
+        yield (f"hashes: {j['frames_hashed']:,} frames, {j['frames_changed']} changed; "
+               f"{j['frames_kept_out']:,} that "
+               f"change by themselves: the rogue's marker in {j['markers_found']}; "
+               f"{d['registers_compared']} device "
                f"registers: {d['registers_changed']} changed")
     for given in facts.get("given_back", []):
-        yield (f"a page given back {given['when']}: {given['dma_on_its_way']} transfers on their way, "
+        yield (f"a page given back {given['when']}: {given['dma_on_its_way']} transfers on their "
+               "way, "
                f"{given['landed']} landed; its frame is {given['frame_now']}")
     for vm, exits in facts.get("exits", {}).items():
         yield f"{vm} left for the hypervisor {sum(exits.values()):,} times: " + ", ".join(
@@ -40,7 +44,8 @@ def show_story(out, verdict):
     if verdict.devices:
         out.print(_table(verdict.devices))
         last = verdict.devices[-1]
-        out.print(f"faults lost: {last['fault_records_lost']:,} records found no room and were counted only; the "
+        out.print(f"faults lost: {last['fault_records_lost']:,} records found no room and were "
+                  "counted only; the "
                   f"queue overflowed {last['overflows']:,} times", highlight=False, soft_wrap=True)
     for line in verdict.facts.get("faults", []):
         out.print("  " + line, highlight=False, soft_wrap=True, markup=False)
@@ -57,7 +62,8 @@ def show_control(out, result):
     for text in result["missed"]:
         out.print(f"[red]missed:[/] {text}", highlight=False, soft_wrap=True)
     word = result["verdict"]
-    _end(out, f"CONTROL {result['control']}: " + ("the check SEES an escape" if word == "SEEN" else "FAILED"),
+    _end(out, f"CONTROL {result['control']}: " + ("the check SEES an escape" if word == "SEEN"
+                                                  else "FAILED"),
          result["troubles"], COLOURS.get(word, "red"))
 
 

@@ -1,4 +1,4 @@
-"""The machine of the story: its devices, its guests' bundle, and what the emulator says of itself."""
+"""The machine of the story: its devices, its guests' bundle, what the emulator says of itself."""
 import re
 import subprocess
 import sys
@@ -57,7 +57,8 @@ def read_physical(qmp, address, length):
 
 
 def iommu_registers(qmp):
-    return {name: read_physical(qmp, IOMMU + offset, length) for name, offset, length in IOMMU_REGISTERS}
+    return {name: read_physical(qmp, IOMMU + offset, length) for name, offset,
+            length in IOMMU_REGISTERS}
 
 
 def directory_places(registers):

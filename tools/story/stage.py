@@ -1,4 +1,4 @@
-"""A machine on which a story is told: it is started, its rogue gets orders, its memory is listed."""
+"""A machine on which a story is told: it starts, its rogue gets orders, its memory is listed."""
 import tempfile
 import time
 from pathlib import Path
@@ -42,7 +42,8 @@ class Stage:
         self.machine = Machine(bundle, ram="3G", harts=4, log=self.folder / "console.log",
                                devices=devices, **machine)
         with self.progress.doing("OpenSBI and Cordon start"):
-            _, found = self.console.wait(r"\[cordon\] (guests: \d+;|REFUSED.*|.*PANIC.*)", BOOT_TIMEOUT)
+            _, found = self.console.wait(r"\[cordon\] (guests: \d+;|REFUSED.*|.*PANIC.*)",
+                                         BOOT_TIMEOUT)
         if not found[1].startswith(f"guests: {len(bootargs)};"):
             raise StageError(f"Cordon does not start all guests: {found[1]}")
         for name in bootargs:
@@ -66,7 +67,8 @@ class Stage:
         for name, vm in self.domains.items():
             has = sum(r.pages for r in runs if r.domain == vm["domain"] and r.state == "owned")
             if has * judge.PAGE > int(vm["ram_bytes"]) + int(vm["pool_bytes"]):
-                raise StageError(f"the list of owners gives {name} {has} frames, more than it has memory")
+                raise StageError(f"the list of owners gives {name} {has} frames, more than it has "
+                                 "memory")
         return runs
 
     def number(self, vm):
@@ -86,7 +88,8 @@ class Stage:
         self.console.wait_said("blue", r"CORDON-ROGUE done orders=\d+\.", ATTACK_TIMEOUT, start)
         found = verdict.answers(self.console.said_by("blue", start))
         if [(a.verb, a.name) for a in orders] != [(a["verb"], a["name"]) for a in found]:
-            self.verdict.trouble(f"{len(orders)} orders were given, {len(found)} were answered, or others")
+            self.verdict.trouble(f"{len(orders)} orders were given, {len(found)} were answered, or "
+                                 "others")
         self.answers += found
         return found
 
@@ -120,5 +123,6 @@ class Stage:
     def look_at_own(self, found):
         for answer in found:
             if answer["verb"] == "own" and not answer["good"]:
-                self.verdict.trouble(f"honest DMA by edu {answer['by']} ({answer['name']}) did not work: "
+                self.verdict.trouble(f"honest DMA by edu {answer['by']} ({answer['name']}) did not "
+                                     "work: "
                                      "nothing can be concluded")

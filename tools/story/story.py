@@ -32,7 +32,8 @@ class Story(stage.Stage):
         self.progress.say("Cordon has started red and blue, their memory scattered and mixed")
         with self.progress.doing("both guests boot"):
             self.console.wait_said("blue", "CORDON-ROGUE ready edus=", stage.BOOT_TIMEOUT)
-            found = self.console.wait_said("red", r"CORDON-DISK (working round=1 tree=(\w+)|no disk)\.",
+            found = self.console.wait_said("red", r"CORDON-DISK (working round=1 tree=(\w+)|no "
+                                                  r"disk)\.",
                                            stage.BOOT_TIMEOUT)
         if found[2] != "good":
             self.verdict.trouble(f"red says: {found[0]}")
@@ -59,12 +60,14 @@ class Story(stage.Stage):
         orders = attacks.edges(0, int(self.domains["blue"]["ram_bytes"]))
         orders += attacks.frames(runs, "red's-RAM", lambda r: r.domain == red, samples)
         for state in ("table", "free", "held", "revoking"):
-            orders += attacks.frames(runs, f"{state}-frame", lambda r, s=state: r.state == s, samples)
+            orders += attacks.frames(runs, f"{state}-frame", lambda r, s=state: r.state == s,
+                                     samples)
         orders += attacks.places(self.places())
         for name, address in scene.directory_places(scene.iommu_registers(qmp)):
             orders += attacks.both(name, address)
         orders += attacks.registers(scene.IOMMU, scene.IOMMU_REGISTERS)
-        orders += [a for slot, bar in scene.bars(qmp).items() for a in attacks.both(f"BAR-of-slot-{slot}", bar)]
+        orders += [a for slot, bar in scene.bars(qmp).items()
+                   for a in attacks.both(f"BAR-of-slot-{slot}", bar)]
         orders += attacks.both("configuration-space", scene.ECAM + (scene.RED_DISK << 15))
         orders += attacks.levels()
         files = [int(p["hpa"], 0) + n * PAGE for p in self.places()
@@ -73,7 +76,7 @@ class Story(stage.Stage):
         return attacks.ordered(a for a in orders if not self._is_own(a.iova))
 
     def _is_own(self, iova):
-        """Host addresses that happen to be blue's own guest addresses lead there, and rightly so."""
+        """Host addresses that are blue's own guest addresses too lead there, and rightly so."""
         blue = self.domains["blue"]
         pool = scene.GUEST_POOL
         return (iova < int(blue["ram_bytes"]) and iova // PAGE not in self.holes
@@ -81,15 +84,17 @@ class Story(stage.Stage):
                 or scene.GUEST_FILE <= iova < scene.GUEST_FILE + PAGE * blue["vcpus"])
 
     def make_holes(self):
-        """Blue's RAM covers the address of the IOMMU's registers: it gives that page back, so that an
-        attack on them does not end in its own memory."""
+        """Blue's RAM covers the address of the IOMMU's registers: it gives that page back, so that
+        an attack on them does not end in its own memory."""
         with self.progress.doing("blue looks for its page at the IOMMU's address"):
             words, values = self.tell(f"hole IOMMU-registers {scene.IOMMU:x}")
         if words[-1] == "made":
             self.holes.add(scene.IOMMU // PAGE)
-        self.verdict.facts["hole"] = {"gpa": scene.IOMMU, "how": words[-1], "error": int(values["error"]),
+        self.verdict.facts["hole"] = {"gpa": scene.IOMMU, "how": words[-1],
+                                      "error": int(values["error"]),
                                       "kernel_page_flags": values["flags"]}
-        self.progress.say(f"blue has given its page at {scene.IOMMU:#x} back: the IOMMU's registers can be "
+        self.progress.say(f"blue has given its page at {scene.IOMMU:#x} back: the IOMMU's "
+                          "registers can be "
                           "attacked there" if self.holes else
                           f"blue's kernel does not part with the page at {scene.IOMMU:#x}: "
                           "the IOMMU's registers cannot be attacked at that address")
@@ -113,8 +118,8 @@ class Story(stage.Stage):
         self.give_back("while red works")
 
     def attack_in_silence(self):
-        """Second time: red stands still, the machine is stopped before and after, and every frame that
-        is not blue's is hashed from outside."""
+        """Second time: red stands still, the machine is stopped before and after, and every frame
+        that is not blue's is hashed from outside."""
         machine = self.machine
         with self.progress.doing("red is made to stand still"):
             machine.channel.ask("pause red", "paused", stage.BOOT_TIMEOUT, vm="red")
@@ -128,7 +133,8 @@ class Story(stage.Stage):
             before = judge.Snapshot(machine.ram_file, scene.RAM_BASE, hashed)
         state = counts.device_state(machine.qmp)
         machine.resume()
-        self.progress.say(f"red stands still; {before.frames} frames are hashed from outside; the rogue "
+        self.progress.say(f"red stands still; {before.frames} frames are hashed from outside; the "
+                          "rogue "
                           f"tries {len(orders)} things again")
         with self.progress.doing("the rogue attacks"):
             found = self.order(self.own("before") + orders + self.own("after"))
@@ -147,7 +153,8 @@ class Story(stage.Stage):
         registers = dict(scene.directory_places(scene.iommu_registers(self.machine.qmp)))
         changing = [(int(p["hpa"], 0) // PAGE, -(-int(p["len"], 0) // PAGE))
                     for p in self.places() if p["changes"]]
-        changing += [(registers["command-queue"] // PAGE, 16), (registers["fault-queue"] // PAGE, 32)]
+        changing += [(registers["command-queue"] // PAGE, 16),
+                     (registers["fault-queue"] // PAGE, 32)]
         blue = self.number("blue")
         others = [r for r in runs if r.domain != blue or r.state != "owned"]
         quiet = judge.without(others, changing)
@@ -161,23 +168,28 @@ class Story(stage.Stage):
         changed = before.changed(after)
         for frame in changed[:20]:
             owner = judge.who(runs, frame)
-            self.verdict.escape(f"frame {frame * PAGE:#x}, {owner.label(names) if owner else 'unknown'}, changed")
+            self.verdict.escape(f"frame {frame * PAGE:#x}, "
+                                f"{owner.label(names) if owner else 'unknown'}, changed")
         marked = judge.search(self.machine.ram_file, scene.RAM_BASE, kept_out, verdict.MARKER)
         for at in marked:
             self.verdict.escape(f"the rogue's marker stands at {at:#x}")
         frames = sum(r.pages for r in kept_out)
-        self.verdict.facts["judge"] = {"frames_hashed": before.frames, "frames_changed": len(changed),
+        self.verdict.facts["judge"] = {"frames_hashed": before.frames,
+                                       "frames_changed": len(changed),
                                        "frames_kept_out": frames, "kept_out": KEPT_OUT,
                                        "markers_found": len(marked)}
-        self.progress.say(f"{before.frames} frames hashed twice: {len(changed)} changed; {frames} frames that "
-                          f"change by themselves searched for the rogue's marker: found in {len(marked)}")
+        self.progress.say(f"{before.frames} frames hashed twice: {len(changed)} changed; {frames} "
+                          "frames that "
+                          f"change by themselves searched for the rogue's marker: found in "
+                          f"{len(marked)}")
 
     def _compare_state(self, before, after):
         for name, value in before.items():
             if after[name] != value:
                 self.verdict.escape(f"{name} changed from {value:#x} to {after[name]:#x}")
         self.verdict.facts["device_state"] = {"registers_compared": len(before),
-                                              "registers_changed": sum(after[n] != v for n, v in before.items())}
+                                              "registers_changed": sum(after[n] != v for n,
+                                                                       v in before.items())}
 
     def _look_at(self, found):
         self.look_at_own(found)
@@ -197,7 +209,8 @@ class Story(stage.Stage):
                 words, values = self.tell("giveback late")
             pending = int(values["pending"], 0)
             if words[2] != "gone" or values["honest"] != "yes":
-                self.verdict.trouble(f"the page at {words[1]} could not be given back ({words[2]}, error "
+                self.verdict.trouble(f"the page at {words[1]} could not be given back ({words[2]}, "
+                                     "error "
                                      f"{values['error']}, honest DMA before: {values['honest']})")
                 return
             gpa = int(words[1], 0)
@@ -205,7 +218,8 @@ class Story(stage.Stage):
                 self._judge_given(when, gpa, pending, before)
                 return
             self.tell(f"take {gpa:x}")
-        self.verdict.trouble(f"{GIVEBACK_TRIES} times no DMA was on its way any more when a page was gone")
+        self.verdict.trouble(f"{GIVEBACK_TRIES} times no DMA was on its way any more when a page "
+                             "was gone")
 
     def _judge_given(self, when, gpa, pending, before):
         blue, machine = self.number("blue"), self.machine
@@ -220,34 +234,43 @@ class Story(stage.Stage):
         late = [n for n in range(scene.EDUS) if pending >> n & 1
                 and bytes(machine.ram[at + n * BLOCK:at + (n + 1) * BLOCK]).find(verdict.LATE) >= 0]
         for n in late:
-            self.verdict.escape(f"DMA of edu {n} landed in frame {frame * PAGE:#x} after blue had given it back")
+            self.verdict.escape(f"DMA of edu {n} landed in frame {frame * PAGE:#x} after blue had "
+                                "given it back")
         self._attack_given(gpa, at)
         words, values = self.tell(f"take {gpa:x}")
         if words[1:] != ["taken"] or values.get("dma") != "good":
-            self.verdict.trouble(f"the page at {gpa:#x} did not come back: {' '.join(words)} {values}")
+            self.verdict.trouble(f"the page at {gpa:#x} did not come back: {' '.join(words)} "
+                                 f"{values}")
         elif values["zero"] != "yes":
             self.verdict.escape(f"the page that stands at {gpa:#x} now was not zeros")
         after = judge.who(self.owners(), frame)
         if after.state != "revoking":
-            self.verdict.escape(f"frame {frame * PAGE:#x} is {after.state} while blue's NVMe was not reset")
+            self.verdict.escape(f"frame {frame * PAGE:#x} is {after.state} while blue's NVMe was "
+                                "not reset")
         self.verdict.facts.setdefault("given_back", []).append(
-            {"when": when, "gpa": gpa, "frame": frame * PAGE, "dma_on_its_way": bin(pending).count("1"),
-             "landed": len(late), "frame_now": after.state, "fresh_page": values.get("zero") == "yes"})
-        self.progress.say(f"a page given back with {bin(pending).count('1')} transfers on their way: {len(late)} "
-                          f"landed; its frame stays {after.state.upper()} until blue's NVMe is reset, a fresh one "
+            {"when": when, "gpa": gpa, "frame": frame * PAGE,
+             "dma_on_its_way": bin(pending).count("1"),
+             "landed": len(late), "frame_now": after.state,
+             "fresh_page": values.get("zero") == "yes"})
+        self.progress.say(f"a page given back with {bin(pending).count('1')} transfers on their "
+                          f"way: {len(late)} "
+                          f"landed; its frame stays {after.state.upper()} until blue's NVMe is "
+                          "reset, a fresh one "
                           "took its place")
 
     def _attack_given(self, gpa, at):
-        """The machine stands still. Plant a pattern in the frame that was given, and go on trying."""
+        """The machine stands still. Plant a pattern in the frame, and go on trying."""
         pattern = hashlib.sha256(b"given back").digest() * (PAGE // 32)
         ram = self.machine.ram
         ram[at:at + PAGE] = pattern
         self.machine.resume()
         self._look_at(self.order(attacks.ordered(a for n in range(scene.EDUS)
-                                                 for a in attacks.both("given-back", gpa + n * BLOCK))))
+                                                 for a in attacks.both("given-back",
+                                                                       gpa + n * BLOCK))))
         self.machine.stop()
         if bytes(ram[at:at + PAGE]) != pattern:
-            self.verdict.escape(f"frame {at + scene.RAM_BASE:#x} changed after blue had given it back")
+            self.verdict.escape(f"frame {at + scene.RAM_BASE:#x} changed after blue had given it "
+                                "back")
         self.machine.resume()
 
     # ---- the pool -------------------------------------------------------------------------------
@@ -263,15 +286,18 @@ class Story(stage.Stage):
             return
         pages, at = length // PAGE, run - scene.RAM_BASE
         sampled = [*range(0, pages, 128), pages - 1]
-        right = sum(bytes(self.machine.ram[at + n * PAGE:at + (n + 1) * PAGE]) == pool_page(n) for n in sampled)
-        facts = {"gpa": scene.GUEST_POOL, "host_run": run, "bytes": length, "pages_sampled": int(values["pages"]),
+        right = sum(bytes(self.machine.ram[at + n * PAGE:at + (n + 1) * PAGE]) == pool_page(n)
+                    for n in sampled)
+        facts = {"gpa": scene.GUEST_POOL, "host_run": run, "bytes": length,
+                 "pages_sampled": int(values["pages"]),
                  "right_out": int(values["out"]), "right_in": int(values["in"]),
                  "right_in_host_run": right, "host_runs": int(values["runs"])}
         self.verdict.facts["pool"] = facts
-        if not facts["pages_sampled"] == facts["right_out"] == facts["right_in"] == right == len(sampled) \
-                or facts["host_runs"] != 1 or values["error"] != "0":
+        counted = {int(values[key]) for key in ("pages", "out", "in")} | {right}
+        if counted != {len(sampled)} or facts["host_runs"] != 1 or values["error"] != "0":
             self.verdict.trouble(f"the pool is not what it should be: {facts}")
-        self.progress.say(f"blue's pool: {facts['pages_sampled']} pages sampled by DMA both ways, all right; one host "
+        self.progress.say(f"blue's pool: {facts['pages_sampled']} pages sampled by DMA both ways, "
+                          "all right; one host "
                           f"run of {length >> 20} MiB at {run:#x}")
 
     # ---- the end --------------------------------------------------------------------------------
@@ -288,8 +314,10 @@ class Story(stage.Stage):
             self.verdict.escape(f"the audit: {audit['text']}")
         self.verdict.facts["red"] = {"rounds": int(match[1]), "bad": int(match[2])}
         self.verdict.facts["audit_clean"] = audit["clean"]
-        self.progress.say(f"red has ended: rounds {match[1]}, every checksum right; the audit is clean"
-                          if match[2] == "0" and audit["clean"] else "red's work or the audit says otherwise")
+        self.progress.say(f"red has ended: rounds {match[1]}, every checksum right; the audit is "
+                          "clean"
+                          if match[2] == "0" and audit["clean"] else "red's work or the audit says "
+                                                                     "otherwise")
 
     def count(self):
         """Fill the verdict's tables."""

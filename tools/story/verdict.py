@@ -1,4 +1,4 @@
-"""What came of the attacks: what was said, decoded; and the verdict, with all that speaks for it."""
+"""What came of the attacks: what was said, decoded; and the verdict, with what speaks for it."""
 import json
 import re
 from collections import Counter
@@ -11,7 +11,7 @@ ACCESS = {0: "access", 1: "read", 2: "write", 4: "execute"}
 
 
 def answers(said):
-    """The rogue's answers in what it SAID: dicts of verb, name, iova, by, leaked, idle, first, good."""
+    """The rogue's answers in what it SAID: verb, name, iova, by, leaked, idle, first, good."""
     found = []
     for record in said.split("CORDON-ROGUE ")[1:]:
         match = _ANSWER.match(record)
@@ -22,7 +22,8 @@ def answers(said):
             found.append({"verb": verb, "name": name, "iova": int(iova, 0) if iova else None,
                           "by": int(by), "leaked": int(leaked[1]) if leaked else 0,
                           "idle": " idle" in rest, "good": rest.startswith("good"),
-                          "first": bytes.fromhex(first[1][:len(first[1]) // 2 * 2]) if first else b""})
+                          "first": bytes.fromhex(first[1][:len(first[1]) // 2 * 2]) if first
+                          else b""})
     return found
 
 

@@ -1,4 +1,4 @@
-"""The whole system: QEMU with OpenSBI, the hypervisor, its guests; console, host channel and QMP."""
+"""The whole system: QEMU with OpenSBI, the hypervisor, its guests; console, host channel, QMP."""
 from .channel import Channel, ChannelError
 from .console import Console, ConsoleTimeout
 from .machine import Machine

@@ -1,6 +1,7 @@
 """The host channel: frames of JSON and bytes between this program and the hypervisor.
 
-The frame format is that of hyp/channel/channel.h: "CRDN", type, stream, two zero bytes, length, data.
+The frame format is that of hyp/channel/channel.h: "CRDN", type, stream, two zero bytes, length,
+data.
 """
 import json
 import struct
@@ -49,7 +50,8 @@ class Channel:
     def _frame(self):
         magic, kind, stream, zero, length = _HEADER.unpack(self._exactly(_HEADER.size))
         if magic != _MAGIC or zero or length > FRAME_MAX:
-            raise ChannelError(f"a frame begins with {magic!r}, length {length}: not the channel's format")
+            raise ChannelError(f"a frame begins with {magic!r}, length {length}: not the channel's "
+                               "format")
         return chr(kind), stream, self._exactly(length)
 
     def _take(self, kind, stream, data):

@@ -107,7 +107,8 @@ class Console:
 
     def tail(self, count=25):
         """The last lines, as text."""
-        return "\n".join("    " + line for line in (self.lines + [self._rest.decode(errors="replace")])[-count:])
+        lines = self.lines + [self._rest.decode(errors="replace")]
+        return "\n".join("    " + line for line in lines[-count:])
 
     def type(self, text):
         """Send TEXT as if typed."""

@@ -40,13 +40,15 @@ class Machine:
             BINARY, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-M", machine + (",iommu-sys=on" if iommu == "sys" else ""), "-cpu", cpu,
             "-smp", str(harts), "-m", str(size_bytes(ram) >> 20),
-            "-object", f"memory-backend-file,id=ram,size={size_bytes(ram)},share=on,mem-path={self.ram_file.path}",
+            "-object", f"memory-backend-file,id=ram,size={size_bytes(ram)},share=on,"
+                       f"mem-path={self.ram_file.path}",
             "-kernel", str(hypervisor), "-initrd", str(bundle),
             "-chardev", f"socket,id=console,fd={theirs[0].fileno()}", "-serial", "chardev:console",
             "-chardev", f"socket,id=channel,fd={theirs[1].fileno()}",
             "-global", "virtio-mmio.force-legacy=false",
             "-device", "virtio-serial-device,max_ports=1", "-device", "virtconsole,chardev=channel",
-            "-chardev", f"socket,id=qmp,fd={theirs[2].fileno()}", "-mon", "chardev=qmp,mode=control",
+            "-chardev", f"socket,id=qmp,fd={theirs[2].fileno()}", "-mon",
+            "chardev=qmp,mode=control",
             *(("-icount", f"shift={icount}") if icount is not None else ()), *devices]
         self._start(theirs)
 
