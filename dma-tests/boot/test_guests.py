@@ -123,9 +123,9 @@ def test_host_channel_tells_what_became_of_each_guest(boots, payload):
 NIC = ("-netdev", "hubport,hubid=0,id=net", "-device", "e1000e,netdev=net,addr=1")
 
 
-@pytest.mark.xfail(run=False, reason="the payload no longer ends since reworked; see docs/limits.md")
 def test_device_that_faults_without_end_does_not_take_the_console(boots, payload):
-    run = boots.run({"guest": payload("flood")}, {"solo": bare(devices=[{"pci": "0000:00:01.0"}])},
+    run = boots.run({"guest": payload("nic_flood")},
+                    {"solo": bare(devices=[{"pci": "0000:00:01.0"}])},
                     devices=NIC)
     told = [line for line in run.of("cordon") if line.startswith("device 0000:00:01.0 (")]
     rest = [int(m[1]) for m in (re.match(r"devices of domain 1: (\d+) more faults", line)
