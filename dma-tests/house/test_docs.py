@@ -158,3 +158,13 @@ def test_links_lead_somewhere(page):
     rooms = r"`((?:tools|hyp|vdev|iommu|dma-tests|docs|bindings)/[\w./-]+)`"
     for target in re.findall(rooms, page.read_text()):
         assert list(TREE.glob(target.rstrip("/"))) or not re.search(r"\.\w+$", target), target
+
+
+def test_the_keys_of_the_storys_json_are_written_somewhere():
+    section = (TREE / "docs/story.md").read_text().split("## JSON")[1]
+    keys = set(re.findall(r"`([a-z][a-z_]+)`", section))
+    writers = [*(TREE / "tools/story").glob("*.py"), *(TREE / "hyp/manage").glob("*.c"),
+               *(TREE / "dma-tests/guest/lib").glob("*.c"), TREE / "tools/run"]
+    text = "".join(path.read_text() for path in writers)
+    assert len(keys) > 50
+    assert [key for key in sorted(keys) if f'"{key}"' not in text] == []
