@@ -123,17 +123,39 @@ def test_host_channel_tells_what_became_of_each_guest(boots, payload):
 NIC = ("-netdev", "hubport,hubid=0,id=net", "-device", "e1000e,netdev=net,addr=1")
 
 
-def test_device_that_faults_without_end_does_not_take_the_console(boots, payload):
-    run = boots.run({"guest": payload("nic_flood")},
-                    {"solo": bare(devices=[{"pci": "0000:00:01.0"}])},
-                    devices=NIC)
-    told = [line for line in run.of("cordon") if line.startswith("device 0000:00:01.0 (")]
-    rest = [int(m[1]) for m in (re.match(r"devices of domain 1: (\d+) more faults", line)
-                                for line in run.of("cordon")) if m]
-    assert run.of("solo")[-1] == "PASSED"
-    assert "load guest-page fault" in told[0]
-    assert len(told) <= 8 * 5  # 8 a second, in 3.5 seconds
-    assert sum(rest) > 0
+def told_on_console(lines):
+    """What the console says of domain 1's faults: (counts in lines of their own, other counts)."""
+    own = [re.match(r"device .* domain 1: .*, (\d+) times$", line) for line in lines]
+    rest = [re.match(r"devices of domain 1: (\d+) more faults$", line) for line in lines]
+    return [int(m[1]) for m in own if m], [int(m[1]) for m in rest if m]
+
+
+def told_on_channel(events):
+    """What the host channel says of faults: (counts in events of their own, other counts)."""
+    return [[e["count"] for e in events if e["event"] == name]
+            for name in ("fault", "faults-left-out")]
+
+
+def test_device_that_faults_without_end_takes_neither_console_nor_channel(boots, payload):
+    blob = bundle.make({"flood": payload("nic_flood"), "good": payload("echo")},
+                       {"bad": bare("flood", devices=[{"pci": "0000:00:01.0"}]),
+                        "good": bare("good")})
+    with boots.machine(blob, devices=NIC) as machine:
+        machine.console.wait(r"\[cordon\] bad: ENDED \(shutdown\)")
+        at_end = machine.console.find(r"^\[cordon\] (devices? .*)")
+        machine.channel.ask("faults", "faults")
+        iommu = machine.channel.wait("iommu-faults", timeout=1)
+        lines, more = told_on_console([m[1] for m in at_end])
+        events, left_out = told_on_channel(machine.channel.events)
+        seconds = 2  # in which there were faults
+        assert 8 < len(lines) <= 8 * (seconds + 1)
+        assert 64 < len(events) <= 64 * (seconds + 1)
+        assert sum(more) > 0 and sum(left_out) > 0
+        assert sum(lines) + sum(more) == sum(events) + sum(left_out)
+        assert sum(events) + sum(left_out) == iommu["records"] - iommu["suppressed"]
+        machine.console.wait(r"\[good\] ready")
+        machine.console.type("\x1dhello\n")
+        machine.console.wait(r"\[good\] heard hello")
 
 
 def test_guest_cannot_read_memory_past_the_caches(boots, payload):

@@ -4,8 +4,6 @@
 #include "vm/devices.h"
 #include "vm/vm.h"
 
-#define POLLS 64u /* each takes a few reports of each IOMMU: more than there can be */
-
 static void send_stats(uint32_t number, const cordon_iommu *iommu)
 {
     struct cordon_fault_stats stats;
@@ -26,9 +24,7 @@ void manage_send_faults(void)
     uint32_t count;
     cordon_iommu *const *iommus = devices_iommus(&count);
 
-    for (uint32_t i = 0; i < POLLS; i++) {
-        devices_poll();
-    }
+    devices_settle();
     for (uint32_t i = 0; i < count; i++) {
         if (iommus[i] != NULL) {
             send_stats(i, iommus[i]);

@@ -12,7 +12,8 @@
 #include "channel/json.h"
 
 #define MANAGE_COMMAND_BYTES 512u
-#define MANAGE_EVENT_BYTES 7168u /* a report of OWN_REPORT_BYTES, each byte escaped, fits */
+#define MANAGE_EVENT_BYTES 1024u /* they lie on stacks */
+#define MANAGE_REPORT_BYTES 1024u
 #define STREAM_OWNERS 1u
 
 /* Take and carry out what has come. One hart at a time. */
@@ -29,6 +30,18 @@ void manage_event_send(struct manage_event *e);
 
 /* A fault of a device, decoded. */
 void manage_fault(const struct cordon_fault *f);
+
+/* Faults that found no event of their own, as an event "faults-left-out". */
+struct manage_left_out {
+    bool others; /* of devices beyond those that are counted one by one: no device, no domain */
+    uint32_t device_id, domain;
+    uint64_t faults;
+};
+void manage_faults_left_out(const struct manage_left_out *left);
+
+/* What a guest says through our function, LEN bytes of at most MANAGE_REPORT_BYTES up to a NUL, as
+ * an event "guest-report". */
+void manage_guest_report(const char *vm, const char *text, size_t len);
 
 /* owners.c: who owns each frame of RAM from FROM on, as records on STREAM_OWNERS, as many as one
  * answer holds; then the event "owners" with the HPA to go on from, 0 at the end. */

@@ -234,20 +234,15 @@ static bool may_report(struct vm *vm, uint32_t len)
 static int call_report(void *arg, const uint8_t *bytes, uint32_t len)
 {
     struct vm *vm = arg;
-    struct manage_event e;
-    struct json *j;
 
     if (!may_report(vm, len)) {
         return -CORDON_EBUSY;
     }
-    j = manage_event_begin(&e, "guest-report");
-    json_text(j, "vm", vm_name(vm), VM_NAME_BYTES);
-    json_text(j, "text", (const char *)bytes, len);
-    manage_event_send(&e);
+    manage_guest_report(vm_name(vm), (const char *)bytes, len);
     return 0;
 }
 
-_Static_assert(MANAGE_EVENT_BYTES >= 6 * OWN_REPORT_BYTES + 256, "a report fits, escaped");
+_Static_assert(MANAGE_REPORT_BYTES >= OWN_REPORT_BYTES, "a report fits");
 
 static int call_query(void *arg, cordon_gpa gpa, uint64_t len, uint64_t *runs, cordon_hpa *first)
 {

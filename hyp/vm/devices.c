@@ -1,31 +1,19 @@
 /* The IOMMUs of the machine, and what they report. */
 #include "vm/devices.h"
 
-#include "config/vm_config.h"
 #include "core/console.h"
-#include "core/csr.h"
 #include "core/machine.h"
-#include "core/tick.h"
-#include "manage/manage.h"
 #include "pci/machine_pci.h"
 #include "pci/vm_pci.h"
+#include "vm/fault_report.h"
+#include "vm/vm.h"
 
 #define POLL_BUDGET 4096u
 #define POLL_REPORTS 16u
-#define FAULT_LINES 8u /* a second, of the devices of one domain */
-#define FAULT_LINES_US 1000000u
-
-/* What the console was told of one domain's faults. */
-struct told {
-    uint64_t until; /* time: the second that LINES belongs to ends */
-    uint32_t lines;
-    uint64_t unsaid; /* faults that found no line */
-};
-
-/* By domain: guests have the lowest numbers; what is none of theirs is 0. The ticker's alone. */
-static struct told told[VM_MAX + 1];
+#define SETTLE_POLLS 16u /* each takes a few reports: more than there can be at one moment */
 
 static cordon_iommu *iommus[CORDON_MAX_IOMMUS]; /* null: could not be taken over */
+static struct cordon_lock faults_lock;          /* from taking a report until it is told */
 
 static void take_over(cordon_ctx *ctx, uint32_t i)
 {
@@ -102,58 +90,37 @@ uint32_t devices_iommu_count(void)
     return count;
 }
 
-/* A device that its guest lets fault as fast as it can must not take the console, and the hart that
- * writes to it, from the others. */
-static void say_fault(const struct cordon_fault *f)
+/* Take what IOMMU has recorded, and tell of it. False when there was nothing to tell. */
+static bool poll_faults(cordon_iommu *iommu)
 {
-    struct told *t = &told[f->domain <= VM_MAX ? f->domain : 0];
-    uint64_t now = hart_time();
+    struct cordon_fault fault[POLL_REPORTS];
+    size_t count;
 
-    if (now >= t->until) {
-        t->until = now + time_from_us(FAULT_LINES_US);
-        t->lines = 0;
+    cordon_lock_take(&faults_lock);
+    (void)cordon_faults_poll(iommu, POLL_BUDGET);
+    count = cordon_faults_take(iommu, fault, POLL_REPORTS);
+    for (size_t k = 0; k < count; k++) {
+        fault_report(&fault[k]);
     }
-    if (t->lines == FAULT_LINES) {
-        t->unsaid += f->count;
-        return;
-    }
-    t->lines++;
-    log_line("device %s (0x%x), domain %u: %s%s%s at 0x%lx, %lu bytes: %s, %lu times",
-             f->device[0] != '\0' ? f->device : "without a name", f->device_id, f->domain,
-             (f->access & CORDON_READ) ? "read" : "", (f->access & CORDON_WRITE) ? "write" : "",
-             (f->access & CORDON_EXEC) ? "execute" : "", f->iova.v, f->span,
-             cordon_cause_name(f->cause), f->count);
+    cordon_lock_give(&faults_lock);
+    return count != 0;
 }
 
-/* Nothing is lost silently: what found no line is counted in one. */
-static void say_unsaid(void)
+void devices_settle(void)
 {
-    for (uint32_t domain = 0; domain <= VM_MAX; domain++) {
-        struct told *t = &told[domain];
-
-        if (t->unsaid != 0 && hart_time() >= t->until) {
-            log_line("devices of domain %u: %lu more faults", domain, t->unsaid);
-            t->unsaid = 0;
+    for (uint32_t i = 0; i < machine.iommu_count; i++) {
+        for (uint32_t k = 0; k < SETTLE_POLLS && iommus[i] != NULL && poll_faults(iommus[i]); k++) {
         }
     }
+    fault_report_left_out(true);
 }
 
 void devices_poll(void)
 {
-    struct cordon_fault fault[POLL_REPORTS];
-
-    say_unsaid();
+    fault_report_left_out(false);
     for (uint32_t i = 0; i < machine.iommu_count; i++) {
-        size_t count;
-
-        if (iommus[i] == NULL) {
-            continue;
-        }
-        (void)cordon_faults_poll(iommus[i], POLL_BUDGET);
-        count = cordon_faults_take(iommus[i], fault, POLL_REPORTS);
-        for (size_t k = 0; k < count; k++) {
-            say_fault(&fault[k]);
-            manage_fault(&fault[k]);
+        if (iommus[i] != NULL) {
+            (void)poll_faults(iommus[i]);
         }
     }
     for (uint32_t i = 0; i < vm_count; i++) {

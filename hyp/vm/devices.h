@@ -22,7 +22,11 @@ cordon_iommu *const *devices_iommus(uint32_t *count);
 /* How many were taken over. */
 uint32_t devices_iommu_count(void);
 
-/* Collect and say the faults of devices. One hart at a time. */
+/* Collect the faults of devices, and tell of them (fault_report.h). One hart at a time. */
 void devices_poll(void);
+
+/* Collect what the IOMMUs hold now, and say everything that was only counted so far: before a VM's
+ * end is told, and before the machine's. Any hart. */
+void devices_settle(void);
 
 #endif

@@ -170,6 +170,7 @@ void guests_ended(void)
 {
     context_audit("after a guest's end");
     if (atomic_fetch_sub(&guests.running, 1) == 1) {
+        devices_settle();
         report_all_ended(vm_count + guests.refused, count_failed());
         poweroff(count_failed() != 0);
     }

@@ -6,6 +6,7 @@
 #include "core/csr.h"
 #include "core/hart.h"
 #include "pci/vm_pci.h"
+#include "vm/devices.h"
 #include "vm/guests.h"
 #include "vm/memory_vm.h"
 #include "vm/report.h"
@@ -75,6 +76,7 @@ static void finish(struct vm *vm)
         vm->counts.absent += c->absent;
         vm->counts.spurious += c->spurious;
     }
+    devices_settle(); /* afterwards the faults of its devices are nobody's */
     report_ended(vm);
     vm_pci_release(vm);
     vm_memory_release(vm);
