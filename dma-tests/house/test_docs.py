@@ -168,3 +168,15 @@ def test_the_keys_of_the_storys_json_are_written_somewhere():
     text = "".join(path.read_text() for path in writers)
     assert len(keys) > 50
     assert [key for key in sorted(keys) if f'"{key}"' not in text] == []
+
+
+def test_what_shows_an_invariant_is_a_test_or_a_planted_fault():
+    """The last column of the table in docs/architecture.md."""
+    rows = re.findall(r"^\| (\d) \|.*\| (.+) \|$", (TREE / "docs/architecture.md").read_text(),
+                      re.M)
+    known = {p.stem for kind in ("teeth/*.fault", "unit/*.c", "fuzz/*.c")
+             for p in (TREE / "dma-tests").glob(kind)} | {"cordon_audit"}
+    assert [number for number, _ in rows] == list("123456789")
+    named = [set(re.findall(r"`([\w-]+)`", shown)) for _, shown in rows]
+    assert set().union(*named) <= known
+    assert all(named[:8])
