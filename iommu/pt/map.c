@@ -114,6 +114,7 @@ static void map_piece(struct pt_edit *e, uint32_t views, uint64_t first, uint64_
 {
     struct pt_forest *f = e->f;
     struct pt_node nodes[CORDON_MAX_VIEWS];
+    unsigned count;
 
     if (pt_ready(f, views, first, last)) {
         nodes[0].table = f->ready;
@@ -122,7 +123,8 @@ static void map_piece(struct pt_edit *e, uint32_t views, uint64_t first, uint64_
     }
     f->ready_at = PT_NOWHERE;
     e->max_leaf = pt_leaf_level(e->offset);
-    pt_map_level(e, pt_top(f->fmt), nodes, pt_roots(f, views, nodes), first, last);
+    count = pt_roots(f, views, nodes);
+    pt_map_level(e, pt_top(f->fmt), nodes, count, first, last);
 }
 
 static struct pt_edit map_edit(struct pt_forest *f, uint32_t perms, uint32_t views,

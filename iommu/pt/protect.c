@@ -61,6 +61,7 @@ void pt_protect(struct pt_forest *f, cordon_gpa gpa, uint64_t pages, uint32_t pe
     uint64_t last = first + (pages << CORDON_PAGE_SHIFT) - 1;
     struct pt_edit e = {.f = f, .pool = pool, .retire = retire, .all = views == f->views};
     struct pt_node nodes[CORDON_MAX_VIEWS];
+    unsigned count;
 
     e.bits = pt_leaf_make(f->fmt, 0, 0, perms) & PTE_RIGHTS;
     if (pt_ready(f, views, first, last)) {
@@ -68,5 +69,6 @@ void pt_protect(struct pt_forest *f, cordon_gpa gpa, uint64_t pages, uint32_t pe
         return;
     }
     f->ready_at = PT_NOWHERE;
-    protect_level(&e, pt_top(f->fmt), nodes, pt_roots(f, views, nodes), first, last);
+    count = pt_roots(f, views, nodes);
+    protect_level(&e, pt_top(f->fmt), nodes, count, first, last);
 }

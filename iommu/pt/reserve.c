@@ -179,7 +179,9 @@ static void reckon_range(struct reckon *r, uint32_t views, uint64_t first, uint6
     struct pt_node nodes[CORDON_MAX_VIEWS];
 
     if (!pt_ready(r->f, views, first, last)) {
-        reckon_level(r, pt_top(r->f->fmt), nodes, pt_roots(r->f, views, nodes), first, last);
+        unsigned count = pt_roots(r->f, views, nodes);
+
+        reckon_level(r, pt_top(r->f->fmt), nodes, count, first, last);
     }
 }
 

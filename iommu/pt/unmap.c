@@ -93,10 +93,11 @@ PT_SLOW void unmap_down(struct pt_forest *f, cordon_gpa gpa, uint64_t pages, uin
     uint64_t first = pt_linear(f->fmt, gpa.v);
     struct pt_edit e = {.f = f, .pool = pool, .retire = retire, .all = views == f->views};
     struct pt_node nodes[CORDON_MAX_VIEWS];
+    unsigned count;
 
     f->ready_at = PT_NOWHERE;
-    unmap_level(&e, pt_top(f->fmt), nodes, pt_roots(f, views, nodes), first,
-                first + (pages << CORDON_PAGE_SHIFT) - 1);
+    count = pt_roots(f, views, nodes);
+    unmap_level(&e, pt_top(f->fmt), nodes, count, first, first + (pages << CORDON_PAGE_SHIFT) - 1);
 }
 
 void pt_unmap(struct pt_forest *f, cordon_gpa gpa, uint64_t pages, uint32_t views,

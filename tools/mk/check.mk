@@ -44,6 +44,7 @@ $(OUT)/check/tidy/%.c.ok: %.c .clang-tidy $(OUT)/host/obj/%.o
 
 CPPCHECK := cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr \
 	--enable=warning,performance,portability --suppress=missingIncludeSystem \
+	--suppress=normalCheckLevelMaxBranches \
 	--cppcheck-build-dir=$(OUT)/check/cppcheck $(INCLUDE) -Ivdev -Iiommu/port/host
 check-cppcheck: $(OUT)/setup.stamp
 	@mkdir -p $(OUT)/check/cppcheck
