@@ -460,7 +460,7 @@ PROTOTYPES = (
     ("cordon_domain_number", c_uint32, (
         ("d", POINTER(Domain)),
     ),
-     ''),
+     'The number of a domain, 1..4095: its name in reports and in cordon_frame_info.'),
     ("cordon_faults_poll", c_uint32, (
         ("iommu", POINTER(Iommu)),
         ("budget", c_uint32),
@@ -472,7 +472,7 @@ PROTOTYPES = (
         ("iommu", POINTER(Iommu)),
         ("out", POINTER(FaultStats)),
     ),
-     ''),
+     'What has been counted since the IOMMU was taken over.'),
     ("cordon_faults_take", c_size_t, (
         ("iommu", POINTER(Iommu)),
         ("out", POINTER(Fault)),
@@ -499,7 +499,7 @@ PROTOTYPES = (
         ("iommu", POINTER(Iommu)),
         ("out", POINTER(IommuInfo)),
     ),
-     ''),
+     'What was found out about an IOMMU when it was taken over.'),
     ("cordon_iommu_remove", c_int, (
         ("iommu", POINTER(Iommu)),
     ),
@@ -509,7 +509,7 @@ PROTOTYPES = (
         ("ctx", POINTER(Ctx)),
         ("out", POINTER(MemoryStats)),
     ),
-     ''),
+     'How much memory is in which state at this moment. Constant time.'),
     ("cordon_msi_set", c_int, (
         ("d", POINTER(Domain)),
         ("index", c_uint32),

@@ -114,6 +114,7 @@ struct cordon_memory_stats {
     uint64_t ownership;    /* bytes of ownership words, in use */
 };
 
+/* How much memory is in which state at this moment. Constant time. */
 CORDON_API void cordon_memory_stats(const cordon_ctx *ctx, struct cordon_memory_stats *out);
 
 #endif

@@ -40,6 +40,8 @@ struct cordon_iommu_info {
 CORDON_API CORDON_MUST_CHECK int cordon_iommu_add(cordon_ctx *ctx,
                                                   const struct cordon_iommu_config *cfg,
                                                   cordon_iommu **out);
+
+/* What was found out about an IOMMU when it was taken over. */
 CORDON_API void cordon_iommu_info(const cordon_iommu *iommu, struct cordon_iommu_info *out);
 
 /* Turn it off for good and free its memory. Errors: EBUSY (a device exists), ETIMEOUT (memory is
@@ -137,6 +139,7 @@ CORDON_API uint32_t cordon_faults_poll(cordon_iommu *iommu, uint32_t budget);
 /* Take up to COUNT reports, oldest first. Returns how many were written. */
 CORDON_API size_t cordon_faults_take(cordon_iommu *iommu, struct cordon_fault *out, size_t count);
 
+/* What has been counted since the IOMMU was taken over. */
 CORDON_API void cordon_faults_stats(const cordon_iommu *iommu, struct cordon_fault_stats *out);
 
 /* The name of a cause ("store guest-page fault"), static. */

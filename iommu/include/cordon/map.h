@@ -30,6 +30,7 @@ CORDON_API CORDON_MUST_CHECK int cordon_domain_create(cordon_ctx *ctx,
  * (all is revoked, the domain lives on until cordon_retire succeeds; then call again). */
 CORDON_API CORDON_MUST_CHECK int cordon_domain_destroy(cordon_domain *d);
 
+/* The number of a domain, 1..4095: its name in reports and in cordon_frame_info. */
 CORDON_API uint32_t cordon_domain_number(const cordon_domain *d);
 
 /* The value for hgatp: MODE, VMID, PPN of view 0's root. [Priv 18.2.10] */
