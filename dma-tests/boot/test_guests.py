@@ -1,11 +1,14 @@
 """Guests without an operating system: what they may do, what they may not, and who notices."""
 import re
+import struct
 
 import pytest
 
 import bundle
 from machine import MIB, bare
 
+NIC = ("-netdev", "hubport,hubid=0,id=net", "-device", "e1000e,netdev=net,addr=1")
+OWNED, REVOKING = 5, 6  # of enum cordon_frame_state
 
 @pytest.mark.parametrize("base", [0, 0x40000000, 0x80000000, 0x100000000])
 def test_guest_runs_at_any_ram_base(boots, payload, base):
@@ -70,6 +73,19 @@ def test_wrong_hash_refuses_that_guest_and_starts_the_other(boots, payload):
     assert run.status == 1
 
 
+def test_guest_with_a_wrong_hash_keeps_no_memory(boots, payload):
+    """It was made ready while its image was hashed."""
+    blob = bundle.make({"a": payload("hello"), "b": payload("echo")},
+                       {"first": bare("a", devices=[{"pci": "0000:00:01.0"}]), "second": bare("b")},
+                       digests={"a": bytes(32)})
+    with boots.machine(blob, devices=NIC) as machine:
+        machine.console.wait(r"\[second\] ready")
+        assert machine.console.find(r"REFUSED first: image a")
+        records = struct.iter_unpack("<QIHH", machine.owner_records())
+        owners = {domain for _, _, domain, state in records if state in (OWNED, REVOKING)}
+        assert owners == {machine.channel.wait("vm-started", vm="second")["domain"]}
+
+
 def test_one_image_for_two_guests(boots, payload):
     run = boots.run({"guest": payload("hello")},
                     {"first": bare(), "second": bare(**{"ram-base": 0})})
@@ -118,9 +134,6 @@ def test_host_channel_tells_what_became_of_each_guest(boots, payload):
         assert machine.channel.wait("vm-ended", timeout=1, vm="first")["end"] == "shutdown"
         assert machine.channel.wait("vm-ended", timeout=1, vm="second")["end"] == "stuck"
         assert "8 vCPUs" in machine.channel.wait("vm-refused", timeout=1, vm="third")["why"]
-
-
-NIC = ("-netdev", "hubport,hubid=0,id=net", "-device", "e1000e,netdev=net,addr=1")
 
 
 def told_on_console(lines):

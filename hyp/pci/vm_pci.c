@@ -97,14 +97,11 @@ static int begin_one(struct vm *vm, const struct vm_device *d, struct config_err
     return 0;
 }
 
-/* All resets run side by side; then each is waited for. */
-static int assign_all(struct vm *vm, struct config_error *why)
+/* Wait for each reset; they run side by side. */
+static int finish_all(struct vm *vm, struct config_error *why)
 {
     int err = 0;
 
-    for (uint32_t i = 0; i < vm->config->device_count && err == 0; i++) {
-        err = begin_one(vm, &vm->config->device[i], why);
-    }
     for (uint32_t i = 0; i < vm->pci->count && err == 0; i++) {
         struct pci_assignment *a = &vm->pci->assignment[i];
 
@@ -172,7 +169,7 @@ static int alloc_pci(struct vm *vm)
     return err;
 }
 
-int vm_pci_build(struct vm *vm, struct config_error *why)
+int vm_pci_begin(struct vm *vm, struct config_error *why)
 {
     int err = alloc_pci(vm);
 
@@ -181,7 +178,19 @@ int vm_pci_build(struct vm *vm, struct config_error *why)
         return err;
     }
     lock_pci();
-    err = assign_all(vm, why);
+    for (uint32_t i = 0; i < vm->config->device_count && err == 0; i++) {
+        err = begin_one(vm, &vm->config->device[i], why);
+    }
+    unlock_pci();
+    return err;
+}
+
+int vm_pci_build(struct vm *vm, struct config_error *why)
+{
+    int err;
+
+    lock_pci();
+    err = finish_all(vm, why);
     unlock_pci();
     if (err != 0) {
         return err;
@@ -275,11 +284,12 @@ void vm_pci_release(struct vm *vm)
     bool all = true;
     int err;
 
+    lock_pci();
     if (p == NULL) {
         unclaim(vm, vm->config->device_count);
+        unlock_pci();
         return;
     }
-    lock_pci();
     report_refused_bars(vm);
     for (uint32_t i = p->count; i-- > 0;) {
         all = release_one(vm, i) && all;

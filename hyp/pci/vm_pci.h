@@ -44,8 +44,11 @@ struct vm_pci {
  * nothing of this VM is claimed then. */
 CORDON_MUST_CHECK int vm_pci_claim(struct vm *vm, struct config_error *why);
 
-/* Reset and assign the functions, make the bridge, put it on the guest's bus. The domain and its
- * memory stand. On an error WHY says what; vm_pci_release takes back what there is. */
+/* Take the functions off the bus and begin their resets, which go on by themselves; the domain
+ * stands, its memory not yet. Then wait for them, assign them, make the bridge, put it on the
+ * guest's bus: the memory stands. On an error WHY says what; vm_pci_release takes back what there
+ * is. */
+CORDON_MUST_CHECK int vm_pci_begin(struct vm *vm, struct config_error *why);
 CORDON_MUST_CHECK int vm_pci_build(struct vm *vm, struct config_error *why);
 
 /* Take everything back: no function of this VM masters the bus afterwards, and none reaches its

@@ -65,17 +65,36 @@ static void build_vcpus(struct vm *vm)
     }
 }
 
-int vm_build(struct vm *vm, const struct bundle *bundle, struct config_error *why)
+void vm_unprepare(struct vm *vm)
+{
+    vm_pci_release(vm);
+    vm_memory_release(vm);
+}
+
+int vm_prepare(struct vm *vm, struct config_error *why)
 {
     int err;
 
     build_vcpus(vm);
-    err = vm_memory_build(vm, why);
+    err = vm_memory_open(vm, why);
     if (err == 0) {
-        err = build_devices(vm);
-        if (err != 0) {
-            (void)config_refuse(why, "%s: emulated devices: %s", vm_name(vm), cordon_strerror(err));
-        }
+        err = vm_pci_begin(vm, why);
+    }
+    if (err == 0) {
+        err = vm_memory_build(vm, why);
+    }
+    if (err != 0) {
+        vm_unprepare(vm);
+    }
+    return err;
+}
+
+int vm_build(struct vm *vm, const struct bundle *bundle, struct config_error *why)
+{
+    int err = build_devices(vm);
+
+    if (err != 0) {
+        (void)config_refuse(why, "%s: emulated devices: %s", vm_name(vm), cordon_strerror(err));
     }
     if (err == 0) {
         err = load_images(vm, bundle, why);
@@ -84,8 +103,7 @@ int vm_build(struct vm *vm, const struct bundle *bundle, struct config_error *wh
         err = vm_pci_build(vm, why);
     }
     if (err != 0) {
-        vm_pci_release(vm);
-        vm_memory_release(vm);
+        vm_unprepare(vm);
         return err;
     }
     atomic_store(&vm->state, VM_BUILT);

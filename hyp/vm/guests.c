@@ -26,7 +26,8 @@ static struct {
     struct bundle bundle;
     struct config_error why[VM_MAX]; /* of VMs that were refused while they were built */
     bool bad_image[BUNDLE_MAX_IMAGES];
-    uint32_t refused; /* by the bundle's parser */
+    uint32_t refused;                          /* by the bundle's parser */
+    uint64_t done[BUNDLE_MAX_IMAGES + VM_MAX]; /* when each piece of the first work was */
     uint64_t hash_time;
     atomic_uint running;
 } guests;
@@ -61,12 +62,11 @@ static void assign_harts(void)
     }
 }
 
-static void hash_image(void *arg, uint32_t i)
+static void hash_image(uint32_t i)
 {
     const struct bundle_image *image = &guests.bundle.image[i];
     uint8_t digest[32];
 
-    (void)arg;
     if (image->used) {
         sha256((const uint8_t *)guests.bundle.base + image->blob.offset, image->blob.len, digest);
         guests.bad_image[i] = memcmp(digest, image->blob.sha256, sizeof(digest)) != 0;
@@ -82,15 +82,40 @@ static void check_blob(uint32_t v, const struct vm_blob *blob)
                             "bundle says",
                             guests.bundle.image[blob->image].name, blob->len);
         atomic_store(&vms[v].state, VM_REFUSED);
+        vm_unprepare(&vms[v]);
     }
 }
 
-static void hash_images(void)
+static void prepare_one(uint32_t v)
+{
+    if (atomic_load(&vms[v].state) == VM_EMPTY && vm_prepare(&vms[v], &guests.why[v]) != 0) {
+        atomic_store(&vms[v].state, VM_REFUSED);
+    }
+}
+
+static void first_piece(void *arg, uint32_t i)
+{
+    (void)arg;
+    if (i < guests.bundle.image_count) {
+        hash_image(i);
+    } else {
+        prepare_one(i - guests.bundle.image_count);
+    }
+    guests.done[i] = hart_time();
+}
+
+/* Images are hashed while memory is scrubbed and devices are reset. None is read by anybody else
+ * before all were found good. */
+static void hash_and_prepare(void)
 {
     uint64_t start = hart_time();
 
-    work_run(hash_image, NULL, guests.bundle.image_count);
-    guests.hash_time = hart_time() - start;
+    work_run(first_piece, NULL, guests.bundle.image_count + vm_count);
+    for (uint32_t i = 0; i < guests.bundle.image_count; i++) {
+        uint64_t took = guests.done[i] - start;
+
+        guests.hash_time = took > guests.hash_time ? took : guests.hash_time;
+    }
     for (uint32_t v = 0; v < vm_count; v++) {
         check_blob(v, &vms[v].config->kernel);
         check_blob(v, &vms[v].config->initrd);
@@ -209,8 +234,8 @@ void guests_run(void)
     report_open();
     read_bundle();
     assign_harts();
-    hash_images();
     claim_devices();
+    hash_and_prepare();
     work_run(build_one, NULL, vm_count);
     context_audit("before the first guest");
     start_all();

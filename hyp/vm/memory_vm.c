@@ -146,17 +146,21 @@ static int build_msi(struct vm *vm)
     return err == -CORDON_ENOTSUP ? 0 : err;
 }
 
-int vm_memory_build(struct vm *vm, struct config_error *why)
+int vm_memory_open(struct vm *vm, struct config_error *why)
 {
-    const struct vm_config *c = vm->config;
     struct cordon_domain_config cfg = {.size = sizeof(cfg),
                                        .gpa_limit = GUEST_MMIO64 + GUEST_MMIO64_LEN};
     int err = cordon_domain_create(guests_ctx(), &cfg, &vm->domain);
 
-    if (err != 0) {
-        return config_refuse(why, "%s: no domain: %s", c->name, cordon_strerror(err));
-    }
-    err = build_ram(vm);
+    return err == 0 ? 0
+                    : config_refuse(why, "%s: no domain: %s", vm_name(vm), cordon_strerror(err));
+}
+
+int vm_memory_build(struct vm *vm, struct config_error *why)
+{
+    const struct vm_config *c = vm->config;
+    int err = build_ram(vm);
+
     if (err != 0) {
         struct cordon_memory_stats stats;
 

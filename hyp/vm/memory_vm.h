@@ -4,8 +4,9 @@
 
 #include "vm/vm.h"
 
-/* Domain, RAM, pool and interrupt files, as the settings say. On an error WHY says what, and
- * vm_memory_release takes back what there is. */
+/* The domain; then RAM, pool and interrupt files, as the settings say. On an error WHY says what,
+ * and vm_memory_release takes back what there is. */
+CORDON_MUST_CHECK int vm_memory_open(struct vm *vm, struct config_error *why);
 CORDON_MUST_CHECK int vm_memory_build(struct vm *vm, struct config_error *why);
 
 /* Give back all of it: the frames are retired and become free, the interrupt files get no

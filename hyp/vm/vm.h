@@ -73,12 +73,17 @@ static inline const char *vm_name(const struct vm *vm)
 /* ---- building (build.c, memory.c, load.c) ------------------------------------------------- */
 
 /*
- * Make everything of VM but its first instruction: domain, memory, interrupt files, devices,
- * images, device tree. The vCPUs' harts are assigned. On an error WHY says in words what, with
- * value and limit, and nothing of the VM is left.
+ * What needs no image: domain, memory, interrupt files; the resets of its devices are begun, and go
+ * on while others work. The vCPUs' harts are assigned, the devices claimed. Then everything else
+ * but the first instruction: emulated devices, images, device tree, its devices. On an error WHY
+ * says in words what, with value and limit, and nothing of the VM is left.
  */
+CORDON_MUST_CHECK int vm_prepare(struct vm *vm, struct config_error *why);
 CORDON_MUST_CHECK int vm_build(struct vm *vm, const struct bundle *bundle,
                                struct config_error *why);
+
+/* Take back what vm_prepare has made, devices' claims included. */
+void vm_unprepare(struct vm *vm);
 
 /* ---- life (life.c) ------------------------------------------------------------------------ */
 
