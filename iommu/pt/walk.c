@@ -73,6 +73,11 @@ static inline bool is_table(const struct frame_pool *p, uint64_t hfn)
     return words != NULL && (words[hfn & (BLOCK_FRAMES - 1)] & FW_STATE) == CORDON_FRAME_TABLE;
 }
 
+bool pt_is_table(const struct pt_forest *f, cordon_hpa hpa)
+{
+    return is_table(&f->ctx->frames, hpa.v >> CORDON_PAGE_SHIFT);
+}
+
 /* The table that WORD leads to, or null when no table of this context can stand there. */
 static const uint64_t *follow(const struct pt_forest *f, uint64_t word)
 {

@@ -206,6 +206,9 @@ static inline bool pt_plain(const struct pt_fmt *fmt, uint64_t gpa, uint64_t pag
            (gpa ^ last) >> pt_shift(1) == 0;
 }
 
+/* May the frame at HPA be read as a table? Frames of none of the context's banks may not. */
+bool pt_is_table(const struct pt_forest *f, cordon_hpa hpa);
+
 /* 0, EALIGN or ERANGE: can PAGES pages from GPA stand in a table of this format? */
 CORDON_MUST_CHECK int pt_range_check(const struct pt_fmt *fmt, cordon_gpa gpa, uint64_t pages);
 

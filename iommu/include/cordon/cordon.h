@@ -8,5 +8,6 @@
 #include <cordon/map.h>
 #include <cordon/port.h>
 #include <cordon/types.h>
+#include <cordon/walk.h>
 
 #endif
