@@ -63,6 +63,12 @@ CORDON_REGION_PEER = 4
 CORDON_RUN_NOZERO = 1
 CORDON_RW = 3
 CORDON_RWX = 7
+CORDON_WALK_CORRUPT = 4
+CORDON_WALK_EMPTY = 1
+CORDON_WALK_LEADS = 0
+CORDON_WALK_RIGHTS = 2
+CORDON_WALK_STEPS = 5
+CORDON_WALK_WIDTH = 3
 CORDON_WRITE = 2
 
 # Members of each enum, in order.
@@ -84,6 +90,13 @@ ENUMS = {
         "CORDON_OP_GRANT",
         "CORDON_OP_REVOKE",
         "CORDON_OP_PROTECT",
+    ),
+    "cordon_walk_end": (
+        "CORDON_WALK_LEADS",
+        "CORDON_WALK_EMPTY",
+        "CORDON_WALK_RIGHTS",
+        "CORDON_WALK_WIDTH",
+        "CORDON_WALK_CORRUPT",
     ),
 }
 
@@ -342,6 +355,31 @@ class PortOps(Record):
     ]
 
 
+class WalkStep(Record):
+    """One word that was read."""
+
+    _c_name_ = "cordon_walk_step"
+    _fields_ = [
+        ("level", c_uint32),
+        ("index", c_uint32),
+        ("word", Hpa),
+        ("value", c_uint64),
+    ]
+
+
+class Walk(Record):
+    _c_name_ = "cordon_walk"
+    _fields_ = [
+        ("size", c_uint32),
+        ("mode", c_uint32),
+        ("root", Hpa),
+        ("end", c_uint32),
+        ("step_count", c_uint32),
+        ("step", WalkStep * 5),
+        ("hit", Hit),
+    ]
+
+
 # Every struct, by its name in C.
 STRUCTS = {
     "cordon_config": Config,
@@ -364,6 +402,8 @@ STRUCTS = {
     "cordon_port_ops": PortOps,
     "cordon_region_info": RegionInfo,
     "cordon_run_want": RunWant,
+    "cordon_walk": Walk,
+    "cordon_walk_step": WalkStep,
 }
 
 # (name, result, ((argument, type), ...), documentation), sorted.
@@ -438,7 +478,7 @@ PROTOTYPES = (
     ("cordon_device_remove", c_int, (
         ("dev", POINTER(Device)),
     ),
-     'Errors: EBUSY (attached, or its domain still waits for it to drain).'),
+     'Forget a device. Errors: EBUSY (attached, or its domain still waits for it to drain).'),
     ("cordon_domain_create", c_int, (
         ("ctx", POINTER(Ctx)),
         ("cfg", POINTER(DomainConfig)),
@@ -505,6 +545,15 @@ PROTOTYPES = (
     ),
      'Turn it off for good and free its memory. Errors: EBUSY (a device exists), ETIMEOUT '
      '(memory is kept).'),
+    ("cordon_leaf_next", c_int, (
+        ("d", POINTER(Domain)),
+        ("view", c_uint32),
+        ("gpa", POINTER(Gpa)),
+        ("out", POINTER(Hit)),
+    ),
+     'The first leaf of a view at or above *GPA: its first GPA goes to *GPA, and to OUT what '
+     'stands there. Go on at *GPA + OUT->span. Errors: EINVAL, ENOENT (none is left), ECORRUPT '
+     '(a word that is not ours; *GPA tells where).'),
     ("cordon_memory_stats", None, (
         ("ctx", POINTER(Ctx)),
         ("out", POINTER(MemoryStats)),
@@ -548,7 +597,8 @@ PROTOTYPES = (
         ("ctx", POINTER(Ctx)),
         ("hpa", Hpa),
     ),
-     'Errors: ENOENT (no resource starts there), EBUSY (a domain has some of it).'),
+     'Offer a range no more. Errors: ENOENT (no resource starts there), EBUSY (a domain has '
+     'some of it).'),
     ("cordon_retire", c_int, (
         ("d", POINTER(Domain)),
     ),
@@ -598,4 +648,14 @@ PROTOTYPES = (
     ),
      'Where GPA leads in a view (0: G-stage), checked for ACCESS (CORDON_READ..; 0: any leaf). '
      "Errors: EINVAL (no such view), ERANGE (beyond the mode's width), EFAULT."),
+    ("cordon_walk", c_int, (
+        ("d", POINTER(Domain)),
+        ("view", c_uint32),
+        ("gpa", Gpa),
+        ("access", c_uint32),
+        ("out", POINTER(Walk)),
+    ),
+     'Walk GPA in a view (0: G-stage) for ACCESS (CORDON_READ..; 0: any leaf) and tell each '
+     'word. What stops a walk is an answer here, not an error. Errors: EINVAL (no such view, '
+     'unknown access or size).'),
 )
