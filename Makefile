@@ -26,6 +26,7 @@ include tools/mk/guest.mk
 include tools/mk/test.mk
 include tools/mk/config.mk
 include tools/mk/check.mk
+include tools/mk/man.mk
 
 .PHONY: help all clean
 help: ## this list

@@ -105,7 +105,8 @@ CORDON_API CORDON_MUST_CHECK int cordon_scatter_alloc(cordon_ctx *ctx, uint64_t 
  * ENOMEM. */
 CORDON_API CORDON_MUST_CHECK int cordon_resource_add(cordon_ctx *ctx, cordon_hpa hpa, uint64_t len);
 
-/* Errors: ENOENT (no resource starts there), EBUSY (a domain has some of it). */
+/* Offer a range no more. Errors: ENOENT (no resource starts there), EBUSY (a domain has some of
+ * it). */
 CORDON_API CORDON_MUST_CHECK int cordon_resource_remove(cordon_ctx *ctx, cordon_hpa hpa);
 
 struct cordon_memory_stats {

@@ -66,7 +66,7 @@ CORDON_API CORDON_MUST_CHECK int cordon_device_add(cordon_iommu *iommu,
                                                    const struct cordon_device_config *cfg,
                                                    cordon_device **out);
 
-/* Errors: EBUSY (attached, or its domain still waits for it to drain). */
+/* Forget a device. Errors: EBUSY (attached, or its domain still waits for it to drain). */
 CORDON_API CORDON_MUST_CHECK int cordon_device_remove(cordon_device *dev);
 
 #define CORDON_ATTACH_OWN_VIEW 1u /* a view, GSCID and MSI table of its own */
