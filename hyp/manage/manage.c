@@ -101,6 +101,8 @@ static char *cut_word(char **rest)
     return *word != '\0' ? word : NULL;
 }
 
+static const char not_running[] = "that VM does not run";
+
 /* The running VM that the first word of *REST names; an error is sent when there is none. */
 static struct vm *find_vm(char **rest)
 {
@@ -111,7 +113,7 @@ static struct vm *find_vm(char **rest)
             if (atomic_load(&vms[i].state) == VM_RUNNING) {
                 return &vms[i];
             }
-            send_error("that VM does not run", name);
+            send_error(not_running, name);
             return NULL;
         }
     }
@@ -123,14 +125,17 @@ static void do_type(char *rest)
 {
     struct vm *vm = find_vm(&rest);
     struct manage_event e;
-    uint64_t taken = 0;
+    size_t taken;
     size_t len = strlen(rest);
 
     if (vm == NULL) {
         return;
     }
     rest[len] = '\n'; /* the text's own end has room for it */
-    taken = uart_input(&vm->uart, (const uint8_t *)rest, len + 1);
+    if (!vm_input(vm, (const uint8_t *)rest, len + 1, &taken)) {
+        send_error(not_running, vm_name(vm));
+        return;
+    }
     json_u64(manage_event_begin(&e, "typed"), "taken", taken);
     manage_event_send(&e);
 }
@@ -139,8 +144,8 @@ static void do_pause(char *rest)
 {
     struct vm *vm = find_vm(&rest);
 
-    if (vm != NULL) {
-        vm_pause(vm);
+    if (vm != NULL && !vm_pause(vm)) {
+        send_error(not_running, vm_name(vm));
     }
 }
 
@@ -148,8 +153,8 @@ static void do_resume(char *rest)
 {
     struct vm *vm = find_vm(&rest);
 
-    if (vm != NULL) {
-        vm_resume(vm);
+    if (vm != NULL && !vm_resume(vm)) {
+        send_error(not_running, vm_name(vm));
     }
 }
 

@@ -1,6 +1,7 @@
 /* PCI of one guest: see vm_pci.h. */
 #include "pci/vm_pci.h"
 
+#include <cordon/port.h>
 #include <stdio.h>
 
 #include "core/console.h"
@@ -18,10 +19,15 @@
 
 #define PAGES_BYTES(bytes) (((bytes) + CORDON_PAGE_SIZE - 1) & ~(CORDON_PAGE_SIZE - 1))
 
-/* As vCPUs of our other harts wait here too, each serves what the firmware sends it meanwhile. */
+/* Others may hold it while a device is reset: whoever waits does so with little effort. */
 static void lock_pci(void)
 {
-    cordon_lock_take(&machine_pci_lock);
+    struct cordon_lock *l = &machine_pci_lock;
+    uint_fast32_t mine = atomic_fetch_add_explicit(&l->next, 1, memory_order_relaxed);
+
+    while (atomic_load_explicit(&l->now, memory_order_acquire) != mine) {
+        cordon_port_relax(NULL);
+    }
 }
 
 static void unlock_pci(void)

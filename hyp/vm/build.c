@@ -9,7 +9,8 @@
 #include "vm/memory_vm.h"
 #include "vm/vm.h"
 
-/* A message of an emulated device: a store to the vCPU's interrupt file. */
+/* A message of an emulated device: a store to the vCPU's interrupt file. The caller is a vCPU of
+ * the VM, or holds its lock: the file is still its own. */
 static void send_message(void *arg, uint32_t vcpu, uint32_t identity)
 {
     struct vm *vm = arg;

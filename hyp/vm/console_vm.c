@@ -66,12 +66,27 @@ uint64_t vm_console_read(struct vm *vm, uint8_t *bytes, uint64_t len)
     return done;
 }
 
+bool vm_input(struct vm *vm, const uint8_t *bytes, size_t len, size_t *taken)
+{
+    bool runs;
+
+    cordon_lock_take(&vm->lock);
+    runs = atomic_load(&vm->state) == VM_RUNNING;
+    if (runs) {
+        *taken = uart_input(&vm->uart, bytes, len);
+    }
+    cordon_lock_give(&vm->lock);
+    return runs;
+}
+
 /* A guest that has read by the SBI gets its input there, any other at its UART. What does not
  * fit is dropped, as a UART without flow control does. */
 static void give(struct vm *vm, uint8_t byte)
 {
+    size_t taken;
+
     if (!vm->reads_by_sbi) {
-        (void)uart_input(&vm->uart, &byte, 1);
+        (void)vm_input(vm, &byte, 1, &taken);
         return;
     }
     cordon_lock_take(&vm->line_lock);

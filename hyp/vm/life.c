@@ -9,6 +9,7 @@
 #include "vm/devices.h"
 #include "vm/guests.h"
 #include "vm/memory_vm.h"
+#include "vm/pause.h"
 #include "vm/report.h"
 #include "vm/vm.h"
 
@@ -153,6 +154,7 @@ void vm_vcpu_end(struct vcpu *vcpu)
 {
     struct vm *vm = vcpu->vm;
     bool last;
+    bool still;
 
     cordon_lock_take(&vm->lock);
     if (atomic_load(&vcpu->state) != VCPU_START_PENDING) {
@@ -163,7 +165,11 @@ void vm_vcpu_end(struct vcpu *vcpu)
         end_alone(vm, "all %u vCPUs have stopped themselves", vm->config->vcpus);
     }
     last = vm->live == 0 && atomic_load(&vm->state) == VM_STOPPING;
+    still = atomic_load(&vm->paused) && vm->live != 0 && vm->parked == vm->live;
     cordon_lock_give(&vm->lock);
+    if (still) {
+        vm_tell_paused(vm);
+    }
     if (last) {
         finish(vm);
     }

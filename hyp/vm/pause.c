@@ -14,21 +14,46 @@ static void tell(const struct vm *vm, const char *what)
     manage_event_send(&e);
 }
 
-void vm_pause(struct vm *vm)
+/* False if VM does not run, or no more. */
+static bool set_paused(struct vm *vm, bool paused)
 {
-    atomic_store(&vm->paused, true);
-    for (uint32_t i = 0; i < vm->config->vcpus; i++) {
-        vcpu_request(&vm->vcpu[i], VCPU_REQUEST_PAUSE);
+    bool runs;
+
+    cordon_lock_take(&vm->lock);
+    runs = atomic_load(&vm->state) == VM_RUNNING;
+    if (runs) {
+        atomic_store(&vm->paused, paused);
     }
+    cordon_lock_give(&vm->lock);
+    return runs;
 }
 
-void vm_resume(struct vm *vm)
+bool vm_pause(struct vm *vm)
 {
-    atomic_store(&vm->paused, false);
-    for (uint32_t i = 0; i < vm->config->vcpus; i++) {
+    bool runs = set_paused(vm, true);
+
+    for (uint32_t i = 0; runs && i < vm->config->vcpus; i++) {
+        vcpu_request(&vm->vcpu[i], VCPU_REQUEST_PAUSE);
+    }
+    return runs;
+}
+
+bool vm_resume(struct vm *vm)
+{
+    bool runs = set_paused(vm, false);
+
+    for (uint32_t i = 0; runs && i < vm->config->vcpus; i++) {
         imsic_kick(vm->vcpu[i].hart);
     }
-    tell(vm, "resumed");
+    if (runs) {
+        tell(vm, "resumed");
+    }
+    return runs;
+}
+
+void vm_tell_paused(const struct vm *vm)
+{
+    tell(vm, "paused");
 }
 
 static bool is_last_to_park(struct vm *vm)
@@ -49,7 +74,7 @@ void vm_park(struct vcpu *vcpu)
         return;
     }
     if (is_last_to_park(vm)) {
-        tell(vm, "paused");
+        vm_tell_paused(vm);
     }
     while (atomic_load(&vm->paused) && (atomic_load(&vcpu->requests) & VCPU_REQUEST_STOP) == 0) {
         hart_wait_for_interrupt();

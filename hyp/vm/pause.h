@@ -5,11 +5,15 @@
 
 #include "vm/vm.h"
 
-/* Ask every vCPU of VM to stand still; the event "paused" tells when all do. Any hart. */
-void vm_pause(struct vm *vm);
+/* Ask every vCPU of VM to stand still; the event "paused" tells when all do. Any hart. False:
+ * it does not run, or no more; nothing is told. */
+bool vm_pause(struct vm *vm);
 
-/* Let it go on; the event "resumed" tells. Time has gone on meanwhile. */
-void vm_resume(struct vm *vm);
+/* Let it go on; the event "resumed" tells. Time has gone on meanwhile. False: as vm_pause. */
+bool vm_resume(struct vm *vm);
+
+/* All vCPUs that are left in the guest stand still: tell. */
+void vm_tell_paused(const struct vm *vm);
 
 /* From the vCPU's own hart: stand still while VM is paused. Returns as soon as it goes on, or
  * ends. */

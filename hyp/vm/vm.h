@@ -116,6 +116,11 @@ uint64_t vm_console_write(struct vm *vm, const uint8_t *bytes, uint64_t len);
 /* What was typed to it and is not taken by the UART: returns how many bytes. */
 uint64_t vm_console_read(struct vm *vm, uint8_t *bytes, uint64_t len);
 
+/* Give VM, if it runs, LEN bytes to read at its UART; *TAKEN is how many there was room for. False:
+ * it does not run, or no more. Any hart: the interrupt that this raises comes before the VM's end,
+ * for the lock that the end takes is held. */
+bool vm_input(struct vm *vm, const uint8_t *bytes, size_t len, size_t *taken);
+
 /* Let out a line that is not ended and has waited since before TIME; all of it when TIME is 0. */
 void vm_console_flush(struct vm *vm, uint64_t time);
 

@@ -1,0 +1,47 @@
+"""Management over the host channel: what a guest that runs is told, and one that has ended is not."""
+import pytest
+
+import bundle
+from machine import bare
+
+
+@pytest.fixture
+def pair(boots, payload):
+    """A machine whose guest "gone" has ended, and whose guest "here" waits for a line."""
+    blob = bundle.make({"hello": payload("hello"), "echo": payload("echo")},
+                       {"gone": bare("hello"), "here": bare("echo")})
+    with boots.machine(blob) as machine:
+        machine.console.wait(r"\[here\] ready")
+        machine.channel.wait("vm-ended", vm="gone")
+        yield machine
+
+
+def sbi_calls(machine):
+    return machine.channel.ask("exits", "vm-exits", vm="here")["sbi"]
+
+
+@pytest.mark.parametrize("command", ["type gone hello", "pause gone", "resume gone"])
+def test_command_to_a_guest_that_has_ended_is_refused(pair, command):
+    answer = pair.channel.ask(command, "error")
+    assert answer["why"] == "that VM does not run" and answer["command"] == "gone"
+
+
+def test_guest_stands_still_between_pause_and_resume(pair):
+    pair.channel.ask("pause here", "paused", vm="here")
+    before = sbi_calls(pair)
+    pair.console.type("hello\n")
+    assert sbi_calls(pair) == before
+    pair.channel.ask("resume here", "resumed", vm="here")
+    pair.console.type("\x1dhello\n")
+    pair.console.wait(r"\[here\] heard hello")
+
+
+def test_typed_text_is_taken_as_far_as_there_is_room(pair):
+    text = "x" * 400
+    taken = [pair.channel.ask(f"type here {text}", "typed")["taken"] for _ in range(3)]
+    assert taken == [401, 401, 1024 - 802]
+
+
+def test_unknown_command_and_unknown_guest_are_named(pair):
+    assert "not known" in pair.channel.ask("dance", "error")["why"]
+    assert pair.channel.ask("pause nobody", "error", command="nobody")["why"].startswith("no VM")
