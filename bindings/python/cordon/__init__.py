@@ -7,12 +7,13 @@ from .errors import (AlreadyExists, Busy, CordonError, Corrupt, HardwareError, H
                      NotSupported, OutOfMemory, OutOfRange, Pending, TranslationFault, UseAfterClose)
 from .iommu import Cause, Fault, Iommu, Nearest
 from .types import PAGE, Drain, Extent, FrameState, Gpa, Gva, Hpa, Iova, Mode, Perm
+from .walk import Leaf, Step, Walk, WalkEnd
 
 __all__ = [
     "PAGE", "AlreadyExists", "Busy", "Cause", "Context", "CordonError", "Corrupt", "Device", "Domain", "Drain",
     "Extent", "Fault", "FrameInfo", "FrameState", "Gpa", "Grant", "Gva", "HardwareError",
-    "HardwareTimeout", "Hit", "Hpa", "InvalidArgument", "Iommu", "Iova", "LibraryError", "LimitReached",
+    "HardwareTimeout", "Hit", "Hpa", "InvalidArgument", "Iommu", "Iova", "Leaf", "LibraryError", "LimitReached",
     "Misaligned", "Mode", "Nearest", "NotFound", "NotOwner", "NotSupported", "OutOfMemory",
-    "OutOfRange", "Pending", "Perm", "Protect", "Region", "Revoke", "TranslationFault",
-    "UseAfterClose",
+    "OutOfRange", "Pending", "Perm", "Protect", "Region", "Revoke", "Step",
+    "TranslationFault", "UseAfterClose", "Walk", "WalkEnd",
 ]

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from . import _abi
 from ._base import as_int
 from .context import Child
+from .errors import NotFound
 from .types import Extent, Gpa, Hpa, Perm, address, extents_array, extents_of, size_bytes
+from .walk import leaves, walk
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,25 @@ class Domain(Child):
         self.context.call("cordon_translate", self.ptr, view, gpa, int(access), ctypes.byref(out),
                           gpa=gpa, view=view, access=access)
         return Hit(out.hpa, out.span, Perm(out.perms), out.level)
+
+    def walk(self, gpa, access="", *, view=0):
+        """Every word that a walk of GPA reads, and why it ends; a fault is an answer here."""
+        return walk(self, gpa, access, view)
+
+    def leaves(self, *, view=0):
+        """The leaves of a view in the order of their GPA."""
+        return leaves(self, view)
+
+    def regions(self):
+        """The regions of the map in the order of their GPA."""
+        gpa = Gpa(0)
+        while True:
+            try:
+                region = self.region_at(gpa, next=True)
+            except NotFound:
+                return
+            yield region
+            gpa = region.end
 
     # ---- MSIs ---------------------------------------------------------------------------------
 
