@@ -1,25 +1,6 @@
 /* Assignment and release: in order, all or nothing, refused with a reason, and over when it says
  * so. */
-#include "vpci_bench.h"
-
-static int begin(struct vpci_bench *b, int n)
-{
-    const struct pci_assign_config cfg = vbench_config(b);
-
-    return pci_assign_begin(&b->a[n], &b->host, n == 0 ? NVME_BDF : EDU_BDF, &cfg);
-}
-
-static int assign(struct vpci_bench *b, int n)
-{
-    int err = begin(b, n);
-
-    return err != 0 ? err : pci_assign_finish(&b->a[n]);
-}
-
-static uint32_t commands_of(const struct fpci_fn *f)
-{
-    return fpci_get(f, PCI_COMMAND) & 0x7u;
-}
+#include "assign_bench.h"
 
 static void test_assigned_device_is_reset_known_and_off_the_bus(void **state)
 {
@@ -233,25 +214,6 @@ static void test_failed_reset_gives_nothing(void **state)
     b->nvme->reset_swaps = true;
     assert_int_equal(assign(b, 0), -CORDON_EHW);
     assert_int_equal(b->a[0].why.why, PCI_WHY_RESET_LOST);
-}
-
-/* Everything is as before the attempt: ids free, resources free, device off the bus. */
-static void check_nothing_given(struct vpci_bench *b, const struct cordon_memory_stats *before)
-{
-    struct cordon_memory_stats now = machine_stats(&b->m);
-    const struct pci_function *f = pci_find(&b->host, NVME_BDF);
-
-    assert_int_equal(b->a[0].stage, PCI_STAGE_FREE);
-    assert_null(b->a[0].dev);
-    assert_int_equal(b->a[0].resources, 0);
-    assert_false(f->assigned);
-    assert_int_equal(commands_of(b->nvme), 0);
-    assert_false(device_reaches(b, NVME_BDF, G_RAM));
-    assert_int_equal(now.owned, before->owned);
-    assert_int_equal(now.revoking, 0);
-    assert_int_equal(cordon_resource_add(b->m.ctx, f->bar[0].hpa, 0x4000), 0); /* not there */
-    assert_int_equal(cordon_resource_remove(b->m.ctx, f->bar[0].hpa), 0);
-    vbench_audit(b);
 }
 
 static void test_each_failing_allocation_leaves_nothing_behind(void **state)

@@ -1,44 +1,6 @@
 /* Release: the reverse of assignment, with proof that DMA is over, and resumed where it had to
  * stop. */
-#include "vpci_bench.h"
-
-static int begin(struct vpci_bench *b, int n)
-{
-    const struct pci_assign_config cfg = vbench_config(b);
-
-    return pci_assign_begin(&b->a[n], &b->host, n == 0 ? NVME_BDF : EDU_BDF, &cfg);
-}
-
-static int assign(struct vpci_bench *b, int n)
-{
-    int err = begin(b, n);
-
-    return err != 0 ? err : pci_assign_finish(&b->a[n]);
-}
-
-static uint32_t commands_of(const struct fpci_fn *f)
-{
-    return fpci_get(f, PCI_COMMAND) & 0x7u;
-}
-
-/* Everything is as before the attempt: ids free, resources free, device off the bus. */
-static void check_nothing_given(struct vpci_bench *b, const struct cordon_memory_stats *before)
-{
-    struct cordon_memory_stats now = machine_stats(&b->m);
-    const struct pci_function *f = pci_find(&b->host, NVME_BDF);
-
-    assert_int_equal(b->a[0].stage, PCI_STAGE_FREE);
-    assert_null(b->a[0].dev);
-    assert_int_equal(b->a[0].resources, 0);
-    assert_false(f->assigned);
-    assert_int_equal(commands_of(b->nvme), 0);
-    assert_false(device_reaches(b, NVME_BDF, G_RAM));
-    assert_int_equal(now.owned, before->owned);
-    assert_int_equal(now.revoking, 0);
-    assert_int_equal(cordon_resource_add(b->m.ctx, f->bar[0].hpa, 0x4000), 0); /* not there */
-    assert_int_equal(cordon_resource_remove(b->m.ctx, f->bar[0].hpa), 0);
-    vbench_audit(b);
-}
+#include "assign_bench.h"
 
 static void test_release_resets_and_takes_the_context(void **state)
 {
