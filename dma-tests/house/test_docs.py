@@ -180,3 +180,19 @@ def test_what_shows_an_invariant_is_a_test_or_a_planted_fault():
     named = [set(re.findall(r"`([\w-]+)`", shown)) for _, shown in rows]
     assert set().union(*named) <= known
     assert all(named[:8])
+
+
+def test_every_command_of_the_host_channel_is_told_of_and_no_other():
+    source = (TREE / "hyp/manage/manage.c").read_text()
+    known = set(re.findall(r'{"(\w+)", do_\w+}', source))
+    page = (TREE / "docs/scripting.md").read_text().split("| command over")[1]
+    cells = re.findall(r"^\| (`[a-z].*?) \|", page, re.M)
+    assert known and {w for cell in cells for w in re.findall(r"`(\w+)", cell)} == known
+
+
+def test_refusals_of_devices_are_quoted_as_they_are_said():
+    table = (TREE / "docs/passthrough.md").read_text().split("| it says |")[1].split("##")[0]
+    quoted = re.findall(r"^\| (\w[^|]+) \|", table, re.M)
+    said = (TREE / "vdev/pci/why.c").read_text()
+    assert len(quoted) > 5
+    assert [text for text in quoted if f'"{text}"' not in said] == []
