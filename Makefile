@@ -27,6 +27,7 @@ include tools/mk/test.mk
 include tools/mk/config.mk
 include tools/mk/check.mk
 include tools/mk/man.mk
+include tools/mk/install.mk
 
 .PHONY: help all clean
 help: ## this list

@@ -25,9 +25,10 @@ $(OUT)/asan/obj/%.o: %.c $(OUT)/asan/flags | $(OUT)/setup.stamp
 	@mkdir -p $(@D)
 	$(quiet)$(CC) $(ASAN_CFLAGS) $(call room_include,$<) -c $< -o $@
 
-$(OUT)/host/libcordon.so: $(HOST_OBJ)
+$(OUT)/host/libcordon.so: $(HOST_OBJ) iommu/libcordon.map tools/mk/install.mk
 	$(note) LD $@
-	$(quiet)$(CC) -shared -Wl,-z,defs -Wl,-z,relro,-z,now -o $@ $^
+	$(quiet)$(CC) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=iommu/libcordon.map \
+		-Wl,-z,defs -Wl,-z,relro,-z,now -o $@ $(HOST_OBJ)
 
 $(OUT)/host/libcordon.a: $(HOST_OBJ)
 $(OUT)/asan/libcordon.a: $(ASAN_OBJ)

@@ -1,0 +1,56 @@
+"""make install: what it puts where, and that a program finds all of it by pkg-config."""
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("installed")
+    subprocess.run(["make", "--silent", "install", f"DESTDIR={folder}", "PREFIX=/usr"], cwd=ROOT, check=True,
+                   timeout=300, stdout=subprocess.DEVNULL)
+    return folder / "usr"
+
+
+def pkg_config(installed, *options):
+    env = {**os.environ, "PKG_CONFIG_LIBDIR": str(installed / "lib/pkgconfig"),
+           "PKG_CONFIG_SYSROOT_DIR": str(installed.parent)}
+    return subprocess.run(["pkg-config", *options, "cordon"], env=env, check=True, timeout=10,
+                          stdout=subprocess.PIPE, text=True).stdout.split()
+
+
+def test_the_c_program_of_the_docs_prints_what_they_show(installed, tmp_path):
+    subprocess.run(["gcc", "-std=c11", "-Wall", "-Wextra", "-Werror", "docs/first.c", "-o", tmp_path / "first",
+                    *pkg_config(installed, "--cflags", "--libs")], cwd=ROOT, check=True, timeout=60)
+    ran = subprocess.run([tmp_path / "first"], env={"LD_LIBRARY_PATH": str(installed / "lib")}, check=True,
+                         timeout=10, stdout=subprocess.PIPE, text=True)
+    assert ran.stdout in (ROOT / "docs/library.md").read_text()
+    assert ran.stdout.startswith("level 2")
+
+
+def test_a_program_needs_the_library_by_its_soname(installed):
+    told = subprocess.run(["readelf", "--dynamic", installed / "lib/libcordon.so"], check=True, timeout=10,
+                          stdout=subprocess.PIPE, text=True).stdout
+    assert "soname: [libcordon.so.0]" in told
+    assert (installed / "lib/libcordon.so.0").resolve().name.startswith("libcordon.so.0.")
+
+
+def test_only_functions_of_the_interface_are_offered_each_with_a_version(installed):
+    told = subprocess.run(["nm", "--dynamic", "--defined-only", "--with-symbol-versions",
+                           installed / "lib/libcordon.so"], check=True, timeout=10, stdout=subprocess.PIPE,
+                          text=True).stdout
+    names = [line.split()[-1] for line in told.splitlines() if " A " not in line]
+    assert "cordon_change@@CORDON_0" in names
+    assert [n for n in names if not re.fullmatch(r"cordon_\w+@@CORDON_\d+", n)] == []
+
+
+def test_every_header_and_page_is_there(installed):
+    headers = {h.name for h in (ROOT / "iommu/include/cordon").glob("*.h")}
+    assert {h.name for h in (installed / "include/cordon").iterdir()} == headers
+    assert (installed / "share/man/man3/cordon_change.3").exists()
+    assert pkg_config(installed, "--modversion")[0].count(".") == 2
