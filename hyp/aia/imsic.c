@@ -5,6 +5,7 @@
 #include <cordon/lock.h>
 #include <cordon/port.h>
 
+#include "core/console.h"
 #include "core/hart.h"
 #include "core/machine.h"
 #include "core/memory.h"
@@ -28,11 +29,17 @@ int imsic_init_here(struct hart *hart)
 {
     volatile void *page;
     uint64_t ignored;
+    int err;
 
     if (hart->imsic == 0 || !csr_try_read(CSR_STOPEI, &ignored)) {
         return -CORDON_ENOTSUP;
     }
-    if (mmio_map(cordon_hpa_make(hart->imsic), CORDON_PAGE_SIZE, &page) != 0) {
+    /* Guests' files too: one window for all of them. */
+    err =
+        mmio_map(cordon_hpa_make(hart->imsic), CORDON_PAGE_SIZE << machine.imsic.guest_bits, &page);
+    if (err != 0) {
+        log_line("hart %lu: interrupt files at 0x%lx: %s (limit %u)", hart->id, hart->imsic,
+                 mmio_why(cordon_hpa_make(hart->imsic), err), MMIO_WINDOWS);
         return -CORDON_ENOTSUP;
     }
     hart->imsic_page = page;

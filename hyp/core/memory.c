@@ -10,7 +10,7 @@
 #include "boot/tables.h"
 #include "core/machine.h"
 
-#define MMIO_WINDOWS 128u
+#define LARGE_PAGE UINT64_C(0x200000)
 
 struct mmio_window {
     cordon_hpa hpa;
@@ -112,20 +112,24 @@ static int window_open(cordon_hpa hpa, uint64_t len, struct mmio_window **out)
     uint64_t first = hpa.v & ~(CORDON_PAGE_SIZE - 1);
     uint64_t end = (hpa.v + len + CORDON_PAGE_SIZE - 1) & ~(CORDON_PAGE_SIZE - 1);
     struct mmio_window *w = &memory.window[memory.window_count];
+    uint64_t va = memory.mmio_next;
     int err;
 
     if (memory.window_count == MMIO_WINDOWS) {
         return -CORDON_ELIMIT;
     }
-    if (end <= first || end - first > VA_MMIO_END - memory.mmio_next) {
+    if (end - first >= LARGE_PAGE) { /* large leaves want equal offsets */
+        va = ((va + LARGE_PAGE - 1) & ~(LARGE_PAGE - 1)) + (first & (LARGE_PAGE - 1));
+    }
+    if (end <= first || va > VA_MMIO_END || end - first > VA_MMIO_END - va) {
         return -CORDON_ERANGE;
     }
-    err = tables_map(memory.mmio_next, cordon_hpa_make(first), end - first, CORDON_RW);
+    err = tables_map(va, cordon_hpa_make(first), end - first, CORDON_RW);
+    memory.mmio_next = va + (end - first); /* on an error too: some of it may be mapped */
     if (err != 0) {
         return err;
     }
-    *w = (struct mmio_window){cordon_hpa_make(first), end - first, memory.mmio_next};
-    memory.mmio_next += end - first;
+    *w = (struct mmio_window){cordon_hpa_make(first), end - first, va};
     memory.window_count++;
     tables_fence();
     *out = w;
@@ -154,4 +158,23 @@ int mmio_map(cordon_hpa hpa, uint64_t len, volatile void **out)
         *out = (volatile void *)(uintptr_t)(w->va + (hpa.v - w->hpa.v));
     }
     return err;
+}
+
+uint32_t mmio_room(void)
+{
+    uint32_t room;
+
+    cordon_lock_take(&memory.mmio_lock);
+    room = MMIO_WINDOWS - memory.window_count;
+    cordon_lock_give(&memory.mmio_lock);
+    return room;
+}
+
+const char *mmio_why(cordon_hpa hpa, int err)
+{
+    if (machine_ram_touches(hpa, 1)) {
+        return "the address is one of RAM";
+    }
+    return err == -CORDON_ELIMIT ? "as many windows of registers as the limit are mapped"
+                                 : cordon_strerror(err);
 }

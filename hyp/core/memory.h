@@ -36,4 +36,11 @@ struct cordon_extent arena_extent(void);
  * mapped once. Errors: ERANGE (RAM, or no room left), ENOMEM, ELIMIT. Any hart. */
 CORDON_MUST_CHECK int mmio_map(cordon_hpa hpa, uint64_t len, volatile void **out);
 
+/* How many windows of registers can still be mapped, of at most MMIO_WINDOWS. Any hart. */
+#define MMIO_WINDOWS 256u
+uint32_t mmio_room(void);
+
+/* What is wrong with a window at HPA for which mmio_map has answered ERR, in words. */
+const char *mmio_why(cordon_hpa hpa, int err);
+
 #endif

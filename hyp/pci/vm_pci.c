@@ -16,6 +16,7 @@
 #define OWN_LEN_LIMIT (UINT64_C(64) << 20) /* bytes that one command may speak of */
 #define RELEASE_TRIES 100u
 #define NAME_BYTES 32u
+#define WINDOWS_PER_DEVICE 2u /* of its registers that a reset or a check touches */
 
 #define PAGES_BYTES(bytes) (((bytes) + CORDON_PAGE_SIZE - 1) & ~(CORDON_PAGE_SIZE - 1))
 
@@ -95,6 +96,11 @@ static int begin_one(struct vm *vm, const struct vm_device *d, struct config_err
 
     cfg.iommus = devices_iommus(&cfg.iommu_count);
     name_of(d, cfg.name);
+    if (mmio_room() < WINDOWS_PER_DEVICE) {
+        return config_refuse(why,
+                             "%s: device %s: %u windows of registers are left of %u, %u wanted",
+                             vm_name(vm), cfg.name, mmio_room(), MMIO_WINDOWS, WINDOWS_PER_DEVICE);
+    }
     err = pci_assign_begin(a, machine_pci_host(d->segment), d->bdf, &cfg);
     if (err != 0) {
         return refuse(vm, d, &a->why, err, why);

@@ -3,6 +3,7 @@
 
 #include "core/console.h"
 #include "core/machine.h"
+#include "core/memory.h"
 #include "pci/machine_pci.h"
 #include "pci/vm_pci.h"
 #include "vm/fault_report.h"
@@ -20,8 +21,15 @@ static void take_over(cordon_ctx *ctx, uint32_t i)
     struct cordon_iommu_config cfg = {
         .size = sizeof(cfg), .base = machine.iommu[i].base, .max_device_id = 0xffff};
     struct cordon_iommu_info info;
-    int err = cordon_iommu_add(ctx, &cfg, &iommus[i]);
+    volatile void *ignored;
+    int err = mmio_map(cfg.base, CORDON_PAGE_SIZE, &ignored);
 
+    if (err != 0) {
+        log_line("IOMMU at 0x%lx: %s (limit %u): no device behind it is given away", cfg.base.v,
+                 mmio_why(cfg.base, err), MMIO_WINDOWS);
+        return;
+    }
+    err = cordon_iommu_add(ctx, &cfg, &iommus[i]);
     if (err != 0) {
         log_line("IOMMU at 0x%lx: %s: it stays off, no device behind it is given away", cfg.base.v,
                  cordon_strerror(err));

@@ -11,6 +11,7 @@
 
 #define FRAME_BYTES 1024u
 #define STREAM_STORY 0u
+#define VIRTIO_BYTES 0x100u /* registers before the configuration [virtio 4.2.2] */
 
 static struct channel channel;
 
@@ -30,6 +31,14 @@ void report_open(void)
         return;
     }
     for (uint32_t i = 0; i < machine.virtio_count; i++) {
+        volatile void *ignored;
+        int err = mmio_map(machine.virtio[i], VIRTIO_BYTES, &ignored);
+
+        if (err != 0) {
+            log_line("virtio device at 0x%lx: %s (limit %u): left out", machine.virtio[i].v,
+                     mmio_why(machine.virtio[i], err), MMIO_WINDOWS);
+            continue;
+        }
         if (channel_open(&channel, NULL, machine.virtio[i], memory_ptr(mem), mem) == 0) {
             log_line("host channel: virtio console at 0x%lx", machine.virtio[i].v);
             return;
