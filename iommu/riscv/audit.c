@@ -6,6 +6,8 @@
  */
 #include "riscv/audit.h"
 
+#include <string.h>
+
 #include "core/ctx.h"
 #include "riscv/device.h"
 #include "riscv/iommu.h"
@@ -14,10 +16,11 @@
 static int audit_say(struct cordon_finding *first, uint32_t invariant, cordon_hpa word,
                      uint64_t value, const char *text)
 {
+    size_t len = strlen(text);
+
+    cordon_assert(len < sizeof(first->text));
     *first = (struct cordon_finding){.invariant = invariant, .word = word, .value = value};
-    for (size_t i = 0; i + 1 < sizeof(first->text) && text[i] != 0; i++) {
-        first->text[i] = text[i];
-    }
+    memcpy(first->text, text, len);
     return -CORDON_ECORRUPT;
 }
 
