@@ -1,4 +1,4 @@
-"""Management over the host channel: what a guest that runs is told, and one that has ended is not."""
+"""Management over the host channel: a guest that runs is told, one that has ended is not."""
 import pytest
 
 import bundle

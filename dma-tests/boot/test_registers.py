@@ -1,5 +1,5 @@
-"""Registers of devices: as many as there is room for, none where there is RAM; what cannot be reached
-is left out by name, and the rest goes on."""
+"""Registers of devices: as many as there is room for, none where there is RAM; what cannot be
+reached is left out by name, and the rest goes on."""
 import ctypes
 import subprocess
 
@@ -73,8 +73,8 @@ def test_registers_in_ram_are_called_that(windows):
 def edited_tree(folder, node, address):
     """The machine's device tree with the registers of NODE at ADDRESS."""
     path = folder / "machine.dtb"
-    subprocess.run(["qemu-system-riscv64", "-nodefaults", "-display", "none", "-smp", "4", "-m", "4G",
-                    "-cpu", "rv64,h=true",
+    subprocess.run(["qemu-system-riscv64", "-nodefaults", "-display", "none", "-smp", "4",
+                    "-m", "4G", "-cpu", "rv64,h=true",
                     "-M", f"virt,aia=aplic-imsic,aia-guests=4,iommu-sys=on,dumpdtb={path}"],
                    stderr=subprocess.DEVNULL, check=True)
     tree = libfdt.Fdt(path.read_bytes())

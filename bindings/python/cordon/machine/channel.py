@@ -11,58 +11,118 @@ import time
 _HEADER = struct.Struct("<4sBBHI")
 _MAGIC = b"CRDN"
 FRAME_MAX = 65536
+_SHOWN = 16  # bytes of what was skipped
 
 
 class ChannelError(Exception):
-    """The other side broke the format, is gone, or did not answer in time."""
+    """The other side is gone, or did not answer in time."""
+
+
+class Frames:
+    """Cuts a stream of bytes into frames. Bytes that belong to none are skipped up to the next
+    beginning of one, and counted."""
+
+    def __init__(self):
+        self._data = bytearray()
+        self.skipped = 0  # bytes
+        self.saw = b""    # the first of them
+
+    def feed(self, data):
+        self._data += data
+
+    def take(self):
+        """(type, stream, content) of the next frame, or None until more bytes are fed. The content
+        is what JSON says, or bytes."""
+        while True:
+            at = self._data.find(_MAGIC)
+            if at < 0:
+                self._skip(len(self._data) - self._begun())
+                return None
+            self._skip(at)
+            if len(self._data) < _HEADER.size:
+                return None
+            _, kind, stream, zero, length = _HEADER.unpack_from(self._data)
+            end = _HEADER.size + length
+            if chr(kind) not in "JB" or zero or length > FRAME_MAX:
+                self._skip(1)
+            elif len(self._data) < end:
+                return None
+            else:
+                frame = self._content(chr(kind), bytes(self._data[_HEADER.size:end]))
+                if frame is not None:
+                    del self._data[:end]
+                    return chr(kind), stream, frame
+                self._skip(1)
+
+    def _begun(self):
+        """How many bytes at the end may be the beginning of a frame."""
+        return next(n for n in (3, 2, 1, 0) if self._data.endswith(_MAGIC[:n]))
+
+    @staticmethod
+    def _content(kind, data):
+        if kind == "B":
+            return data
+        try:
+            found = json.loads(data)
+        except (ValueError, RecursionError):
+            return None
+        return found if isinstance(found, dict) else None
+
+    def _skip(self, count):
+        self.saw += bytes(self._data[:min(count, _SHOWN - len(self.saw))])
+        self.skipped += count
+        del self._data[:count]
 
 
 class Channel:
-    """Reads SOCK in a thread of its own: events are kept in order, bytes are joined by stream."""
+    """Reads SOCK in a thread of its own: events are kept in order, bytes are joined by stream. What
+    is no frame is skipped: SKIPPED says how many bytes, and an awaited event that does not come
+    says so."""
 
     def __init__(self, sock):
         self._sock = sock
         self._changed = threading.Condition()
+        self._frames = Frames()
         self.events = []
         self.streams = {}
         self._gone = None
         self._thread = threading.Thread(target=self._run, name="channel", daemon=True)
         self._thread.start()
 
+    @property
+    def skipped(self):
+        return self._frames.skipped
+
     def _run(self):
         try:
             while True:
-                self._take(*self._frame())
-        except (OSError, ChannelError, ValueError) as why:
+                data = self._sock.recv(FRAME_MAX)
+                if not data:
+                    raise ChannelError("the hypervisor's end is closed")
+                self._read(data)
+        except (OSError, ChannelError) as why:
             with self._changed:
                 self._gone = str(why) or type(why).__name__
                 self._changed.notify_all()
 
-    def _exactly(self, count):
-        data = b""
-        while len(data) < count:
-            more = self._sock.recv(count - len(data))
-            if not more:
-                raise ChannelError("the hypervisor's end is closed")
-            data += more
-        return data
-
-    def _frame(self):
-        magic, kind, stream, zero, length = _HEADER.unpack(self._exactly(_HEADER.size))
-        if magic != _MAGIC or zero or length > FRAME_MAX:
-            raise ChannelError(f"a frame begins with {magic!r}, length {length}: not the channel's "
-                               "format")
-        return chr(kind), stream, self._exactly(length)
-
-    def _take(self, kind, stream, data):
+    def _read(self, data):
         with self._changed:
-            if kind == "J":
-                self.events.append(json.loads(data))
-            elif kind == "B":
-                self.streams[stream] = self.streams.get(stream, b"") + data
-            else:
-                raise ChannelError(f"a frame of unknown type {kind!r}")
+            self._frames.feed(data)
+            while (frame := self._frames.take()) is not None:
+                self._take(*frame)
             self._changed.notify_all()
+
+    def _take(self, kind, stream, content):
+        if kind == "J":
+            self.events.append(content)
+        else:
+            self.streams[stream] = self.streams.get(stream, b"") + content
+
+    def _noise(self):
+        """What else to say of an event that did not come."""
+        if not self.skipped:
+            return ""
+        return f"; {self.skipped} bytes were skipped that are no frame, from {self._frames.saw!r} on"
 
     def command(self, text):
         """Send a command; it answers with events."""
@@ -83,7 +143,8 @@ class Channel:
                 left = deadline - time.monotonic()
                 if self._gone or left <= 0:
                     raise ChannelError(f"no event {event!r} {fields or ''}: "
-                                       + (self._gone or f"{timeout:.0f} s have passed"))
+                                       + (self._gone or f"{timeout:.0f} s have passed")
+                                       + self._noise())
                 self._changed.wait(left)
 
     def ask(self, text, event, timeout=30.0, **fields):
