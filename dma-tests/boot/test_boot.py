@@ -59,9 +59,26 @@ def test_machine_without_sstc_says_so(boots, payload):
 
 
 def test_machine_without_guest_interrupt_files_says_so(boots, payload):
-    run = boots.run({"guest": payload("hello")}, {"solo": bare()}, guest_files=0)
+    run = boots.run({"guest": payload("hello")}, {"one": bare(), "two": bare(vcpus=2)},
+                    guest_files=0)
     assert run.status == 1
     assert run.has("cordon", "guest interrupt files 0")
+    refused = [line for line in run.of("cordon") if line.startswith("REFUSED")]
+    assert refused == [f"REFUSED {name}: {vcpus} vCPUs, 0 harts are left of 4; "
+                       "4 have no interrupt file for a guest"
+                       for name, vcpus in (("one", 1), ("two", 2))]
+    assert not run.has("cordon", "PANIC")
+
+
+def test_one_guest_interrupt_file_a_hart_is_enough_for_those_that_find_a_hart(boots, payload):
+    run = boots.run({"smp": payload("smp"), "guest": payload("hello")},
+                    {"four": bare("smp", vcpus=4), "two": bare(vcpus=2), "one": bare()},
+                    harts=5, guest_files=1)
+    assert run.of("four")[-1] == run.of("one")[-1] == "PASSED"
+    refused = [line for line in run.of("cordon") if line.startswith("REFUSED")]
+    assert refused == ["REFUSED two: 2 vCPUs, 1 harts are left of 5; "
+                       "0 have no interrupt file for a guest"]
+    assert run.status == 1
 
 
 def test_machine_without_iommu_runs_guests_without_devices(boots, payload):

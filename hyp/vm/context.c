@@ -67,9 +67,7 @@ void context_open(void)
     int err;
 
     hart_common(&all);
-    if (all.harts == 0) {
-        panic("no hart of this machine can run guests");
-    }
+    cordon_assert(all.harts != 0);
     cfg.hart_modes = all.gstage_modes;
     cfg.vmid_bits = all.vmid_bits;
     cfg.reserved_count = collect_reserved(reserved);

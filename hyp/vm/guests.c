@@ -37,6 +37,22 @@ static uint64_t ms_of(uint64_t ticks)
     return ticks / (machine.timebase / 1000);
 }
 
+/* VM V finds too few of the harts from number FROM on. */
+static void refuse_harts(uint32_t v, uint32_t from)
+{
+    uint32_t left = 0;
+    uint32_t without = 0;
+
+    for (uint32_t i = 0; i < hart_count; i++) {
+        left += i >= from && atomic_load(&harts[i].online) == HART_READY;
+        without += harts[i].guest_files == 0;
+    }
+    (void)config_refuse(&guests.why[v],
+                        "%u vCPUs, %u harts are left of %u; %u have no interrupt file for a guest",
+                        vms[v].config->vcpus, left, hart_count, without);
+    atomic_store(&vms[v].state, VM_REFUSED);
+}
+
 /* Give each vCPU a hart of its own, in order. */
 static void assign_harts(void)
 {
@@ -51,9 +67,7 @@ static void assign_harts(void)
                 next++;
             }
             if (next == hart_count) {
-                (void)config_refuse(&guests.why[v], "%u vCPUs, %u harts are left of %u",
-                                    vm->config->vcpus, hart_count - from, hart_count);
-                atomic_store(&vm->state, VM_REFUSED);
+                refuse_harts(v, from);
                 next = from;
                 break;
             }
@@ -227,17 +241,29 @@ static void read_bundle(void)
     }
 }
 
-void guests_run(void)
+static void build_all(void)
 {
-    context_open();
-    devices_init(guests_ctx());
-    report_open();
-    read_bundle();
-    assign_harts();
     claim_devices();
     hash_and_prepare();
     work_run(build_one, NULL, vm_count);
     context_audit("before the first guest");
+}
+
+void guests_run(void)
+{
+    struct hart_abilities all;
+
+    hart_common(&all);
+    if (all.harts != 0) {
+        context_open();
+        devices_init(guests_ctx());
+    }
+    report_open();
+    read_bundle();
+    assign_harts();
+    if (all.harts != 0) { /* else all were refused */
+        build_all();
+    }
     start_all();
     if (atomic_load(&guests.running) == 0) {
         report_all_ended(vm_count + guests.refused, count_failed());

@@ -122,7 +122,8 @@ class Channel:
         """What else to say of an event that did not come."""
         if not self.skipped:
             return ""
-        return f"; {self.skipped} bytes were skipped that are no frame, from {self._frames.saw!r} on"
+        return (f"; {self.skipped} bytes were skipped that are no frame, "
+                f"from {self._frames.saw!r} on")
 
     def command(self, text):
         """Send a command; it answers with events."""
