@@ -1,12 +1,13 @@
 /* What hyp/core/memory.c stands on, for tests of its windows on a host: RAM in one place, and
  * tables that remember the last mapping. */
-#include "boot/tables.h"
-#include "core/machine.h"
-#include "core/memory.h"
-
 #include <cordon/error.h>
 #include <cordon/port.h>
 #include <stdlib.h>
+
+/* hyp/core/memory.h */
+void memory_set_image(cordon_hpa load);
+int mmio_map(cordon_hpa hpa, uint64_t len, volatile void **out);
+const char *mmio_why(cordon_hpa hpa, int err);
 
 #define RAM UINT64_C(0x80000000)
 
