@@ -259,7 +259,7 @@ void pool_init(struct cordon_ctx *ctx, const struct cordon_config *cfg,
         bank->first = e->hpa.v >> CORDON_PAGE_SHIFT;
         bank->end = extent_end(e) >> CORDON_PAGE_SHIFT;
         bank->block0 = bank->first >> BLOCK_ORDER;
-        bank->blocks = (struct frame_block *)(void *)array;
+        bank->blocks = (void *)array;
         array += extent_blocks(e) * sizeof(struct frame_block);
         bank_init(p, bank);
     }

@@ -48,17 +48,17 @@ static bool goes_on(const struct pt_forest *f, const struct cordon_walk_step *st
 {
     uint64_t word = step->value;
 
-    if (!pt_word_ours(f->fmt, step->level, word)) {
+    bool table = pt_word_is_table(word);
+
+    if (!pt_word_ours(f->fmt, step->level, word) || (table && !pt_is_table(f, pt_word_hpa(word)))) {
         out->end = CORDON_WALK_CORRUPT;
-    } else if (pt_word_is_leaf(word)) {
-        out->hit = hit_of(gpa, step->level, word);
-        out->end = (access & ~out->hit.perms) != 0 ? CORDON_WALK_RIGHTS : CORDON_WALK_LEADS;
+    } else if (table) {
+        return true;
     } else if (word == 0) {
         out->end = CORDON_WALK_EMPTY;
-    } else if (!pt_is_table(f, pt_word_hpa(word))) {
-        out->end = CORDON_WALK_CORRUPT;
     } else {
-        return true;
+        out->hit = hit_of(gpa, step->level, word);
+        out->end = (access & ~out->hit.perms) != 0 ? CORDON_WALK_RIGHTS : CORDON_WALK_LEADS;
     }
     return false;
 }
