@@ -3,7 +3,10 @@
  * reports, questions. Arguments were checked in form by vdev/pci/own.c; here against the guest's
  * map.
  */
+#include "core/hart.h"
 #include "core/memory.h"
+#include "core/panic.h"
+#include "core/sbi_call.h"
 #include "core/tick.h"
 #include "manage/manage.h"
 #include "pci/vm_pci.h"
@@ -81,6 +84,20 @@ static int call_give(void *arg, cordon_gpa gpa, uint64_t len)
     return err;
 }
 
+/* What the guest's harts may hold of instructions from frames of others is forgotten, before they
+ * can reach them. INV 9. */
+static void forget_instructions(const struct vm *vm)
+{
+    for (uint32_t i = 0; i < vm->config->vcpus; i++) {
+        uint64_t id = vm->vcpu[i].hart->id;
+        struct sbi_ret ret = sbi_call(SBI_RFENCE, SBI_RFENCE_I, 1, id, 0, 0, 0);
+
+        if (ret.error != 0) {
+            panic("the firmware does not run fence.i on hart %lu: SBI error %ld", id, ret.error);
+        }
+    }
+}
+
 /* Scattered memory for GPA.., with LIST as room for its extents. */
 static int take_with(struct vm *vm, cordon_gpa gpa, uint64_t len, struct cordon_extent *list)
 {
@@ -99,6 +116,7 @@ static int take_with(struct vm *vm, cordon_gpa gpa, uint64_t len, struct cordon_
         return err;
     }
     op.extent_count = count;
+    forget_instructions(vm);
     err = cordon_change(vm->domain, &op, 1);
     if (err == 0) {
         a->ram += len;
