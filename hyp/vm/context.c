@@ -16,6 +16,37 @@ cordon_ctx *guests_ctx(void)
     return ctx;
 }
 
+/* The first part of AT..END that is reserved; false: none is. */
+static bool next_reserved(uint64_t at, uint64_t end, uint64_t *first, uint64_t *last)
+{
+    *first = end;
+    *last = end;
+    for (uint32_t i = 0; i < machine.reserved_count; i++) {
+        const struct cordon_extent *run = &machine.reserved[i].run;
+        uint64_t start = run->hpa.v > at ? run->hpa.v : at;
+        uint64_t stop = run->hpa.v + run->len < end ? run->hpa.v + run->len : end;
+
+        if (start < stop && (start < *first || (start == *first && stop > *last))) {
+            *first = start;
+            *last = stop;
+        }
+    }
+    return *first != end;
+}
+
+/* What is left out here would be given away: a list that is full stops the machine. */
+static void add_reserved(struct cordon_extent *out, uint32_t *count, uint64_t first, uint64_t last)
+{
+    if (*count != 0 && out[*count - 1].hpa.v + out[*count - 1].len == first) {
+        out[*count - 1].len += last - first;
+        return;
+    }
+    if (*count == CORDON_MAX_BANKS) {
+        panic("reserved memory at 0x%lx: more ranges than %u in RAM", first, CORDON_MAX_BANKS);
+    }
+    out[(*count)++] = (struct cordon_extent){cordon_hpa_make(first), last - first};
+}
+
 /* The reserved parts that lie in RAM, cut to it, joined where they touch, in order. */
 static uint32_t collect_reserved(struct cordon_extent *out)
 {
@@ -24,30 +55,10 @@ static uint32_t collect_reserved(struct cordon_extent *out)
     for (uint32_t b = 0; b < machine.bank_count; b++) {
         uint64_t at = machine.bank[b].hpa.v;
         uint64_t end = at + machine.bank[b].len;
+        uint64_t first;
 
-        while (at < end) {
-            uint64_t first = end;
-            uint64_t last = end;
-
-            for (uint32_t i = 0; i < machine.reserved_count; i++) {
-                const struct cordon_extent *run = &machine.reserved[i].run;
-                uint64_t start = run->hpa.v > at ? run->hpa.v : at;
-                uint64_t stop = run->hpa.v + run->len < end ? run->hpa.v + run->len : end;
-
-                if (start < stop && (start < first || (start == first && stop > last))) {
-                    first = start;
-                    last = stop;
-                }
-            }
-            if (first == end || count == CORDON_MAX_BANKS) {
-                break;
-            }
-            if (count != 0 && out[count - 1].hpa.v + out[count - 1].len == first) {
-                out[count - 1].len += last - first;
-            } else {
-                out[count++] = (struct cordon_extent){cordon_hpa_make(first), last - first};
-            }
-            at = last;
+        while (next_reserved(at, end, &first, &at)) {
+            add_reserved(out, &count, first, at);
         }
     }
     return count;
