@@ -35,7 +35,9 @@ def fill(story):
     stats = [{k: v for k, v in e.items() if k != "event"}
              for e in story.machine.channel.events if e["event"] == "iommu-faults"][-1:]
     lost = {"overflows": sum(s["overflows"] for s in stats),
-            "suppressed": sum(s["suppressed"] for s in stats)}
+            "suppressed": sum(s["suppressed"] for s in stats),
+            "left_out": sum(e["count"] for e in story.machine.channel.events
+                            if e["event"] == "faults-left-out")}
     story.machine.channel.ask("exits", "exits", 60)
     exits = {e["vm"]: {k: v for k, v in e.items() if k not in ("event", "vm")}
              for e in story.machine.channel.events if e["event"] == "vm-exits"}
@@ -51,7 +53,8 @@ def fill(story):
         {"device": "all", "owner": "", **{key: sum(d[key] for d in story.verdict.devices)
                                           for key in ("bytes_moved", "attempts", "refused",
                                                       "fault_records")},
-         "fault_records_lost": lost["suppressed"], "overflows": lost["overflows"]})
+         "fault_records_lost": lost["suppressed"], "fault_records_left_out": lost["left_out"],
+         "overflows": lost["overflows"]})
 
 
 def records_of(device_id, faults):

@@ -45,7 +45,7 @@ def show_story(out, verdict):
         out.print(_table(verdict.devices))
         last = verdict.devices[-1]
         out.print(f"faults lost: {last['fault_records_lost']:,} records found no room and were "
-                  "counted only; the "
+                  f"counted only, {last['fault_records_left_out']:,} left out of the events; the "
                   f"queue overflowed {last['overflows']:,} times", highlight=False, soft_wrap=True)
     for line in verdict.facts.get("faults", []):
         out.print("  " + line, highlight=False, soft_wrap=True, markup=False)
