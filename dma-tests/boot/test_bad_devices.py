@@ -76,6 +76,16 @@ def test_bar_moved_onto_ram_is_not_mapped_and_is_reported(boots, payload):
     assert run.status == 0
 
 
+def test_bars_moved_without_end_take_few_events_and_each_is_counted(boots, payload):
+    blob = bundle.make({"bad": payload("bar_flood")}, {"bad": bare("bad", devices=[edu()])})
+    with boots.machine(blob, devices=EDU) as machine:
+        moved = int(machine.console.wait(r"\[bad\] moved (\d+)")[1][1])
+        machine.channel.wait("all-ended")
+        told = [e["count"] for e in machine.channel.events if e["event"] == "bar-refused"]
+        assert moved > 100 and sum(told) == moved
+        assert 2 <= len(told) <= 5 + 2  # in a second; and one each at its start and its end
+
+
 def test_attacker_after_a_flood_of_faults_is_still_reported(boots, payload):
     blob = bundle.make({"bad": payload("flood"), "good": payload("patience")},
                        {"bad": bare("bad", devices=[edu(3), edu(4)]), "good": bare("good")})

@@ -6,6 +6,7 @@
 
 #include "core/console.h"
 #include "core/memory.h"
+#include "core/tick.h"
 #include "manage/manage.h"
 #include "pci/group.h"
 #include "pci/machine_pci.h"
@@ -16,6 +17,7 @@
 #define OWN_LEN_LIMIT (UINT64_C(64) << 20) /* bytes that one command may speak of */
 #define RELEASE_TRIES 100u
 #define NAME_BYTES 32u
+#define REFUSED_US 200000u
 #define WINDOWS_PER_DEVICE 2u /* of its registers that a reset or a check touches */
 
 #define PAGES_BYTES(bytes) (((bytes) + CORDON_PAGE_SIZE - 1) & ~(CORDON_PAGE_SIZE - 1))
@@ -235,10 +237,11 @@ static void say_refused(struct vm *vm, const struct vpci_stats *s, uint32_t i, u
     }
 }
 
-/* The caller holds machine_pci_lock. */
-static void report_refused_bars(struct vm *vm)
+/* The caller holds machine_pci_lock. True if there was something to say. */
+static bool report_refused_bars(struct vm *vm)
 {
     struct vm_pci *p = vm->pci;
+    bool said = false;
 
     for (uint32_t i = 0; i < p->count; i++) {
         struct vpci_stats s;
@@ -252,15 +255,17 @@ static void report_refused_bars(struct vm *vm)
         if (s.refused != p->refused_said[i]) {
             say_refused(vm, &s, i, s.refused - p->refused_said[i]);
             p->refused_said[i] = s.refused;
+            said = true;
         }
     }
+    return said;
 }
 
 void vm_pci_report(struct vm *vm)
 {
     lock_pci();
-    if (vm->pci != NULL) {
-        report_refused_bars(vm);
+    if (vm->pci != NULL && time_us() >= vm->pci->refused_next && report_refused_bars(vm)) {
+        vm->pci->refused_next = time_us() + REFUSED_US;
     }
     unlock_pci();
 }
@@ -302,7 +307,7 @@ void vm_pci_release(struct vm *vm)
         unlock_pci();
         return;
     }
-    report_refused_bars(vm);
+    (void)report_refused_bars(vm);
     for (uint32_t i = p->count; i-- > 0;) {
         all = release_one(vm, i) && all;
     }

@@ -38,6 +38,7 @@ struct vm_pci {
     struct pci_assignment assignment[VM_MAX_DEVICES];
     struct vpci_pass pass[VM_MAX_DEVICES];
     uint64_t refused_said[VM_MAX_DEVICES]; /* of each one's BARs; under machine_pci_lock */
+    uint64_t refused_next;                 /* time_us before which vm_pci_report says no more */
 };
 
 /* Claim what the settings of VM name. On an error WHY says in words which function, and why not;
@@ -57,8 +58,9 @@ CORDON_MUST_CHECK int vm_pci_build(struct vm *vm, struct config_error *why);
 void vm_pci_release(struct vm *vm);
 
 /* Say which BARs of VM's functions could not stand where the guest put them since the last call,
- * and why: a line and an event "bar-refused" for each function, of the last one. For one hart at a
- * time; any VM, running or not. */
+ * and why: a line and an event "bar-refused" for each function, of the last one, with how many
+ * there were. Not more often than five times a second. For one hart at a time; any VM, running or
+ * not. */
 void vm_pci_report(struct vm *vm);
 
 /* own_calls.c: what our own function does for the guest VM. */
