@@ -39,9 +39,12 @@ def _time(env, name, vms, note):
             ready = machine.wait(READY)
         found.append((int(ready[2]) - int(ready[3]), int(ready[3])))
     ours, hashing = (statistics.median(column) / 1e3 for column in zip(*found))
+    total = statistics.median(map(sum, found)) / 1e3
     return [Figure("start", name, "s to the first guest instruction", ours, 0.3, "the limit", 0.3, of="ours",
-                   note=f"{note}; without hashing; best of the runs {min(found)[0] / 1e3:.3f} s"),
-            Figure("start", name + "-hashing", "s to hash", hashing, note="told apart")]
+                   note=f"{note}; without hashing; best of the runs {min(found)[0] / 1e3:.3f} s; with it "
+                        f"{total:.3f} s", more={"total_s": total}),
+            Figure("start", name + "-hashing", "s to hash", hashing,
+                   note="told apart; memory is scrubbed and devices are reset meanwhile")]
 
 
 def run(env):
