@@ -48,7 +48,7 @@ def test_a_device_without_context_reaches_nothing(plat):
 def test_a_device_that_the_library_does_not_know_reaches_nothing(plat):
     plat.function("edu3").command(master=True)
     fire_everywhere(plat, "edu3")
-    assert [f.device for f in faults_of(plat, "edu3")] == [""]
+    assert {f.device for f in faults_of(plat, "edu3")} == {""}  # QEMU 10.0.13 tells reads from writes
 
 
 @EVERY

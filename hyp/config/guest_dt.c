@@ -208,7 +208,6 @@ static void write_pci(struct dt_writer *w, uint64_t window)
     dt_reg(w, window + GUEST_ECAM, ECAM_LEN);
     dt_u32(w, "#address-cells", 3);
     dt_u32(w, "#size-cells", 2);
-    dt_u32(w, "#interrupt-cells", 1);
     dt_cells(w, "bus-range", buses, 2);
     dt_u32(w, "linux,pci-domain", 0);
     dt_cells(w, "ranges", ranges, 14);
