@@ -36,6 +36,20 @@ def test_guest_stands_still_between_pause_and_resume(pair):
     pair.console.wait(r"\[here\] heard hello")
 
 
+def test_guest_whose_harts_come_and_go_stands_still_too(boots, payload):
+    blob = bundle.make({"guest": payload("restless")}, {"here": bare(vcpus=2)})
+    with boots.machine(blob) as machine:
+        machine.console.wait(r"\[here\] ready")
+        for _ in range(40):
+            machine.channel.ask("pause here", "paused", timeout=10, vm="here")
+            assert sbi_calls(machine) == sbi_calls(machine)
+            machine.channel.ask("resume here", "resumed", timeout=10, vm="here")
+        machine.console.type("x")
+        machine.console.wait(r"\[here\] PASSED")
+        told = [e["event"] for e in machine.channel.events if e["event"] in ("paused", "resumed")]
+        assert told == ["paused", "resumed"] * 40
+
+
 def test_typed_text_is_taken_as_far_as_there_is_room(pair):
     text = "x" * 400
     taken = [pair.channel.ask(f"type here {text}", "typed")["taken"] for _ in range(3)]

@@ -165,7 +165,7 @@ void vm_vcpu_end(struct vcpu *vcpu)
         end_alone(vm, "all %u vCPUs have stopped themselves", vm->config->vcpus);
     }
     last = vm->live == 0 && atomic_load(&vm->state) == VM_STOPPING;
-    still = atomic_load(&vm->paused) && vm->live != 0 && vm->parked == vm->live;
+    still = atomic_load(&vm->paused) && vm_is_still(vm);
     cordon_lock_give(&vm->lock);
     if (still) {
         vm_tell_paused(vm);

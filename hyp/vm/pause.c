@@ -56,12 +56,23 @@ void vm_tell_paused(const struct vm *vm)
     tell(vm, "paused");
 }
 
+bool vm_is_still(const struct vm *vm)
+{
+    for (uint32_t i = 0; i < vm->config->vcpus; i++) {
+        if (atomic_load(&vm->vcpu[i].state) == VCPU_START_PENDING) {
+            return false;
+        }
+    }
+    return vm->live != 0 && vm->parked == vm->live;
+}
+
 static bool is_last_to_park(struct vm *vm)
 {
     bool last;
 
     cordon_lock_take(&vm->lock);
-    last = ++vm->parked == vm->live;
+    vm->parked++;
+    last = vm_is_still(vm);
     cordon_lock_give(&vm->lock);
     return last;
 }

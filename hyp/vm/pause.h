@@ -12,7 +12,9 @@ bool vm_pause(struct vm *vm);
 /* Let it go on; the event "resumed" tells. Time has gone on meanwhile. False: as vm_pause. */
 bool vm_resume(struct vm *vm);
 
-/* All vCPUs that are left in the guest stand still: tell. */
+/* True if every vCPU that is in the guest stands still, and none is about to enter it. The VM's
+ * lock is held. Whoever makes it so, in a VM that is to pause, tells. */
+bool vm_is_still(const struct vm *vm);
 void vm_tell_paused(const struct vm *vm);
 
 /* From the vCPU's own hart: stand still while VM is paused. Returns as soon as it goes on, or
