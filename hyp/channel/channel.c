@@ -31,11 +31,9 @@ void channel_send(struct channel *c, char type, uint8_t stream, const void *data
 
     cordon_assert(len <= CHANNEL_FRAME_MAX);
     cordon_lock_take(&c->lock);
-    if (!c->open) {
-        c->lost++;
-    } else if (send_frame(c, &head, data) != 0) {
+    head.number = c->number++;
+    if (c->open && send_frame(c, &head, data) != 0) {
         c->open = false;
-        c->lost++;
     }
     cordon_lock_give(&c->lock);
 }
@@ -43,7 +41,7 @@ void channel_send(struct channel *c, char type, uint8_t stream, const void *data
 void channel_lose(struct channel *c)
 {
     cordon_lock_take(&c->lock);
-    c->lost++;
+    c->number++;
     cordon_lock_give(&c->lock);
 }
 

@@ -2,9 +2,10 @@
  * The host channel: frames of JSON or bytes between the hypervisor and a program on the host,
  * beside the console that people read.
  *
- * Frame: "CRDN", type (1 byte: 'J' JSON text, 'B' bytes), stream (1 byte), 2 zero bytes, length (32
- * bits, little-endian), then that many bytes. A machine without a channel works alike; frames then
- * go nowhere.
+ * Frame: "CRDN", type (1 byte: 'J' JSON text, 'B' bytes), stream (1 byte), number (16 bits: one
+ * more each time, also for a frame that could not be sent, so that its reader sees a gap), length
+ * (32 bits, both little-endian), then that many bytes. A machine without a channel works alike;
+ * frames then go nowhere.
  */
 #ifndef HYP_CHANNEL_CHANNEL_H
 #define HYP_CHANNEL_CHANNEL_H
@@ -20,7 +21,7 @@ struct channel_header {
     char magic[4];
     uint8_t type;
     uint8_t stream;
-    uint16_t zero;
+    uint16_t number;
     uint32_t len;
 };
 
@@ -28,7 +29,7 @@ struct channel {
     struct cordon_lock lock; /* one frame at a time */
     struct virtio_console device;
     bool open;
-    uint64_t lost; /* frames that could not be sent */
+    uint16_t number; /* of the next frame */
 };
 
 /* A channel that is closed until channel_open succeeds. */
@@ -37,10 +38,10 @@ CORDON_MUST_CHECK int channel_open(struct channel *c, void *cookie, cordon_hpa r
                                    cordon_hpa hpa);
 
 /* Send one frame, whole, from any hart. A frame that times out closes the channel, since what
- * follows it could not be read; it and all later ones are counted in LOST. */
+ * follows it could not be read; it and all later ones are lost. */
 void channel_send(struct channel *c, char type, uint8_t stream, const void *data, uint32_t len);
 
-/* Count a frame that was never made. */
+/* Count a frame that was never made: the reader of the next one sees that it is missing. */
 void channel_lose(struct channel *c);
 
 /* Take what has come, at most LEN bytes, without waiting. For one hart at a time. */

@@ -41,6 +41,10 @@ def fill(story):
     story.machine.channel.ask("exits", "exits", 60)
     exits = {e["vm"]: {k: v for k, v in e.items() if k not in ("event", "vm")}
              for e in story.machine.channel.events if e["event"] == "vm-exits"}
+    channel = story.machine.channel
+    if channel.lost or channel.skipped:
+        story.verdict.trouble(f"the host channel lost {channel.lost} frames, and {channel.skipped} bytes "
+                              "of it were no frame: what was counted may lack something")
     moved = scene.disk_bytes(story.machine.qmp)
     facts |= {"faults": verdict.fault_lines(faults), "iommu_faults": stats, "exits": exits,
               "messages": judge_messages(story, faults, any(lost.values())),

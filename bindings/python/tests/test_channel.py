@@ -9,8 +9,8 @@ from hypothesis import given, settings, strategies
 from cordon.machine.channel import FRAME_MAX, Channel, ChannelError, Frames
 
 
-def frame(kind, data, stream=0, magic=b"CRDN", zero=0, length=None):
-    return struct.pack("<4sBBHI", magic, ord(kind), stream, zero,
+def frame(kind, data, stream=0, magic=b"CRDN", number=0, length=None):
+    return struct.pack("<4sBBHI", magic, ord(kind), stream, number,
                        len(data) if length is None else length) + data
 
 
@@ -31,7 +31,6 @@ def all_of(frames, data, piece):
 NOISE = {
     "other magic": b"CRDX" + bytes(8),
     "type nobody knows": frame("Q", b"abc"),
-    "bytes that must be zero": frame("J", b"{}", zero=7),
     "length beyond the limit": frame("J", b"", length=FRAME_MAX + 1),
     "no JSON": frame("J", b"{not json"),
     "JSON that is no object": frame("J", b"[1]"),
@@ -55,6 +54,14 @@ def test_clean_stream_skips_nothing():
     frames = Frames()
     assert len(all_of(frames, b"".join(map(event, range(20))), 7)) == 20
     assert frames.skipped == 0 and frames.saw == b""
+
+
+@pytest.mark.parametrize("numbers, lost", [
+    ([0, 1, 2], 0), ([0, 2], 1), ([3], 3), ([65534, 65535, 0], 65534), ([0, 1, 5, 6], 3)])
+def test_gaps_in_the_numbers_are_frames_that_were_lost(numbers, lost):
+    frames = Frames()
+    all_of(frames, b"".join(frame("J", b"{}", number=n) for n in numbers), 5)
+    assert frames.lost == lost
 
 
 @settings(max_examples=300)

@@ -1,7 +1,6 @@
 """The host channel: frames of JSON and bytes between this program and the hypervisor.
 
-The frame format is that of hyp/channel/channel.h: "CRDN", type, stream, two zero bytes, length,
-data.
+The frame format is that of hyp/channel/channel.h: "CRDN", type, stream, number, length, data.
 """
 import json
 import struct
@@ -26,6 +25,8 @@ class Frames:
         self._data = bytearray()
         self.skipped = 0  # bytes
         self.saw = b""    # the first of them
+        self.lost = 0     # frames that the other side could not send, by their numbers
+        self._number = 0  # of the next frame
 
     def feed(self, data):
         self._data += data
@@ -41,9 +42,9 @@ class Frames:
             self._skip(at)
             if len(self._data) < _HEADER.size:
                 return None
-            _, kind, stream, zero, length = _HEADER.unpack_from(self._data)
+            _, kind, stream, number, length = _HEADER.unpack_from(self._data)
             end = _HEADER.size + length
-            if chr(kind) not in "JB" or zero or length > FRAME_MAX:
+            if chr(kind) not in "JB" or length > FRAME_MAX:
                 self._skip(1)
             elif len(self._data) < end:
                 return None
@@ -51,6 +52,8 @@ class Frames:
                 frame = self._content(chr(kind), bytes(self._data[_HEADER.size:end]))
                 if frame is not None:
                     del self._data[:end]
+                    self.lost += (number - self._number) % 65536
+                    self._number = number + 1
                     return chr(kind), stream, frame
                 self._skip(1)
 
@@ -92,6 +95,11 @@ class Channel:
     @property
     def skipped(self):
         return self._frames.skipped
+
+    @property
+    def lost(self):
+        """How many frames the hypervisor could not send, as far as later ones tell."""
+        return self._frames.lost
 
     def _run(self):
         try:
