@@ -72,15 +72,25 @@ void vm_unprepare(struct vm *vm)
     vm_memory_release(vm);
 }
 
-int vm_prepare(struct vm *vm, struct config_error *why)
+int vm_open(struct vm *vm, struct config_error *why)
 {
-    int err;
+    int err = vm_pci_claim(vm, why);
 
+    if (err != 0) {
+        return err;
+    }
     build_vcpus(vm);
     err = vm_memory_open(vm, why);
-    if (err == 0) {
-        err = vm_pci_begin(vm, why);
+    if (err != 0) {
+        vm_unprepare(vm);
     }
+    return err;
+}
+
+int vm_prepare(struct vm *vm, struct config_error *why)
+{
+    int err = vm_pci_begin(vm, why);
+
     if (err == 0) {
         err = vm_memory_build(vm, why);
     }

@@ -137,10 +137,12 @@ static void hash_and_prepare(void)
     }
 }
 
-static void claim_devices(void)
+/* In the bundle's order: of two VMs that name one device the first has it, and the numbers of
+ * domains follow. */
+static void open_all(void)
 {
     for (uint32_t v = 0; v < vm_count; v++) {
-        if (atomic_load(&vms[v].state) == VM_EMPTY && vm_pci_claim(&vms[v], &guests.why[v]) != 0) {
+        if (atomic_load(&vms[v].state) == VM_EMPTY && vm_open(&vms[v], &guests.why[v]) != 0) {
             atomic_store(&vms[v].state, VM_REFUSED);
         }
     }
@@ -243,7 +245,7 @@ static void read_bundle(void)
 
 static void build_all(void)
 {
-    claim_devices();
+    open_all();
     hash_and_prepare();
     work_run(build_one, NULL, vm_count);
     context_audit("before the first guest");

@@ -73,16 +73,18 @@ static inline const char *vm_name(const struct vm *vm)
 /* ---- building (build.c, memory.c, load.c) ------------------------------------------------- */
 
 /*
- * What needs no image: domain, memory, interrupt files; the resets of its devices are begun, and go
- * on while others work. The vCPUs' harts are assigned, the devices claimed. Then everything else
- * but the first instruction: emulated devices, images, device tree, its devices. On an error WHY
- * says in words what, with value and limit, and nothing of the VM is left.
+ * Three steps, each of which on an error says in WHY what, with value and limit, and leaves nothing
+ * of the VM. Open: its devices are claimed, its domain stands. Prepare what needs no image: memory,
+ * interrupt files; the resets of its devices are begun, and go on while others work. Build
+ * everything else but the first instruction: emulated devices, images, device tree, its devices.
+ * The vCPUs' harts were assigned.
  */
+CORDON_MUST_CHECK int vm_open(struct vm *vm, struct config_error *why);
 CORDON_MUST_CHECK int vm_prepare(struct vm *vm, struct config_error *why);
 CORDON_MUST_CHECK int vm_build(struct vm *vm, const struct bundle *bundle,
                                struct config_error *why);
 
-/* Take back what vm_prepare has made, devices' claims included. */
+/* Take back what was opened and prepared. */
 void vm_unprepare(struct vm *vm);
 
 /* ---- life (life.c) ------------------------------------------------------------------------ */
