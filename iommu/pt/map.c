@@ -1,14 +1,20 @@
 /* Granting: leaves are written, largest first. */
 #include "pt/edit.h"
 
+/* A table that holds nothing is not asked again for each word that is written into it. */
+static inline bool holds_nothing(const struct pt_forest *f, const uint64_t *table)
+{
+    return pt_valid(*pt_own(f, table)) == 0;
+}
+
 /* PAGES leaves of LEVEL, the first one LEAF, one behind the other. All were empty. */
 static inline void write_run(const struct pt_forest *f, unsigned level, uint64_t *word,
-                             uint64_t pages, uint64_t leaf)
+                             uint64_t pages, uint64_t leaf, bool fresh)
 {
     uint64_t *end = word + pages, step = pt_leaf_step(level);
 
     for (; word != end; word++, leaf += step) {
-        cordon_assert(*word == 0);
+        cordon_assert(fresh || *word == 0);
         pt_store(f, word, leaf);
     }
 }
@@ -17,7 +23,7 @@ static void write_leaves(const struct pt_edit *e, unsigned level, uint64_t *tabl
                          uint64_t pages)
 {
     write_run(e->f, level, &table[pt_index(e->f->fmt, level, first)], pages,
-              e->bits | pt_ppn_put(first + e->offset));
+              e->bits | pt_ppn_put(first + e->offset), holds_nothing(e->f, table));
     pt_valid_add(e->f, table, (int)pages);
 }
 
@@ -30,9 +36,10 @@ static struct pt_cursor write_list(const struct pt_edit *e, uint64_t *table)
     uint64_t *end = table + (1u << PT_INDEX_BITS);
     const struct cordon_extent *x = at.extent;
     uint64_t hpa = x->hpa.v + at.used, behind = x->hpa.v + x->len;
+    bool fresh = holds_nothing(e->f, table);
 
     for (;;) {
-        cordon_assert(*word == 0);
+        cordon_assert(fresh || *word == 0);
         pt_store(e->f, word, e->bits | pt_ppn_put(hpa));
         word++;
         hpa += CORDON_PAGE_SIZE;
@@ -161,7 +168,7 @@ void pt_map(struct pt_forest *f, const struct pt_run *run, struct pt_pool *pool,
     }
     port_fence(f->ctx->cookie);
     write_run(f, 0, &f->ready[pt_index_below(0, first)], run->pages,
-              pt_leaf_make(f->fmt, 0, run->hpa.v, run->perms));
+              pt_leaf_make(f->fmt, 0, run->hpa.v, run->perms), false);
     *f->ready_own += run->pages * PT_VALID_ONE;
 }
 
