@@ -1,0 +1,54 @@
+"""What a walk read, and how it ended."""
+from dataclasses import dataclass, field
+
+STAGES = {"D": "directory", "S": "first stage", "S.G": "second stage of a first-stage word",
+          "G": "second stage", "M": "MSI table"}
+UNDER_DTF = {256, 257, 258, 259, 268, 272, 273}  # the faults that tc.DTF does not silence
+
+
+@dataclass(frozen=True)
+class Step:
+    """One doubleword: `stage` is a key of STAGES, `level` 0 is the last table."""
+
+    stage: str
+    level: int
+    index: int
+    address: int
+    word: int
+
+    @property
+    def flags(self):
+        """The low eight bits as table words have them, "da-u-wrv": - where a bit is clear, V last."""
+        return "".join(name if self.word >> bit & 1 else "-"
+                       for bit, name in reversed(list(enumerate("vrwxugad"))))
+
+    def __str__(self):
+        flags = f" {self.flags}" if "S" in self.stage or "G" in self.stage else ""
+        return (f"{STAGES[self.stage]} level {self.level} [{self.index}] at {self.address:#x}: "
+                f"{self.word:#018x}{flags}")
+
+
+@dataclass
+class Trail:
+    """A request, each word read for it, and its end: `hpa`, or `cause` with a reason."""
+
+    device_id: int
+    iova: int
+    access: str
+    steps: list = field(default_factory=list)
+    context: object = None
+    gpa: int | None = None
+    hpa: int | None = None
+    cause: int = 0
+    reason: str = ""
+
+    @property
+    def reported(self):
+        """Whether a fault record is due."""
+        dtf = self.context is not None and self.context.dtf
+        return self.cause != 0 and (self.cause in UNDER_DTF or not dtf)
+
+    def __str__(self):
+        head = f"device {self.device_id:#x}, {self.access} of {self.iova:#x}"
+        end = f"cause {self.cause}: {self.reason}" if self.cause else self.reason
+        return "\n".join([head, *(f"  {step}" for step in self.steps), f"  {end}"])
