@@ -1,8 +1,9 @@
 # libcordon for the host: out/host (what Python loads) and out/asan (what unit tests link:
 # the recording port, with sanitizers).
-HOST_SRC := $(CORE_SRC) $(VDEV_SRC) $(MODEL_SRC) $(sort $(wildcard iommu/port/host/*.c))
+HOST_SRC := $(CORE_SRC) $(VDEV_SRC) $(sort $(wildcard iommu/port/host/*.c))
 ASAN_SRC := $(CORE_SRC) $(VDEV_SRC) $(MODEL_SRC) $(sort $(wildcard iommu/port/record/*.c))
 HOST_OBJ := $(HOST_SRC:%.c=$(OUT)/host/obj/%.o)
+MODEL_OBJ := $(MODEL_SRC:%.c=$(OUT)/host/obj/%.o)
 ASAN_OBJ := $(ASAN_SRC:%.c=$(OUT)/asan/obj/%.o)
 
 HOST_CFLAGS := $(BASE_CFLAGS) -O2 -fPIC -fvisibility=hidden $(INCLUDE) -Iiommu/port/host
@@ -10,7 +11,7 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fra
 ASAN_CFLAGS := $(BASE_CFLAGS) -O1 $(SANITIZE) $(INCLUDE) -Iiommu/port/record
 
 .PHONY: host
-host: $(OUT)/host/libcordon.so $(OUT)/host/libcordon.a | $(OUT)/setup.stamp ## libcordon for this machine
+host: $(OUT)/host/libcordon.so $(OUT)/host/libcordon.a $(OUT)/host/libcordon-model.so $(OUT)/host/libcordon-model.a | $(OUT)/setup.stamp ## libcordon and the software IOMMU for this machine
 
 $(eval $(call flags_stamp,$(OUT)/host,$(CC) $(HOST_CFLAGS)))
 $(eval $(call flags_stamp,$(OUT)/asan,$(CC) $(ASAN_CFLAGS)))
@@ -30,11 +31,17 @@ $(OUT)/host/libcordon.so: $(HOST_OBJ) iommu/libcordon.map tools/mk/install.mk
 	$(quiet)$(CC) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=iommu/libcordon.map \
 		-Wl,-z,defs -Wl,-z,relro,-z,now -o $@ $(HOST_OBJ)
 
+# The software IOMMU judges libcordon, so it is a library of its own.
+$(OUT)/host/libcordon-model.so: $(MODEL_OBJ)
+	$(note) LD $@
+	$(quiet)$(CC) -shared -Wl,-soname,libcordon-model.so.0 -Wl,-z,defs -Wl,-z,relro,-z,now -o $@ $^
+
 $(OUT)/host/libcordon.a: $(HOST_OBJ)
+$(OUT)/host/libcordon-model.a: $(MODEL_OBJ)
 $(OUT)/asan/libcordon.a: $(ASAN_OBJ)
-$(OUT)/host/libcordon.a $(OUT)/asan/libcordon.a:
+$(OUT)/host/libcordon.a $(OUT)/host/libcordon-model.a $(OUT)/asan/libcordon.a:
 	$(note) AR $@
 	@mkdir -p $(@D); rm -f $@
 	$(quiet)ar rcs $@ $^
 
--include $(HOST_OBJ:.o=.d) $(ASAN_OBJ:.o=.d)
+-include $(HOST_OBJ:.o=.d) $(MODEL_OBJ:.o=.d) $(ASAN_OBJ:.o=.d)
