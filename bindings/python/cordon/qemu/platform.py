@@ -1,6 +1,7 @@
 """The isolation layer over a running QEMU: the same C driver, its registers over qtest, its tables in
 the machine's own RAM, and the devices that those tables are to hold back."""
 from ..context import Context
+from ..expect import FaultLog
 from ..types import Drain, Extent, extents_of
 from . import hart
 from .guest import Guest
@@ -28,7 +29,7 @@ class QtestPort:
             self._qtest.write(width, hpa, value)
 
 
-class QemuPlatform:
+class QemuPlatform(FaultLog):
     """A machine, a context over its RAM, and its IOMMU taken over.
 
     `firmware`, called with the machine and the IOMMU's address before that, stands for what ran
@@ -36,6 +37,7 @@ class QemuPlatform:
 
     def __init__(self, parts=(), *, iommu="sys", globals_=(), ram="64M", reserved=(), firmware=None,
                  take_over=True, **iommu_settings):
+        super().__init__()
         pci_iommu = [PciIommu()] if iommu == "pci" else []
         self.machine = QemuMachine([*pci_iommu, *parts], ram=ram, iommu=iommu, globals_=globals_)
         self.guests, self.devices, self.context, self.iommu = [], {}, None, None

@@ -1,0 +1,152 @@
+"""pytest plugin: the `platform` and `guest` fixtures, on each backend of --cordon-backend.
+
+A test that leaves an unexpected fault, a leak or a stale table entry fails when it is torn down.
+`@pytest.mark.cordon(Edu(2), ..., ram="16M")` says what the platform has.
+"""
+import copy
+import re
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from .backends import BACKENDS
+from .checks import directory_of, findings, walker_of
+from .hexdump import difference
+
+_KEEP = pytest.StashKey()
+_PLATFORM = pytest.StashKey()
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("cordon", "Cordon's isolation layer")
+    group.addoption("--cordon-backend", default="qemu", metavar="NAME,...",
+                    help=f"platforms to run on, out of {', '.join(BACKENDS)} (default: qemu)")
+    group.addoption("--cordon-keep", metavar="FOLDER",
+                    help="where a failed test's walks, faults and console go (default: a new folder)")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "cordon(*parts, **settings): what the test's platform has")
+    names = config.getoption("--cordon-backend").split(",")
+    unknown = [name for name in names if name not in BACKENDS]
+    if unknown:
+        raise pytest.UsageError(f"--cordon-backend: there is no {', '.join(map(repr, unknown))}; "
+                                f"there are {', '.join(BACKENDS)}")
+
+
+def pytest_generate_tests(metafunc):
+    if "cordon_backend" in metafunc.fixturenames:
+        names = metafunc.config.getoption("--cordon-backend").split(",")
+        metafunc.parametrize("cordon_backend", names, scope="function")
+
+
+@pytest.fixture
+def platform(request, cordon_backend):
+    """A fresh platform for this test, judged when the test is over."""
+    backend = BACKENDS[cordon_backend]
+    if why := backend.missing():
+        pytest.skip(f"{cordon_backend}: {why}")
+    marker = request.node.get_closest_marker("cordon")
+    with backend.open(_parts(marker), marker.kwargs if marker else {}) as plat:
+        held = plat.context.stats().held
+        request.node.stash[_PLATFORM] = plat
+        try:
+            yield plat
+            told = [] if request.node.stash.get(_FAILED, False) else _evidence_and_findings(
+                request.node, plat, held)
+        finally:
+            del request.node.stash[_PLATFORM]
+        if told:
+            pytest.fail("\n".join(told), pytrace=False)
+
+
+_FAILED = pytest.StashKey()
+
+
+def _parts(marker):
+    from .qemu import Edu
+    return [copy.copy(part) for part in (marker.args if marker and marker.args else (Edu(2), Edu(3)))]
+
+
+def _evidence_and_findings(item, plat, held):
+    """What is wrong after the test; the evidence is taken before the platform is taken down."""
+    plat.unexpected_faults()
+    evidence = _evidence(plat)
+    told = findings(plat, held)
+    if told:
+        told.append(f"kept in {_keep(item, {**evidence, 'findings': chr(10).join(told)})}")
+        told += [f"---- {name}\n{text}" for name, text in evidence.items() if text]
+    return told
+
+
+@pytest.fixture
+def guest(platform):
+    """A guest of the platform, with nothing in it yet."""
+    return platform.guest("guest")
+
+
+# ---- what is shown and kept ----------------------------------------------------------------------
+
+
+def _evidence(plat):
+    """Texts by name: the fault log, a walk of each fault, the contexts, and the console."""
+    def tried(what):
+        try:
+            return what()
+        except Exception as error:  # a broken machine must not hide why the test failed
+            return f"(cannot be read: {error})"
+    return {"faults": "\n".join(map(str, plat.fault_log)), "walks": tried(lambda: _walks(plat)),
+            "contexts": tried(lambda: _contexts(plat)),
+            "console": tried(plat.machine.stderr) if hasattr(plat, "machine") else ""}
+
+
+def _walks(plat):
+    walker = walker_of(plat)
+    last = {(f.device_id, int(f.iova), "w" if "w" in str(f.access) else "r") for f in plat.fault_log}
+    return "\n".join(str(walker.walk(*request)) for request in sorted(last)[:8])
+
+
+def _contexts(plat):
+    return "\n".join(
+        f"device {found.device_id:#x} gscid {found.gscid}: " + ", ".join(
+            f"{leaf.gpa:#x}+{leaf.size:#x}->{leaf.hpa:#x} {leaf.perms}" for leaf in found.leaves[:16])
+        for found in directory_of(plat).judge())
+
+
+def _keep(item, texts):
+    """Write TEXTS into this test's own folder; its path."""
+    stash = item.config.stash
+    if _KEEP not in stash:
+        named = item.config.getoption("--cordon-keep")
+        stash[_KEEP] = Path(named) if named else Path(tempfile.mkdtemp(prefix="cordon-"))
+    folder = stash[_KEEP] / re.sub(r"[^\w.=-]+", "-", item.nodeid)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        (folder / f"{name}.txt").write_text(text + "\n")
+    return folder
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    if call.when != "call" or not report.failed:
+        return
+    item.stash[_FAILED] = True
+    plat = item.stash.get(_PLATFORM, None)
+    if plat is None:
+        return
+    try:
+        plat.unexpected_faults()
+    except Exception as error:
+        report.sections.append(("cordon: faults", f"cannot be read: {error}"))
+    evidence = _evidence(plat)
+    folder = _keep(item, {**evidence, "failure": report.longreprtext})
+    report.sections += [(f"cordon: {name}", text) for name, text in evidence.items() if text]
+    report.sections.append(("cordon: kept in", str(folder)))
+
+
+def pytest_assertrepr_compare(op, left, right):
+    if op == "==" and all(isinstance(side, (bytes, bytearray, memoryview)) for side in (left, right)):
+        return ["the bytes differ (- left, + right)", *difference(left, right)]
+    return None
