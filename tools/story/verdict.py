@@ -54,7 +54,9 @@ def _nearest(e):
         return ""
     side = "starts" if e["nearest_after"] else "ended"
     where = "after" if e["nearest_after"] else "before"
-    return f"; nearest region {side} {int(e['nearest_gap'], 0)} bytes {where}"
+    gap = int(e["nearest_gap"], 0)
+    far = f"{gap >> 20:,} MiB" if gap >= 1 << 20 else f"{gap:,} bytes"
+    return f"; nearest region {side} {far} {where}"
 
 
 def recorded(answer, device_id, events):
