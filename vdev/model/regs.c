@@ -119,7 +119,7 @@ static void queue_complete(struct queue *q, bool is_fault_queue)
         q->csr |= (uint32_t)CSR_ON;
         if (!was_on) { /* 0 to 1: the IOMMU's own index and the errors begin anew */
             *(is_fault_queue ? &q->tail : &q->head) = 0;
-            q->csr &= ~(uint32_t)(CQ_ERRORS | FQ_ERRORS | CSR_FENCE_W_IP);
+            q->csr &= ~(uint32_t)(is_fault_queue ? FQ_ERRORS : CQ_ERRORS | CSR_FENCE_W_IP);
         }
     }
 }
