@@ -3,6 +3,7 @@ import ctypes
 import ctypes.util
 import functools
 import os
+import sys
 from pathlib import Path
 
 from . import _abi
@@ -13,13 +14,17 @@ _TREE_BUILD = Path(__file__).resolve().parents[3] / "out/host/libcordon.so"
 
 
 def find():
-    """The path of the library: CORDON_LIB, the build of the tree around us, or the system's."""
+    """The path of the library: CORDON_LIB, the build of the tree around us, the one in our
+    prefix (a venv's lib/), or the system's."""
     if named := os.environ.get("CORDON_LIB"):
         if not os.path.exists(named):
             raise LibraryError(f"CORDON_LIB names {named}, which does not exist")
         return os.path.abspath(named)
     if _TREE_BUILD.exists():
         return str(_TREE_BUILD)
+    beside = Path(sys.prefix, "lib/libcordon.so")
+    if beside.exists():
+        return str(beside)
     if installed := ctypes.util.find_library("cordon"):
         return installed
     raise LibraryError("libcordon.so is not built (make host), not installed, and CORDON_LIB is not set")

@@ -1,0 +1,78 @@
+"""The package installs with pip into a fresh venv, without a network, and finds the library there."""
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cordon import LibraryError
+from cordon._lib import find
+
+PACKAGE = Path(__file__).resolve().parents[1]
+TRY = ("import cordon, cordon._lib, cordon.judge, cordon.qemu, cordon.devices; "
+       "c = cordon.Context('16M'); c.audit(); c.close(); "
+       "print(cordon.__file__, cordon._lib.library().path)")
+
+
+def run(*command, **environment):
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "CORDON"))}
+    return subprocess.run([str(part) for part in command], env=clean | environment, text=True, cwd=os.sep,
+                          capture_output=True, timeout=100)
+
+
+@pytest.fixture(scope="module")
+def venv(tmp_path_factory):
+    """A venv that sees Debian's pip, setuptools and pytest; the tree itself is not on its path."""
+    for tool in ("setuptools", "wheel", "pip"):
+        pytest.importorskip(tool)
+    folder = tmp_path_factory.mktemp("install")
+    shutil.copytree(PACKAGE, folder / "source", ignore=shutil.ignore_patterns("__pycache__", "build"))
+    made = run(sys.executable, "-m", "venv", "--system-site-packages", "--without-pip", folder / "venv")
+    assert made.returncode == 0, made.stderr
+    done = run(folder / "venv/bin/python", "-m", "pip", "install", "--no-index", "--no-build-isolation",
+               "--no-deps", "--quiet", "--disable-pip-version-check", folder / "source")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "venv"
+
+
+@pytest.fixture(scope="module")
+def built():
+    try:
+        return find()
+    except LibraryError as why:
+        pytest.skip(str(why))
+
+
+def test_the_installed_package_uses_the_library_that_cordon_lib_names(venv, built):
+    done = run(venv / "bin/python", "-c", TRY, CORDON_LIB=built)
+    assert done.returncode == 0, done.stderr
+    package, library = done.stdout.split()
+    assert package.startswith(str(venv)) and library == built
+
+
+def test_the_installed_package_finds_the_library_in_its_prefix(venv, built):
+    placed = venv / "lib/libcordon.so"
+    shutil.copy(built, placed)
+    try:
+        done = run(venv / "bin/python", "-c", TRY)
+    finally:
+        placed.unlink()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[1] == str(placed)
+
+
+def test_a_library_that_does_not_exist_is_named(venv):
+    done = run(venv / "bin/python", "-c", TRY, CORDON_LIB="/nowhere/libcordon.so")
+    assert done.returncode != 0
+    assert "LibraryError: CORDON_LIB names /nowhere/libcordon.so, which does not exist" in done.stderr
+
+
+def test_the_installed_plugin_is_there_without_being_asked_for(venv):
+    done = run(venv / "bin/python", "-m", "pytest", "--help")
+    assert "--cordon-backend" in done.stdout, done.stderr
+
+
+def test_the_installed_package_is_typed(venv):
+    assert list(venv.glob("lib/python3*/site-packages/cordon/py.typed"))
