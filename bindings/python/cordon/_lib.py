@@ -31,10 +31,10 @@ def find():
 
 
 @functools.cache
-def _checked(ctype):
+def _checked(ctype, name):
     """An argument type that refuses an integer which CTYPE would cut."""
     def from_param(_cls, value):
-        return ctype(check_fits(value, ctype, "argument"))
+        return ctype(check_fits(value, ctype, name))
     return type(f"checked_{ctype.__name__}", (ctype,), {"from_param": classmethod(from_param)})
 
 
@@ -54,7 +54,8 @@ class Library:
             except AttributeError:
                 missing.append(name)
                 continue
-            function.argtypes = [_checked(t) if t in INTEGERS else t for _, t in arguments]
+            function.argtypes = [_checked(t, what) if t in INTEGERS else t
+                                 for what, t in arguments]
             function.restype = result
             function.__doc__ = documentation
             setattr(self, name, function)

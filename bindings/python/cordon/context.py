@@ -63,7 +63,11 @@ class Context:
 
     def call(self, name, *args, **fields):
         """Call the library; a negative result becomes an exception that carries FIELDS."""
-        result = getattr(self._lib, name)(*args)
+        try:
+            result = getattr(self._lib, name)(*args)
+        except ctypes.ArgumentError as why:  # ctypes wraps what our own checks said of an argument
+            kind = OverflowError if "OverflowError" in str(why) else TypeError
+            raise kind(f"{name}: {why}") from None
         self._port.raise_pending()
         if isinstance(result, int) and result < 0:
             raise from_code(result, name, self._lib.cordon_strerror(result).decode(), **fields)
