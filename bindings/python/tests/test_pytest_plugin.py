@@ -1,6 +1,9 @@
 """The plugin fails what a test leaves behind, keeps the evidence, and lets a clean test pass."""
+from pathlib import Path
+
 import pytest
 
+import cordon
 from cordon.backends import BACKENDS
 from cordon.hexdump import difference
 
@@ -21,8 +24,9 @@ NEEDS_QEMU = pytest.mark.skipif(BACKENDS["qemu"].missing() is not None,
 
 
 @pytest.fixture
-def run(pytester):
+def run(pytester, monkeypatch):
     """Run a test of one's own with the plugin, in a process of its own."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(cordon.__file__).parents[1]))
     def run(body, *options):
         pytester.makepyfile(HEAD + body)
         return pytester.runpytest_subprocess("-p", "cordon.pytest_plugin", "-p", "no:cacheprovider",
