@@ -64,7 +64,7 @@ def _exits(env, reads):
     env.say(f"disk: exits of {reads} reads more")
     few, many = (_read(env, "guest", 1, count)[2] for count in (reads, 2 * reads))
     more = {kind: many[kind] - few[kind] for kind in KINDS}
-    path = sum(more.values())
+    path = sum(max(0, count) for count in more.values())  # one kind's luck hides no other's
     text = ", ".join(f"{kind} {few[kind]} and {many[kind]}" for kind in KINDS if few[kind] or many[kind])
     return Figure("disk", "exits", f"exits of {reads} reads more", path, limit=0, of="ours",
                   note=f"in runs of {reads} and {2 * reads} reads: {text}", more={"few": few, "many": many})
