@@ -4,12 +4,14 @@ import mmap
 import os
 import random
 import struct
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools/story"))
+TREE = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TREE / "tools/story"))
 import attacks  # noqa: E402
 import canaries  # noqa: E402
 import counts  # noqa: E402
@@ -226,3 +228,10 @@ def test_many_holes_are_cut_out_as_a_loop_over_pages_would():
     kept = judge.without(reversed(runs), holes)
     assert judge.frames(kept, lambda r: True) == judge.frames(runs, lambda r: True) - gone
     assert sum(r.pages for r in kept) == len(judge.frames(kept, lambda r: True))
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_anything_starts(tmp_path):
+    done = subprocess.run([sys.executable, TREE / "tools/run", "--json", tmp_path / "absent/x.json"],
+                          stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+    assert done.returncode == 2
+    assert "absent/x.json cannot be written: No such file or directory" in done.stderr
