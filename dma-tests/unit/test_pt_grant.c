@@ -142,6 +142,60 @@ static void neighbours_get_the_leaves_of_one_run(void **state)
     world_close(w);
 }
 
+/* HEAD single pages, then COUNT 2 MiB frames, each before the last one in host memory. */
+static void grant_descending(struct world *w, struct list *l, uint64_t linear, unsigned head,
+                             unsigned count)
+{
+    l->count = l->pages = 0;
+    for (unsigned k = 0; k < head; k++) {
+        add(l, (head - k) * PAGE, 1);
+    }
+    for (unsigned k = 0; k < count; k++) {
+        add(l, 8 * GIB + (count - k) * 2 * MIB, 512);
+    }
+    grant_list(w, 3, linear, l, true);
+}
+
+static void superpages_out_of_order_get_large_leaves(void **state)
+{
+    static struct list list;
+    struct world *w = open_two(&pt_sv39x4);
+
+    (void)state;
+    grant_descending(w, &list, GIB - 4 * MIB, 0, 515); /* over two borders */
+    assert_int_equal(w->leaves[1], 2 * 515);
+    assert_int_equal(w->leaves[0], 0);
+    world_close(w);
+
+    w = open_two(&pt_sv39x4);
+    grant_descending(w, &list, GIB - 3 * MIB, 3, 64); /* where none can be a superpage */
+    assert_int_equal(w->leaves[1], 0);
+    assert_int_equal(w->leaves[0], 2 * (64 * 512 + 3));
+    world_close(w);
+}
+
+/* Frames of 2 MiB in the midst of a list, that follow each other over a whole aligned GiB. */
+static void neighbouring_superpages_get_one_leaf(void **state)
+{
+    static struct list list;
+    struct world *w = open_two(&pt_sv39x4);
+
+    (void)state;
+    list.count = list.pages = 0;
+    add(&list, 8 * MIB, 512);
+    add(&list, 4 * MIB, 512);
+    for (unsigned k = 0; k < 512; k++) {
+        add(&list, 3 * GIB + k * 2 * MIB, 512);
+    }
+    add(&list, 2 * MIB, 512);
+    add(&list, PAGE, 1);
+    grant_list(w, 3, GIB - 4 * MIB, &list, true);
+    assert_int_equal(w->leaves[2], 2);
+    assert_int_equal(w->leaves[1], 2 * 3);
+    assert_int_equal(w->leaves[0], 2);
+    world_close(w);
+}
+
 /* 512 separate changes in one leaf table's part take one table, not 512. */
 static void runs_side_by_side_are_reserved_for_once(void **state)
 {
@@ -246,6 +300,8 @@ int main(void)
         cmocka_unit_test(lists_of_any_cut_map_what_they_say),
         cmocka_unit_test(the_first_and_last_page_of_the_space_take_lists),
         cmocka_unit_test(neighbours_get_the_leaves_of_one_run),
+        cmocka_unit_test(superpages_out_of_order_get_large_leaves),
+        cmocka_unit_test(neighbouring_superpages_get_one_leaf),
         cmocka_unit_test(runs_side_by_side_are_reserved_for_once),
         cmocka_unit_test(copies_are_reserved_for_once),
         cmocka_unit_test(what_no_leaf_can_say_is_refused),

@@ -27,37 +27,54 @@ static void write_leaves(const struct pt_edit *e, unsigned level, uint64_t *tabl
     pt_valid_add(e->f, table, (int)pages);
 }
 
-/* 4 KiB leaves from the list to the end of a leaf table or of the list. Returns the place
- * behind. */
-static struct pt_cursor write_list(const struct pt_edit *e, uint64_t *table)
+/* As many extents of the list as are one leaf of LEVEL each, before END. Returns the word behind.
+ */
+static inline uint64_t *write_singles(const struct pt_edit *e, unsigned level, uint64_t *word,
+                                      const uint64_t *end, struct pt_cursor *at, bool fresh)
+{
+    const struct cordon_extent *x = at->extent;
+
+    for (; word != end && x != at->end && x->len == pt_span(level); word++, x++) {
+        cordon_assert(fresh || *word == 0);
+        pt_store(e->f, word, e->bits | pt_ppn_put(x->hpa.v));
+    }
+    at->extent = x;
+    return word;
+}
+
+/* As many leaves as the extent at hand has, before END. */
+static uint64_t *write_extent(const struct pt_edit *e, unsigned level, uint64_t *word,
+                              const uint64_t *end, struct pt_cursor *at, bool fresh)
+{
+    uint64_t room = (uint64_t)(end - word);
+    uint64_t pages = (at->extent->len - at->used) >> pt_shift(level);
+
+    pages = pages < room ? pages : room;
+    write_run(e->f, level, word, pages, e->bits | pt_ppn_put(at->extent->hpa.v + at->used), fresh);
+    at->used += pages << pt_shift(level);
+    if (at->used == at->extent->len) {
+        at->extent++;
+        at->used = 0;
+    }
+    return word + pages;
+}
+
+/* PAGES leaves of LEVEL from the list, or as many as it has. Returns the place behind. */
+static struct pt_cursor write_list(const struct pt_edit *e, unsigned level, uint64_t *table,
+                                   uint64_t first, uint64_t pages)
 {
     struct pt_cursor at = *e->list;
-    uint64_t *start = &table[pt_index_below(0, at.linear)], *word = start;
-    uint64_t *end = table + (1u << PT_INDEX_BITS);
-    const struct cordon_extent *x = at.extent;
-    uint64_t hpa = x->hpa.v + at.used, behind = x->hpa.v + x->len;
+    uint64_t *start = &table[pt_index(e->f->fmt, level, first)], *word = start, *end = word + pages;
     bool fresh = holds_nothing(e->f, table);
 
-    for (;;) {
-        cordon_assert(fresh || *word == 0);
-        pt_store(e->f, word, e->bits | pt_ppn_put(hpa));
-        word++;
-        hpa += CORDON_PAGE_SIZE;
-        if (hpa == behind) {
-            if (++x == at.end) {
-                break;
-            }
-            hpa = x->hpa.v;
-            behind = hpa + x->len;
-        }
-        if (word == end) {
-            break;
+    while (word != end && at.extent != at.end) {
+        word = write_singles(e, level, word, end, &at, fresh);
+        if (word != end && at.extent != at.end) {
+            word = write_extent(e, level, word, end, &at, fresh);
         }
     }
     pt_valid_add(e->f, table, (int)(word - start));
-    at.extent = x;
-    at.used = x == at.end ? 0 : hpa - x->hpa.v;
-    at.linear += (uint64_t)(word - start) << CORDON_PAGE_SHIFT;
+    at.linear += (uint64_t)(word - start) << pt_shift(level);
     return at;
 }
 
@@ -74,7 +91,7 @@ static void write_nodes(const struct pt_edit *e, unsigned level, const struct pt
         return;
     }
     for (unsigned i = 0; i < count; i++) {
-        behind = write_list(e, nodes[i].table);
+        behind = write_list(e, level, nodes[i].table, first, pages);
     }
     *e->list = behind;
 }

@@ -49,6 +49,28 @@ static void skip_run(struct pt_cursor *at)
     } while (at->extent != at->end && at->extent->hpa.v == end);
 }
 
+/* The level of a list that starts here: of superpages, if the first extent is just one. */
+static unsigned list_level(const struct pt_cursor *at)
+{
+    const struct cordon_extent *x = at->extent;
+
+    return at->used == 0 && x->len == pt_span(1) && is_aligned(x->hpa.v | at->linear, pt_span(1));
+}
+
+/* The last address of a list of 2 MiB superpages that may go on to LAST. */
+static uint64_t list_end(const struct pt_cursor *at, uint64_t last)
+{
+    const struct cordon_extent *x = at->extent;
+    uint64_t linear = at->linear;
+
+    while (x != at->end && linear < last && x->len == pt_span(1) &&
+           is_aligned(x->hpa.v, pt_span(1))) {
+        linear += pt_span(1);
+        x++;
+    }
+    return linear - 1;
+}
+
 bool pt_grant_next(struct pt_cursor *at, struct pt_piece *out)
 {
     struct pt_cursor behind = *at;
@@ -56,15 +78,19 @@ bool pt_grant_next(struct pt_cursor *at, struct pt_piece *out)
     if (at->extent == at->end) {
         return false;
     }
+    unsigned level = list_level(at);
+
     skip_run(&behind);
     out->first = at->linear;
-    out->last = at->linear | (pt_span(1) - 1);
+    out->last = at->linear | (pt_span(level + 1) - 1);
     out->list = behind.linear <= out->last && behind.extent != at->end;
-    out->offset = PT_OFFSET_4K;
+    out->offset = pt_span(level); /* allows leaves of just this level */
     if (!out->list) {
         out->last = behind.linear - 1;
         out->offset = at->extent->hpa.v + at->used - at->linear;
         *at = behind;
+    } else if (level != 0) {
+        out->last = list_end(at, out->last);
     }
     return true;
 }

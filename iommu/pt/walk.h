@@ -104,8 +104,6 @@ static inline uint64_t pt_tables_for(unsigned top, unsigned max_leaf, uint64_t f
     return tables;
 }
 
-#define PT_OFFSET_4K CORDON_PAGE_SIZE /* an offset that allows no superpage */
-
 /* The highest level whose leaves can hold a run that is backed OFFSET away from where it stands. */
 static inline unsigned pt_leaf_level(uint64_t offset)
 {
