@@ -7,7 +7,7 @@ UNIT_RUN := $(if $(T),$(UNIT_DIR)/$(T),$(UNIT_ALL))
 UNIT_CFLAGS := $(ASAN_CFLAGS) -Wno-missing-prototypes -Ivdev -Idma-tests/unit/support -Idma-tests/unit
 UNIT_SUPPORT_OBJ := $(UNIT_SUPPORT:%.c=$(OUT)/asan/obj/%.o)
 
-.PHONY: test bench run check-unit check-house check-python check-qtest check-boot check-teeth
+.PHONY: test bench bench-library run check-unit check-house check-python check-qtest check-boot check-teeth
 $(eval $(call flags_stamp,$(UNIT_DIR),$(CC) $(UNIT_CFLAGS)))
 
 $(OUT)/asan/obj/dma-tests/%.o: dma-tests/%.c $(UNIT_DIR)/flags | $(OUT)/setup.stamp
@@ -55,10 +55,12 @@ BENCH_SRC := $(sort $(wildcard dma-tests/bench/bench_*.c))
 BENCH_PROG := $(BENCH_SRC:dma-tests/bench/%.c=$(OUT)/bench/%)
 BENCH_GUEST := dma-tests/bench/guest
 
-$(OUT)/bench/bench_%: dma-tests/bench/bench_%.c $(OUT)/host/libcordon.a $(OUT)/host/flags
+BENCH_LIBS := $(OUT)/host/libcordon.a $(OUT)/host/libcordon-model.a
+
+$(OUT)/bench/bench_%: dma-tests/bench/bench_%.c $(BENCH_LIBS) $(OUT)/host/flags
 	$(note) CC $@
 	@mkdir -p $(@D)
-	$(quiet)$(CC) $(HOST_CFLAGS) -o $@ $< $(OUT)/host/libcordon.a
+	$(quiet)$(CC) $(HOST_CFLAGS) -Ivdev -o $@ $< $(BENCH_LIBS)
 
 $(OUT)/bench/init: $(BENCH_GUEST)/init.c $(GUEST)/bin/flags | $(OUT)/setup.stamp
 	$(note) CC $@
@@ -79,6 +81,9 @@ bench-parts: host hyp guest $(BENCH_PROG) $(OUT)/bench/initramfs.cpio.gz
 
 bench: bench-parts ## benchmarks: figures, ratios, GOAL met or missed (BENCH='--strict exits')
 	@$(PYTHON) tools/bench $(BENCH)
+
+bench-library: host $(BENCH_PROG) ## benchmarks of the library, its model and its Python package (BENCH='tables model')
+	@$(PYTHON) tools/bench --library $(BENCH)
 
 # JSON=FILE writes what was found; CONTROL=no-iommu or open-view lets the rogue loose; QUICK=1 is short.
 RUN_WITH = $(if $(CONTROL),--control $(CONTROL)) $(if $(INTERACTIVE),--interactive) \
