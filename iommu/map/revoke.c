@@ -56,11 +56,11 @@ static inline void ask_early(const struct frame_pool *p, const struct cordon_ext
     }
 }
 
-/* OWNED and REVOKING differ in the state field only. */
-static uint64_t revoked(uint64_t word)
+/* OWNED and REVOKING differ in the state field only, which is the lowest. */
+static inline uint64_t revoked(uint64_t word)
 {
-    cordon_assert(field_get(FW_STATE, word) == CORDON_FRAME_OWNED);
-    return (word & ~FW_STATE) | CORDON_FRAME_REVOKING;
+    cordon_assert((word & FW_STATE) == CORDON_FRAME_OWNED);
+    return word ^ (CORDON_FRAME_OWNED ^ CORDON_FRAME_REVOKING);
 }
 
 /* A run of one frame of a split block, as most are. */
@@ -80,8 +80,8 @@ static void revoke_part(const struct part *at)
         at->block->word = revoked(at->block->word);
         return;
     }
-    for (uint64_t i = 0; i < at->pages; i++) {
-        at->block->words[at->index + i] = revoked(at->block->words[at->index + i]);
+    for (uint64_t *w = at->block->words + at->index, *end = w + at->pages; w != end; w++) {
+        *w = revoked(*w);
     }
 }
 
@@ -123,9 +123,20 @@ static void hold_part(const struct part *at, uint64_t pages)
         at->block->word = CORDON_FRAME_HELD;
         return;
     }
-    for (uint64_t i = 0; i < pages; i++) {
-        at->block->words[at->index + i] = CORDON_FRAME_HELD;
+    for (uint64_t *w = at->block->words + at->index, *end = w + pages; w != end; w++) {
+        *w = CORDON_FRAME_HELD;
     }
+}
+
+/* How many words of a part are of the same state and KEEP as its first. */
+static uint64_t alike(const struct part *at)
+{
+    const uint64_t *first = at->block->words + at->index, *w = first, *end = w + at->pages;
+
+    while (w != end && ((*w ^ *first) & (FW_STATE | FW_KEEP)) == 0) {
+        w++;
+    }
+    return (uint64_t)(w - first);
 }
 
 /* REVOKING frames with the same KEEP, at most to the end of the part, become FREE or HELD. Returns
@@ -134,17 +145,10 @@ static uint64_t release_some(struct cordon_ctx *ctx, struct part *at, uint64_t h
 {
     struct frame_pool *p = &ctx->frames;
     uint64_t word = pool_word(at->block, hfn);
-    uint64_t n = 1;
+    uint64_t n = at->block->words != NULL ? alike(at) : BLOCK_FRAMES;
 
     cordon_assert(field_get(FW_STATE, word) == CORDON_FRAME_REVOKING);
-    if (at->block->words == NULL) {
-        cordon_assert(at->pages == BLOCK_FRAMES);
-        n = BLOCK_FRAMES;
-    }
-    while (n < at->pages && (at->block->words[at->index + n] & (FW_STATE | FW_KEEP)) ==
-                                (word & (FW_STATE | FW_KEEP))) {
-        n++;
-    }
+    cordon_assert(n <= at->pages);
     part_note(ctx->cookie, PORT_NOTE_FREE, hfn, n, word);
     if ((word & FW_KEEP) != 0) {
         pool_count(p, CORDON_FRAME_REVOKING, CORDON_FRAME_HELD, n);
