@@ -6,7 +6,7 @@ import machine as boots
 from cordon.machine.machine import HYPERVISOR
 from emulator import GUEST_MIB, Emulator, FillCounter
 from figures import Figure
-from gdbstub import GdbStub
+from cordon.qemu.gdbstub import GdbStub
 
 # The PMU driver, which a guest does not load, would halt the counter that idle time is read with.
 BOOTARGS = "console=ttyS0 panic=-1 nokaslr initcall_blacklist=pmu_sbi_devinit"

@@ -37,7 +37,7 @@ def commands():
                 yield pytest.param(line, id=f"{page.name}: {line[:60]}")
     for page in PAGES:
         prose = re.sub(r"^ *```.*?^ *```", "", page.read_text(), flags=re.M | re.S)
-        for line in sorted(set(re.findall(r"`(make [^`\n]+|tools/[\w-]+ -[^`\n]+)`", prose))):
+        for line in sorted(set(re.findall(r"`(make [^`\n]+|tools/[\w-]+ -[^`\n]+|cordon [a-z]+ [^`\n]+)`", prose))):
             yield pytest.param(line, id=f"{page.name}: {line[:60]}")
 
 
@@ -120,6 +120,14 @@ def why_not_taken(words):
     return done.stderr if done.returncode else ", ".join(unknown) or None
 
 
+def why_not_cordon(words):
+    """The same for a line of the command `cordon`."""
+    done = subprocess.run([PYTHON, "-m", "cordon", words[1], "--help"], capture_output=True, text=True, timeout=60,
+                          env={"PYTHONPATH": str(TREE / "bindings/python"), "PATH": "/usr/bin:/bin"}, check=False)
+    unknown = [w for w in words if w.startswith("--") and w.split("=")[0] not in done.stdout]
+    return done.stderr if done.returncode else ", ".join(unknown) or None
+
+
 def why_not(line):
     """Why a line cannot be typed, or None. What it does then has tests of its own."""
     words = shlex.split(line)
@@ -129,6 +137,8 @@ def why_not(line):
         return why_not_make(words[1:])
     if words[0].startswith("tools/"):
         return why_not_taken(words)
+    if words[0] == "cordon":
+        return why_not_cordon(words)
     if words[0] in ("git", "cd", "d=/sys/bus/pci/devices/0000:00:00.0", "cat", "echo"):
         return None
     found = subprocess.run(["which", words[0]], capture_output=True, check=False)
@@ -144,7 +154,8 @@ def test_command_exists(line):
     "make no-such-target", "make run CONTROL=no-such", "make run NO_SUCH=1",
     "make run CONTROL=no-iommu INTERACTIVE=1", "make check-unit T=test_no_such",
     "make check-teeth T=no-such", "make check-boot T=no_such", "make bench BENCH=--no-such",
-    "tools/no-such --help", "tools/run --no-such", "no-such-program"])
+    "tools/no-such --help", "tools/run --no-such", "no-such-program",
+    "cordon dump x --no-such", "cordon no-such x"])
 def test_what_does_not_exist_is_seen(line):
     assert why_not(line)
 

@@ -24,27 +24,34 @@ class Leaf:
 class Judgement:
     """What one device reaches, which pages were read to find out, and which rules were broken."""
 
-    device_id: int
+    device_id: int | None  # None: a hart's tables
     gscid: int = 0
+    iohgatp: int = 0
     leaves: list = field(default_factory=list)
     msis: dict = field(default_factory=dict)  # file number -> HPA of the interrupt file
     pages: set = field(default_factory=set)
     broken: list = field(default_factory=list)
 
     def refuse(self, text):
-        self.broken.append(f"device {self.device_id:#x}: {text}")
+        who = "a hart" if self.device_id is None else f"device {self.device_id:#x}"
+        self.broken.append(f"{who}: {text}")
 
 
 def bits(word, high, low):
     return word >> low & (1 << high - low + 1) - 1
 
 
+class TooManyTables(Exception):
+    """Tables that lead in circles, or more of them than the caller wants to read."""
+
+
 class Directory:
     """The device directory that DDTP leads to. `read64` reads a doubleword of memory by address;
-    `extended` is whether capabilities.MSI_FLAT makes contexts 64 bytes long."""
+    `extended` is whether capabilities.MSI_FLAT makes contexts 64 bytes long. TooManyTables comes after
+    MOST_TABLES."""
 
-    def __init__(self, read64, ddtp, extended):
-        self._read, self.extended = read64, extended
+    def __init__(self, read64, ddtp, extended, most_tables=1 << 20):
+        self._read, self.extended, self._left = read64, extended, most_tables
         self.mode, self.root = bits(ddtp, 3, 0), bits(ddtp, 53, 10) * PAGE
         self.pages, self.broken = set(), []
 
@@ -56,8 +63,25 @@ class Directory:
         self._level(self.root, self.mode - 2, 0, found)
         return found
 
+    @classmethod
+    def second_stage(cls, read64, hgatp, most_tables=1 << 20):
+        """The Judgement of the tables below an hgatp."""
+        reader, result = cls(read64, 0, False, most_tables), Judgement(None, bits(hgatp, 57, 44), hgatp)
+        mode = bits(hgatp, 63, 60)
+        if mode not in _MODE_LEVELS:
+            result.broken.append(f"hgatp {hgatp:#x} has no second stage")
+        else:
+            reader._root(result, (hgatp & _PPN) * PAGE, mode)
+        return result
+
+    def _count(self):
+        self._left -= 1
+        if self._left < 0:
+            raise TooManyTables("the tables lead in circles, or there are too many of them")
+
     def _level(self, page, level, prefix, found):
         """Contexts below one directory page; LEVEL 0 holds contexts."""
+        self._count()
         self.pages.add(page)
         leaf_bits = 6 if self.extended else 7
         if level == 0:
@@ -83,20 +107,23 @@ class Directory:
             result.refuse(f"tc {tc:#x} has bits that it must not have")
         if ta or fsc:
             result.refuse(f"a first stage or process directory: ta {ta:#x} fsc {fsc:#x}")
-        mode, result.gscid = bits(iohgatp, 63, 60), bits(iohgatp, 59, 44)
+        mode, result.gscid, result.iohgatp = bits(iohgatp, 63, 60), bits(iohgatp, 59, 44), iohgatp
         if mode not in _MODE_LEVELS:
             result.refuse(f"iohgatp {iohgatp:#x} has no second stage")
             return result
-        root = (iohgatp & _PPN) * PAGE
-        if root % (4 * PAGE):
-            result.refuse(f"the root at {root:#x} is not aligned to 16 KiB")
-        result.pages |= {root + n * PAGE for n in range(4)}
-        self._walk(result, root, _MODE_LEVELS[mode] - 1, 0, 11)
+        self._root(result, (iohgatp & _PPN) * PAGE, mode)
         if self.extended:
             self._msi(result, *words[4:])
         return result
 
+    def _root(self, result, root, mode):
+        if root % (4 * PAGE):
+            result.refuse(f"the root at {root:#x} is not aligned to 16 KiB")
+        result.pages |= {root + n * PAGE for n in range(4)}
+        self._walk(result, root, _MODE_LEVELS[mode] - 1, 0, 11)
+
     def _walk(self, result, table, level, base, index_bits):
+        self._count()
         for index in range(1 << index_bits):
             pte = self._read(table + 8 * index)
             if not pte & 1:

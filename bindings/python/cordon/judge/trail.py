@@ -30,9 +30,10 @@ class Step:
 
 @dataclass
 class Trail:
-    """A request, each word read for it, and its end: `hpa`, or `cause` with a reason."""
+    """A request, each word read for it, and its end: `hpa`, or `cause` with a reason. A hart's has no
+    device id."""
 
-    device_id: int
+    device_id: int | None
     iova: int
     access: str
     steps: list = field(default_factory=list)
@@ -48,7 +49,14 @@ class Trail:
         dtf = self.context is not None and self.context.dtf
         return self.cause != 0 and (self.cause in UNDER_DTF or not dtf)
 
+    def to_json(self):
+        """A dictionary of plain values."""
+        steps = [{**vars(step), "stage": STAGES[step.stage], "flags": step.flags} for step in self.steps]
+        return {"device": self.device_id, "address": self.iova, "access": self.access, "gpa": self.gpa,
+                "hpa": self.hpa, "cause": self.cause, "reason": self.reason, "steps": steps}
+
     def __str__(self):
-        head = f"device {self.device_id:#x}, {self.access} of {self.iova:#x}"
+        who = "a hart" if self.device_id is None else f"device {self.device_id:#x}"
+        head = f"{who}, {self.access} of {self.iova:#x}"
         end = f"cause {self.cause}: {self.reason}" if self.cause else self.reason
         return "\n".join([head, *(f"  {step}" for step in self.steps), f"  {end}"])

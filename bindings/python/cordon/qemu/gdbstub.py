@@ -12,20 +12,22 @@ class GdbStub:
 
     def __init__(self, folder):
         self._path = f"{folder}/gdb.sock"
-        self.arguments = ("-gdb", f"unix:{self._path},server=on,wait=off")
+        self.device = f"unix:{self._path},server=on,wait=off"
+        self.arguments = ("-gdb", self.device)
         self._numbers = {}
 
-    def read(self, *names):
-        """The values of control and status registers, by name: the machine stops, is read, goes on."""
+    def read(self, *names, hart=0):
+        """The values of control and status registers of a hart, by name: the machine stops, is read, goes
+        on."""
         deadline = time.monotonic() + TIMEOUT
         while True:  # QEMU refuses while it has not seen the last reader go
             try:
-                return self._read(names)
+                return self._read(names, hart)
             except OSError:
                 if time.monotonic() > deadline:
                     raise
 
-    def _read(self, names):
+    def _read(self, names, hart):
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(TIMEOUT)
             sock.connect(self._path)
@@ -33,6 +35,8 @@ class GdbStub:
             stub.ask("?")
             if not self._numbers:
                 self._numbers = stub.numbers()
+            if stub.ask(f"Hg{hart + 1:x}") != "OK":
+                raise LookupError(f"the machine has no hart {hart}")
             values = [int.from_bytes(bytes.fromhex(stub.ask(f"p{self._numbers[name]:x}")), "little")
                       for name in names]
             stub.ask("D")

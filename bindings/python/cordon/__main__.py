@@ -1,0 +1,4 @@
+"""python3 -m cordon is the command line."""
+from .cli import main
+
+main()

@@ -1,0 +1,188 @@
+"""The command line: cordon dump, cordon walk, cordon judge."""
+import json
+import sys
+from contextlib import nullcontext
+
+import click
+from rich.console import Console
+
+from .dump import DumpError, load, views_of
+from .dump import chain as chains
+from .dump.format import save as save_dump
+from .dump.oracle import OracleError, ask, differences, walker_verdicts, with_requests
+from .judge import Unsupported
+from .judge.tables import TooManyTables
+
+WRONG = (DumpError, OracleError, Unsupported, TooManyTables)
+
+
+class Number(click.ParamType):
+    """An address: 0x1000, 4096, 0x8000_0000."""
+
+    name = "address"
+
+    def convert(self, value, param, ctx):
+        try:
+            number = value if isinstance(value, int) else int(value, 0)
+        except ValueError:
+            self.fail(f"{value!r} is not a number", param, ctx)
+        if not 0 <= number < 1 << 64:
+            self.fail(f"{value!r} does not fit in 64 bits", param, ctx)
+        return number
+
+
+def _open(source):
+    """A context of the dump that SOURCE names: a file, or qmp:SOCKET for a running machine."""
+    if source.startswith("qmp:"):
+        from .dump.machine import machine
+        return machine(source[4:])
+    return nullcontext(load(source))
+
+
+def _views(dump):
+    try:
+        return views_of(dump)
+    except LookupError as why:
+        raise DumpError(dump.made_by, "tables", f"a table is not in the dump: {why}") from None
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli():
+    """Look at what guests and devices reach.
+
+    SOURCE is a dump file, as Platform.dump() and `cordon dump --save` write them, or qmp:SOCKET, the QMP
+    socket of a running QEMU (-qmp unix:SOCKET,server=on,wait=off).
+    """
+
+
+@cli.command()
+@click.argument("source")
+@click.option("--json", "as_json", is_flag=True, help="Every run, as JSON.")
+@click.option("--picture", metavar="FILE", help="Draw it: .svg, .png or .pdf.")
+@click.option("--save", metavar="FILE", help="Keep the dump in a file.")
+@click.option("--runs", default=16, show_default=True, type=click.IntRange(1), help="Most runs to show a view.")
+def dump(source, as_json, picture, save, runs):
+    """What each domain's harts and each device reach, where it stands, and who else reaches it.
+
+    Exit status 1 if two domains reach the same memory, or tables break a rule of the specification.
+    """
+    from .dump import text
+    with _open(source) as found:
+        views = _views(found)
+    told = text.to_json(found, views)
+    if save:
+        save_dump(found, save)
+    if picture:
+        from .dump.picture import draw
+        draw(found, views, picture)
+    if as_json:
+        click.echo(json.dumps(told, indent=1))
+    else:
+        text.show(Console(width=None if sys.stdout.isatty() else 140), found, views, runs)
+    foreign = any(not other["same_domain"] for view in told["views"] for run in view["runs"]
+                  for other in run["others"])
+    sys.exit(1 if foreign or any(view.broken for view in views) else 0)
+
+
+@cli.command()
+@click.argument("source")
+@click.option("--iova", type=Number(), help="An address that a device uses; with --device.")
+@click.option("--gpa", type=Number(), help="An address of a guest's memory; with --domain.")
+@click.option("--gva", type=Number(), help="A virtual address of a guest; with --hart.")
+@click.option("--device", metavar="ID", help="0x10, 00:02.0, or its name.")
+@click.option("--domain", metavar="NAME", help="A domain's name or number.")
+@click.option("--hart", type=int, help="The hart whose guest is meant.")
+@click.option("--access", type=click.Choice(["r", "w", "x"]), default="r", show_default=True)
+@click.option("--json", "as_json", is_flag=True)
+def walk(source, iova, gpa, gva, device, domain, hart, access, as_json):
+    """Each word on the way from an address to host memory, and why it stops.
+
+    \b
+    cordon walk red.dump --iova 0x80001000 --device 00:02.0 --access w
+    cordon walk red.dump --gpa 0x80001000 --domain red
+
+    Exit status 1 if the address leads nowhere.
+    """
+    given = [name for name, value in (("--iova", iova), ("--gpa", gpa), ("--gva", gva)) if value is not None]
+    if len(given) != 1:
+        raise click.UsageError("give one of --iova, --gpa and --gva")
+    partner = {"--iova": ("--device", device), "--gpa": ("--domain", domain), "--gva": ("--hart", hart)}[given[0]]
+    if partner[1] is None:
+        raise click.UsageError(f"{given[0]} needs {partner[0]}")
+    with _open(source) as found:
+        try:
+            if iova is not None:
+                ask_about = chains.from_iova, _device(found, device), iova
+            elif gpa is not None:
+                ask_about = chains.from_gpa, found.domain(domain), gpa
+            else:
+                ask_about = chains.from_gva, _hart(found, hart), gva
+        except KeyError as why:
+            raise click.UsageError(str(why.args[0])) from None
+        answer = ask_about[0](found, *ask_about[1:], access)
+    click.echo(json.dumps(answer.to_json(), indent=1) if as_json else str(answer))
+    sys.exit(0 if answer.hpa is not None else 1)
+
+
+def _device(dump, name):
+    """A device by name, or any id: one that nobody named is asked about as well."""
+    from .dump.format import DeviceState, as_device_id
+    try:
+        return dump.device(name)
+    except KeyError:
+        number = as_device_id(name)
+        if number is None or not 0 <= number < 1 << 24 or not dump.iommus:
+            raise
+        return DeviceState(number, "")
+
+
+def _hart(dump, number):
+    for hart in dump.harts:
+        if hart.number == number:
+            return hart
+    raise KeyError(f"no hart {number}; there are "
+                   + (", ".join(str(hart.number) for hart in dump.harts) or "none: only dumps of machines have"))
+
+
+@cli.command()
+@click.argument("source")
+@click.option("--oracle", "oracles", multiple=True, metavar="CMD",
+              help="A judge of your own: CMD FILE prints a verdict for each request of the dump FILE.")
+@click.option("--timeout", default=60.0, show_default=True, help="Seconds that an oracle has.")
+@click.option("--json", "as_json", is_flag=True)
+def judge(source, oracles, timeout, as_json):
+    """Have requests judged by the literal walker and by oracles, and compare.
+
+    The dump's own requests are judged, or the edges of all that each device reaches. docs/dump.md tells how
+    an oracle answers; `python3 -m cordon.judge` is one. Exit status 1 if two judges differ.
+    """
+    with _open(source) as found:
+        found = with_requests(found, _views(found))
+        ours = walker_verdicts(found)
+    result = {"requests": len(found.requests), "oracles": {}}
+    for command in oracles:
+        result["oracles"][command] = [
+            {**request, "walker": str(mine), "oracle": str(theirs)}
+            for request, mine, theirs in differences(found, ours, ask(command, found, timeout))]
+    if as_json:
+        click.echo(json.dumps(result, indent=1))
+    else:
+        click.echo(f"{len(found.requests)} requests, {sum(not v.cause for v in ours)} lead somewhere")
+        for command, apart in result["oracles"].items():
+            click.echo(f"{command}: {len(apart)} differ")
+            for row in apart[:20]:
+                click.echo(f"  device {row['device']:#x} {row['access']} {row['iova']:#x}: walker says "
+                           f"{row['walker']}, oracle {row['oracle']}")
+    sys.exit(1 if any(result["oracles"].values()) else 0)
+
+
+def main():
+    try:
+        cli()
+    except WRONG as why:
+        click.echo(f"cordon: {why}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

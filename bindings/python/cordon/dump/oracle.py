@@ -1,0 +1,102 @@
+"""Judges of a dump: the literal walker, and any command that a user names (docs/dump.md)."""
+import json
+import shlex
+import subprocess
+import tempfile
+from dataclasses import dataclass, replace
+
+from ..judge import Walker
+from .format import PAGE, save
+
+TIMEOUT = 60.0
+
+
+class OracleError(Exception):
+    """An oracle that did not run, or did not answer as it has to. `command` is its command line."""
+
+    def __init__(self, command, why):
+        self.command, self.why = command, why
+        super().__init__(f"oracle {command!r}: {why}")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Where a request leads, or the cause that stops it."""
+
+    hpa: int | None = None
+    cause: int = 0
+
+    def __str__(self):
+        return f"cause {self.cause}" if self.cause else f"{self.hpa:#x}"
+
+
+def sample(views, devices):
+    """Requests at the edges of all that each device reaches, in every kind of access."""
+    requests = []
+    for device in devices:
+        edges = {0, (1 << 41) - PAGE}
+        for view in views:
+            if view.agent.startswith("device ") and int(view.agent.split()[1], 0) == device.id:
+                for run in view.runs:
+                    edges |= {run.gpa - 1, run.gpa, run.gpa + run.len // 2, run.gpa + run.len - 1,
+                              run.gpa + run.len}
+        requests += [{"iommu": device.iommu, "device": device.id, "iova": edge, "access": access}
+                     for edge in sorted(edges) if 0 <= edge < 1 << 64 for access in "rwx"]
+    return requests
+
+
+def walker_verdicts(dump):
+    """The literal walker's verdict on each request of the dump."""
+    verdicts = []
+    for request in dump.requests:
+        walker = Walker(dump.read, dump.iommus[request["iommu"]].register)
+        trail = walker.walk(request["device"], request["iova"], request["access"])
+        verdicts.append(Verdict(trail.hpa, trail.cause))
+    return verdicts
+
+
+def ask(command, dump, timeout=TIMEOUT):
+    """The verdicts of COMMAND (a command line) on each request of the dump."""
+    with tempfile.NamedTemporaryFile(suffix=".dump") as file:
+        save(dump, file.name)
+        try:
+            done = subprocess.run([*shlex.split(command), file.name], stdin=subprocess.DEVNULL,
+                                  capture_output=True, timeout=timeout)
+        except (OSError, ValueError) as why:
+            raise OracleError(command, f"cannot be run: {why}") from None
+        except subprocess.TimeoutExpired:
+            raise OracleError(command, f"no answer within {timeout:.0f} s") from None
+    if done.returncode:
+        raise OracleError(command, f"exit status {done.returncode}: "
+                          + done.stderr.decode(errors="replace").strip()[-400:])
+    return _verdicts(command, done.stdout, len(dump.requests))
+
+
+def _verdicts(command, said, count):
+    found = {}
+    for number, line in enumerate(said.splitlines(), 1):
+        try:
+            item = json.loads(line)
+            request, cause = item["request"], item.get("cause", 0)
+            verdict = Verdict(None if cause else int(item["hpa"], 0), cause)
+        except (ValueError, KeyError, TypeError, RecursionError, AttributeError) as why:
+            raise OracleError(command, f"line {number} is no verdict ({type(why).__name__}): {line!r:.60}") from None
+        if type(request) is not int or not 0 <= request < count or request in found or type(cause) is not int:
+            raise OracleError(command, f"line {number}: request {request!r} is none of the {count} that are "
+                                       f"left, or cause {cause!r} is no number")
+        found[request] = verdict
+    if len(found) < count:
+        missing = next(n for n in range(count) if n not in found)
+        raise OracleError(command, f"{count - len(found)} of {count} verdicts are missing, request {missing} first")
+    return [found[number] for number in range(count)]
+
+
+def differences(dump, verdicts, others):
+    """(request, verdict, other) wherever two judges do not say the same."""
+    return [(request, ours, theirs) for request, ours, theirs in zip(dump.requests, verdicts, others)
+            if ours != theirs]
+
+
+def with_requests(dump, views):
+    """The dump with requests: its own, or sampled ones."""
+    return dump if dump.requests else replace(dump, requests=sample(views, dump.devices))

@@ -1,0 +1,111 @@
+"""Who reaches what: the views that a dump's tables make, run by run."""
+from bisect import bisect_right
+from dataclasses import dataclass, field
+
+from ..judge import Directory
+from .format import PAGE
+
+MSI_FLAT = 1 << 22
+SIZES = {PAGE: "4K", PAGE << 9: "2M", PAGE << 18: "1G"}
+
+
+@dataclass
+class Run:
+    """Leaves of one size and the same rights that follow each other in GPA; `parts` are their host
+    runs, as (hpa, bytes)."""
+
+    gpa: int
+    len: int
+    size: int
+    perms: str
+    parts: list = field(default_factory=list)
+
+    def to_json(self):
+        return {"gpa": self.gpa, "len": self.len, "size": SIZES.get(self.size, str(self.size)),
+                "perms": self.perms, "parts": [{"hpa": hpa, "len": length} for hpa, length in self.parts]}
+
+
+@dataclass
+class View:
+    """One agent's reach: the harts of a domain, or a device. `broken` are rules that its tables break."""
+
+    agent: str
+    domain: str | None
+    mode: str
+    root: int
+    runs: list
+    msis: dict
+    broken: list
+
+    @property
+    def bytes(self):
+        return sum(run.len for run in self.runs)
+
+
+MODES = {0: "Bare", 8: "Sv39x4", 9: "Sv48x4", 10: "Sv57x4"}
+
+
+def views_of(dump):
+    """Each View, in the order of domains and then devices. LookupError where a table is not in the
+    dump."""
+    most = 64 + 16 * len(dump.pages)  # views share tables, and tables cannot lead in circles
+    found = []
+    for domain in dump.domains:
+        judged = Directory.second_stage(dump.read64, domain.hgatp, most)
+        found.append(_view(judged, f"harts of {domain.name}", domain.name, domain.hgatp))
+    names = {device.id: device for device in dump.devices}
+    domains = {domain.number: domain.name for domain in dump.domains}
+    for iommu in dump.iommus:
+        directory = Directory(dump.read64, iommu.register(0x10, 8), bool(iommu.register(0, 8) & MSI_FLAT),
+                              most)
+        for judged in directory.judge():
+            known = names.get(judged.device_id)
+            agent = f"device {judged.device_id:#x}" + (f" {known.name}" if known and known.name else "")
+            domain = domains.get(known.domain) if known else None
+            found.append(_view(judged, agent, domain, judged.iohgatp))
+    return found
+
+
+def _view(judged, agent, domain, atp):
+    return View(agent, domain, MODES.get(atp >> 60, "?"), (atp & (1 << 44) - 1) * PAGE, _runs(judged.leaves),
+                judged.msis, judged.broken)
+
+
+def _runs(leaves):
+    runs = []
+    for leaf in leaves:
+        last = runs[-1] if runs else None
+        if not (last and last.gpa + last.len == leaf.gpa and last.size == leaf.size
+                and last.perms == leaf.perms):
+            last = Run(leaf.gpa, 0, leaf.size, leaf.perms)
+            runs.append(last)
+        last.len += leaf.size
+        if last.parts and sum(last.parts[-1]) == leaf.hpa:
+            last.parts[-1] = last.parts[-1][0], last.parts[-1][1] + leaf.size
+        else:
+            last.parts.append((leaf.hpa, leaf.size))
+    return runs
+
+
+class Reach:
+    """Which agents reach a stretch of host memory."""
+
+    def __init__(self, views):
+        self._parts = sorted((hpa, hpa + length, number) for number, view in enumerate(views)
+                             for run in view.runs for hpa, length in run.parts)
+        self._starts = [part[0] for part in self._parts]
+        self._longest = max((end - start for start, end, _ in self._parts), default=0)
+        self._views = views
+
+    def others(self, view, run):
+        """Agents besides VIEW that reach some byte of RUN, by name, each with whether they belong to
+        the same domain."""
+        found = set()
+        for hpa, length in run.parts:
+            at = bisect_right(self._starts, hpa + length - 1) - 1
+            while at >= 0 and self._parts[at][0] > hpa - self._longest:
+                if self._parts[at][1] > hpa:
+                    found.add(self._parts[at][2])
+                at -= 1
+        return [(self._views[n].agent, self._views[n].domain == view.domain) for n in sorted(found)
+                if self._views[n] is not view]
