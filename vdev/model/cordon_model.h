@@ -133,6 +133,9 @@ CORDON_MODEL_API void cordon_model_late(cordon_model *model, uint32_t reads);
 CORDON_MODEL_API void cordon_model_fail_fences(cordon_model *model, uint32_t count);
 CORDON_MODEL_API void cordon_model_fail_fetches(cordon_model *model, uint32_t count);
 
+/* Bytes of the public struct called NAME, of this header and of cordon_sg.h; 0: there is none. */
+CORDON_MODEL_API uint32_t cordon_model_size_of(const char *name);
+
 CORDON_MODEL_API int cordon_model_stats_get(cordon_model *model, struct cordon_model_stats *stats);
 
 #endif

@@ -1,4 +1,5 @@
-"""Finds and loads libcordon. CORDON_LIB names another build of it (a planted fault, a sanitizer)."""
+"""Finds and loads the C libraries. CORDON_LIB and CORDON_MODEL_LIB name other builds of them (a
+planted fault, a sanitizer)."""
 import ctypes
 import ctypes.util
 import functools
@@ -10,24 +11,23 @@ from . import _abi
 from ._base import INTEGERS, check_fits
 from .errors import LibraryError
 
-_TREE_BUILD = Path(__file__).resolve().parents[3] / "out/host/libcordon.so"
+_TREE_BUILD = Path(__file__).resolve().parents[3] / "out/host"
 
 
-def find():
-    """The path of the library: CORDON_LIB, the build of the tree around us, the one in our
+def find(name="cordon", variable="CORDON_LIB"):
+    """The path of lib<NAME>.so: what VARIABLE says, the build of the tree around us, the one in our
     prefix (a venv's lib/), or the system's."""
-    if named := os.environ.get("CORDON_LIB"):
+    file = f"lib{name}.so"
+    if named := os.environ.get(variable):
         if not os.path.exists(named):
-            raise LibraryError(f"CORDON_LIB names {named}, which does not exist")
+            raise LibraryError(f"{variable} names {named}, which does not exist")
         return os.path.abspath(named)
-    if _TREE_BUILD.exists():
-        return str(_TREE_BUILD)
-    beside = Path(sys.prefix, "lib/libcordon.so")
-    if beside.exists():
-        return str(beside)
-    if installed := ctypes.util.find_library("cordon"):
+    for folder in (_TREE_BUILD, Path(sys.prefix, "lib")):
+        if (folder / file).exists():
+            return str(folder / file)
+    if installed := ctypes.util.find_library(name):
         return installed
-    raise LibraryError("libcordon.so is not built (make host), not installed, and CORDON_LIB is not set")
+    raise LibraryError(f"{file} is not built (make host), not installed, and {variable} is not set")
 
 
 @functools.cache
@@ -39,16 +39,16 @@ def _checked(ctype, name):
 
 
 class Library:
-    """The loaded library: its public functions as attributes, with types and range checks."""
+    """A loaded library: the functions of PROTOTYPES as attributes, with types and range checks."""
 
-    def __init__(self, path):
+    def __init__(self, path, prototypes=_abi.PROTOTYPES):
         self.path = path
         try:
             self._dll = ctypes.CDLL(path)
         except OSError as why:
             raise LibraryError(f"cannot load {path}: {why}") from None
         missing = []
-        for name, result, arguments, documentation in _abi.PROTOTYPES:
+        for name, result, arguments, documentation in prototypes:
             try:
                 function = self._dll[name]
             except AttributeError:
@@ -63,10 +63,10 @@ class Library:
             raise LibraryError(f"{path} lacks {', '.join(missing)}: it is not the library of this package")
 
     def __repr__(self):
-        return f"<libcordon {self.path}>"
+        return f"<library {self.path}>"
 
 
 @functools.cache
 def library():
-    """The library, loaded once, at the first use."""
+    """libcordon, loaded once, at the first use."""
     return Library(find())

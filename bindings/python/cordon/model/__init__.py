@@ -1,0 +1,20 @@
+"""The software IOMMU and its misbehaving devices as a platform: in process, in milliseconds."""
+from ..errors import LibraryError
+from ._abi import SgDescriptor
+from ._lib import ModelError, library
+from .engine import Engine
+from .iommu import Answer, Cache, ModelIommu
+from .platform import ModelPlatform, ModelPort
+
+
+def missing():
+    """Why the model cannot run here, or None."""
+    try:
+        library()
+    except LibraryError as why:
+        return str(why)
+    return None
+
+
+__all__ = ["Answer", "Cache", "Engine", "ModelError", "ModelIommu", "ModelPlatform", "ModelPort",
+           "SgDescriptor", "missing"]

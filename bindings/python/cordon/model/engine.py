@@ -1,0 +1,144 @@
+"""The scatter-gather engine as a device's DMA, honest or not."""
+import ctypes
+from contextlib import contextmanager
+
+from ..types import PAGE, Iova, address
+from . import _abi
+from ._lib import call, library
+
+BUFFER_SIZE = 64 << 10
+MODES = {"at once": _abi.CORDON_SG_AT_ONCE, "held": _abi.CORDON_SG_HELD,
+         "rogue": _abi.CORDON_SG_ROGUE, "late": _abi.CORDON_SG_LATE}
+
+
+class Engine:
+    """A device's DMA over the software IOMMU. No call says whether the IOMMU refused it: look at
+    memory, and at the faults. `device_id` is what its requests carry; `survives_reset` makes its
+    reset() keep what it holds, as no device should."""
+
+    def __init__(self, model, device_id, buffer_size=BUFFER_SIZE):
+        self.model, self.own_id, self.device_id = model, device_id, device_id
+        self.survives_reset, self.mode, self._filled = False, "at once", 0
+        config = _abi.SgConfig(device_id=device_id, buffer_len=buffer_size)
+        out = ctypes.POINTER(_abi.Sg)()
+        call("cordon_sg_create", model.ptr, ctypes.byref(config), ctypes.byref(out), device_id=device_id,
+             buffer_size=buffer_size)
+        self.ptr = out
+        start = library().cordon_sg_buffer(out)
+        self.buffer = memoryview((ctypes.c_ubyte * buffer_size).from_address(start)).cast("B")
+
+    # ---- DMA --------------------------------------------------------------------------------------
+
+    def write(self, iova, data):
+        """DMA of DATA to IOVA."""
+        for at, iova, length in self._pieces(iova, len(data)):
+            self._request(iova, data[at:at + length], write=True)
+
+    def read(self, iova, length):
+        """DMA from IOVA: the bytes that came; zeros where none did. When requests are held, they come
+        into `buffer` at the step that lets them."""
+        got = bytearray()
+        for _, iova, part in self._pieces(iova, length):
+            at = self._request(iova, bytes(part), write=False)
+            got += self.buffer[at:at + part]
+        return bytes(got)
+
+    def _pieces(self, iova, length):
+        """(offset, iova, bytes) within one page each."""
+        iova, at = int(address(Iova, iova)), 0
+        while at < length:
+            part = min(length - at, PAGE - iova % PAGE)
+            yield at, iova, part
+            iova, at = iova + part, at + part
+
+    def _request(self, iova, data, *, write):
+        """One request out of DATA's own place in the buffer, or into it; that place."""
+        at = self._filled
+        if at + len(data) > len(self.buffer):
+            raise ValueError(f"an engine holds {len(self.buffer):#x} bytes at most: step() first")
+        self.buffer[at:at + len(data)] = data
+        wanted = _abi.SgDescriptor(iova=iova, len=len(data), write=int(write), offset=at)
+        call("cordon_sg_spurious", self.ptr, ctypes.byref(wanted), iova=iova, length=len(data))
+        if self.mode != "at once":
+            self._filled += len(data)
+        self.model.raise_pending()
+        return at
+
+    def run(self, list_iova, count):
+        """Fetch COUNT descriptors (SgDescriptor, 32 bytes each) at LIST_IOVA by DMA and do them; how
+        many were done, or are held."""
+        done = ctypes.c_uint32()
+        call("cordon_sg_run", self.ptr, int(list_iova), count, ctypes.byref(done), list_iova=list_iova,
+             count=count)
+        self.model.raise_pending()
+        return done.value
+
+    # ---- misbehaviour -------------------------------------------------------------------------------
+
+    @contextmanager
+    def _mode(self, name):
+        self._mode_set(name)
+        try:
+            yield self
+        finally:
+            if self.ptr is not None:
+                self._mode_set("at once")
+
+    def _mode_set(self, name):
+        call("cordon_sg_mode_set", self.ptr, MODES[name], mode=name)
+        self.mode = name
+
+    def held(self):
+        """In this block requests are translated, then stay in flight until step(), or until a fence
+        that waits for them (IOFENCE.C with PR or PW) ends them, as the specification wants."""
+        return self._mode("held")
+
+    def rogue(self):
+        """In this block requests are translated, then stay in flight until step(), whatever fences
+        say: what only a reset of the device ends (Drain.RESET)."""
+        return self._mode("rogue")
+
+    def late(self):
+        """In this block requests are made but not even translated before step()."""
+        return self._mode("late")
+
+    @contextmanager
+    def forged(self, device_id):
+        """In this block requests carry DEVICE_ID, whoever's it is."""
+        call("cordon_sg_forge", self.ptr, device_id, device_id=device_id)
+        self.device_id = device_id
+        try:
+            yield self
+        finally:
+            self.device_id = self.own_id
+            if self.ptr is not None:
+                call("cordon_sg_forge", self.ptr, self.own_id, device_id=self.own_id)
+
+    def step(self, count=1 << 16):
+        """Let at most COUNT held requests go on, oldest first: (how many did, how many late ones of
+        them the IOMMU refused)."""
+        refused = ctypes.c_uint32()
+        done = call("cordon_sg_step", self.ptr, count, ctypes.byref(refused))
+        if done < count:
+            self._filled = 0
+        self.model.raise_pending()
+        return done, refused.value
+
+    def reset(self):
+        """Reset the device: what it holds is dropped, unless it `survives_reset`."""
+        library().cordon_sg_reset(self.ptr, self.survives_reset)
+        self.device_id, self.mode = self.own_id, "at once"
+        self._filled = self._filled if self.survives_reset else 0
+
+    def close(self):
+        if self.ptr is not None:
+            self.buffer.release()
+            library().cordon_sg_destroy(self.ptr)
+            self.ptr = None
+
+    def __repr__(self):
+        forged = "" if self.device_id == self.own_id else f" as {self.device_id:#x}"
+        return f"<Engine {self.own_id:#x}{forged}{' closed' if self.ptr is None else ''}>"
+
+
+__all__ = ["Engine"]

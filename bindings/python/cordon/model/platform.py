@@ -1,0 +1,88 @@
+"""The isolation layer over the software IOMMU: all in this process, in milliseconds."""
+import mmap
+
+from ..parts import Dma
+from ..platform import Platform
+from ..port import Port
+from ..types import size_bytes
+from .engine import Engine
+from .iommu import ModelIommu
+
+RAM_BASE = 0x80000000
+IOMMU_BASE = 0x3010000
+FILES, FILES_END = 0x28000000, 0x28040000  # interrupt files: they take messages of four bytes
+
+
+class ModelPort(Port):
+    """The library's port over the software IOMMU. Time stands still but for a millisecond a look, so
+    that a wait for what never comes is over at once."""
+
+    def __init__(self, model, base):
+        self._model, self._base, self._now = model, base, 0
+
+    def read(self, hpa, width):
+        return self._model.read(hpa - self._base, width)
+
+    def write(self, hpa, width, value):
+        self._model.write(hpa - self._base, value, width)
+
+    def time_us(self):
+        self._now += 1000
+        return self._now
+
+
+class ModelPlatform(Platform):
+    """RAM of this process, a software IOMMU, and scatter-gather engines.
+
+    `model` (a ModelIommu) and each device's `dma` (an Engine) can be told to misbehave. `messages` are
+    the (host address, value) of what devices wrote to interrupt files. `capabilities` and `without`
+    (Cache flags) say what the IOMMU has; `firmware`, called with the platform's model, its RAM and
+    the IOMMU's address before the library comes, stands for what ran before us."""
+
+    model = None
+
+    def __init__(self, parts=(), *, ram="16M", firmware=None, capabilities=0, without=0, cache_entries=0,
+                 **settings):
+        for part in parts:
+            if not isinstance(part, Dma):
+                raise ValueError(f"{part.name}: the model has no {part.kind}: use Dma({part.slot})")
+        self._map = mmap.mmap(-1, size_bytes(ram, "ram"), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._map.madvise(mmap.MADV_HUGEPAGE)  # a fault a megabyte would be most of a test's time
+        self.messages, self._engines = [], []
+        memory = memoryview(self._map)
+        try:
+            self.model = ModelIommu(memory, RAM_BASE, capabilities=capabilities, without=without,
+                                    cache_entries=cache_entries, outside=self._outside)
+            if firmware:
+                firmware(self.model, memory, IOMMU_BASE)
+            super().__init__(parts, ram=memory, ram_base=RAM_BASE, iommu_base=IOMMU_BASE,
+                             port=ModelPort(self.model, IOMMU_BASE), **settings)
+        except BaseException:
+            self.close()
+            raise
+
+    def _outside(self, hpa, data):
+        """An interrupt file takes a message; nothing else stands outside of RAM."""
+        if not isinstance(data, bytes) or len(data) != 4 or not FILES <= hpa < FILES_END:
+            return None
+        self.messages.append((hpa, int.from_bytes(data, "little")))
+        return b""
+
+    def instrument(self, part, device):
+        engine = Engine(self.model, part.device_id)
+        self._engines.append(engine)
+        return engine
+
+    def reset(self, part):
+        self.devices[part.name].dma.reset()
+
+    def close(self):
+        super().close()
+        for engine in self._engines:
+            engine.close()
+        if self.model is not None:
+            self.model.close()
+        self._map.madvise(mmap.MADV_DONTNEED)  # what still points into it sees zeros
+
+
+__all__ = ["ModelPlatform", "ModelPort"]
