@@ -165,7 +165,7 @@ def test_one_transaction_moves_many_windows(scene, plat):
 
 
 def pages_of(gpa, extent):
-    from cordon.qemu.guest import Page
+    from cordon.guest import Page
     from cordon.types import Perm
     return {gpa + at: Page(int(extent.hpa) + at, Perm.RW, True) for at in range(0, extent.len, PAGE)}
 

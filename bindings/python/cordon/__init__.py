@@ -1,19 +1,25 @@
 """Cordon's isolation layer from Python: the C library that guards the machine, in process."""
+from .backends import BACKENDS
+from .buffer import Buffer
 from .context import Context, FrameInfo
 from .device import Device
 from .domain import Domain, Grant, Hit, Protect, Region, Revoke
 from .errors import (AlreadyExists, Busy, CordonError, Corrupt, HardwareError, HardwareTimeout,
                      InvalidArgument, LibraryError, LimitReached, Misaligned, NotFound, NotOwner,
                      NotSupported, OutOfMemory, OutOfRange, Pending, TranslationFault, UseAfterClose)
+from .guest import Guest
 from .iommu import Cause, Fault, Iommu, Nearest
+from .parts import Dma
+from .platform import Platform
 from .types import PAGE, Drain, Extent, FrameState, Gpa, Gva, Hpa, Iova, Mode, Perm
 from .walk import Leaf, Step, Walk, WalkEnd
 
 __all__ = [
-    "PAGE", "AlreadyExists", "Busy", "Cause", "Context", "CordonError", "Corrupt", "Device", "Domain", "Drain",
-    "Extent", "Fault", "FrameInfo", "FrameState", "Gpa", "Grant", "Gva", "HardwareError",
-    "HardwareTimeout", "Hit", "Hpa", "InvalidArgument", "Iommu", "Iova", "Leaf", "LibraryError", "LimitReached",
-    "Misaligned", "Mode", "Nearest", "NotFound", "NotOwner", "NotSupported", "OutOfMemory",
-    "OutOfRange", "Pending", "Perm", "Protect", "Region", "Revoke", "Step",
-    "TranslationFault", "UseAfterClose", "Walk", "WalkEnd",
+    "BACKENDS", "PAGE", "AlreadyExists", "Buffer", "Busy", "Cause", "Context", "CordonError",
+    "Corrupt", "Device", "Dma", "Domain", "Drain", "Extent", "Fault", "FrameInfo", "FrameState",
+    "Gpa", "Grant", "Guest", "Gva", "HardwareError", "HardwareTimeout", "Hit", "Hpa",
+    "InvalidArgument", "Iommu", "Iova", "Leaf", "LibraryError", "LimitReached", "Misaligned",
+    "Mode", "Nearest", "NotFound", "NotOwner", "NotSupported", "OutOfMemory", "OutOfRange",
+    "Pending", "Perm", "Platform", "Protect", "Region", "Revoke", "Step", "TranslationFault",
+    "UseAfterClose", "Walk", "WalkEnd",
 ]

@@ -1,10 +1,38 @@
-"""The platforms that tests run on, by name. A backend is a class with two functions: `missing()`
-says why it cannot run here (or None), `open(parts, settings)` gives a platform."""
-import importlib.util
+"""The platforms that tests run on, by name. A backend is a class with three functions: `missing()`
+says why it cannot run here (or None), `lacks(parts)` why it cannot have these parts (or None), and
+`open(parts, settings)` gives a platform."""
 import shutil
 
 from ._lib import library
 from .errors import LibraryError
+from .parts import Dma
+
+
+def _library_missing():
+    try:
+        library()
+    except LibraryError as why:
+        return str(why)
+    return None
+
+
+class Model:
+    """The software IOMMU: in process."""
+
+    @staticmethod
+    def missing():
+        from . import model
+        return _library_missing() or model.missing()
+
+    @staticmethod
+    def lacks(parts):
+        others = [part for part in parts if not isinstance(part, Dma)]
+        return f"{others[0].name} is a device of QEMU's alone" if others else None
+
+    @staticmethod
+    def open(parts, settings):
+        from .model import ModelPlatform
+        return ModelPlatform(parts, **settings)
 
 
 class Qemu:
@@ -13,34 +41,16 @@ class Qemu:
     @staticmethod
     def missing():
         from .qemu.process import BINARY
-        if shutil.which(BINARY) is None:
-            return f"{BINARY} is not installed"
-        try:
-            library()
-        except LibraryError as why:
-            return str(why)
+        return f"{BINARY} is not installed" if shutil.which(BINARY) is None else _library_missing()
+
+    @staticmethod
+    def lacks(parts):
         return None
 
     @staticmethod
     def open(parts, settings):
         from .qemu import QemuPlatform
         return QemuPlatform(parts, **{"ram": "16M", **settings})
-
-
-class Model:
-    """The software IOMMU: in process, as soon as `cordon.model` is there to load it."""
-
-    @staticmethod
-    def missing():
-        if importlib.util.find_spec("cordon.model") is None:
-            return "this package has no cordon.model, which drives libcordon-model"
-        from . import model
-        return model.missing()
-
-    @staticmethod
-    def open(parts, settings):
-        from . import model
-        return model.ModelPlatform(parts, **settings)
 
 
 class Machine:
@@ -51,8 +61,26 @@ class Machine:
         return "on the booted machine guests drive the devices: use cordon.machine itself"
 
     @staticmethod
+    def lacks(parts):
+        return None
+
+    @staticmethod
     def open(parts, settings):
         raise LibraryError(Machine.missing())
 
 
-BACKENDS = {"qemu": Qemu, "model": Model, "machine": Machine}
+BACKENDS = {"model": Model, "qemu": Qemu, "machine": Machine}
+
+
+def default_parts():
+    """What a platform has that nobody described."""
+    return [Dma(2), Dma(3)]
+
+
+def open_platform(backend, parts=None, **settings):
+    """The platform called BACKEND; LibraryError where it cannot run."""
+    if backend not in BACKENDS:
+        raise ValueError(f"there is no platform {backend!r}; there are {', '.join(BACKENDS)}")
+    if why := BACKENDS[backend].missing():
+        raise LibraryError(f"{backend}: {why}")
+    return BACKENDS[backend].open(default_parts() if parts is None else list(parts), settings)

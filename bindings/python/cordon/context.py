@@ -209,6 +209,11 @@ class Child:
             raise UseAfterClose(f"this {type(self).__name__.lower()} is closed")
         return self._ptr
 
+    @property
+    def is_open(self):
+        """Whether the library still has it."""
+        return self._ptr is not None
+
     def forget(self):
         """The library no longer has it."""
         self._ptr = None

@@ -9,7 +9,10 @@ from .types import Drain
 
 
 class Device(Child):
-    """A device known to an IOMMU. Until it is attached to a domain it reaches nothing."""
+    """A device known to an IOMMU. Until it is attached to a domain it reaches nothing. On a platform
+    `dma` is the instrument that makes it write and read: dma.write(iova, data), dma.read(iova, n)."""
+
+    dma = None
 
     def __init__(self, iommu, device_id, name="", *, drain=Drain.IOMMU):
         super().__init__(iommu.context)

@@ -28,22 +28,26 @@ class Cause(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Nearest:
-    """The region nearest to a fault's address: `gap` bytes lie between."""
+    """The region nearest to a fault's address: `gap` bytes lie between. A platform gives it the `name`
+    of the buffer that stands there."""
 
     gpa: Gpa
     len: int
     gap: int
     after: bool
+    name: str = ""
 
     def __str__(self):
         where = "begins" if self.after else "ends"
         side = "after" if self.after else "before"
-        return f"{self.gpa.v:#x}-{self.gpa.v + self.len - 1:#x} {where} {self.gap} bytes {side}"
+        name = f"{self.name} " if self.name else ""
+        return f"{name}{self.gpa.v:#x}-{self.gpa.v + self.len - 1:#x} {where} {self.gap} bytes {side}"
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One report: COUNT equal records (same device, cause and page)."""
+    """One report: COUNT equal records (same device, cause and page). A platform gives it the `owner`,
+    the name of the guest whose device it is."""
 
     device_id: int
     device: str
@@ -55,6 +59,7 @@ class Fault:
     span: int
     count: int
     nearest: Nearest | None
+    owner: str | None = None
 
     @classmethod
     def of(cls, raw, cause_name):
@@ -66,7 +71,8 @@ class Fault:
 
     def __str__(self):
         bdf = f"{self.device_id >> 8:02x}:{self.device_id >> 3 & 31:02x}.{self.device_id & 7}"
-        return (f"DMA DENIED {bdf} {self.device or '?'} (domain {self.domain or 'none'}) "
+        owner = self.owner or f"domain {self.domain or 'none'}"
+        return (f"DMA DENIED {bdf} {self.device or '?'} ({owner}) "
                 f"iova {self.iova.v:#x} +{self.span} {self.cause_name} ({self.cause}) x{self.count}"
                 + (f"; nearest {self.nearest}" if self.nearest else ""))
 

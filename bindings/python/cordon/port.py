@@ -41,4 +41,29 @@ class PortTable:
             raise failure
 
 
-__all__ = ["PortTable"]
+class Port:
+    """The library's port over registers that `read(hpa, width)` and `write(hpa, width, value)` of a
+    subclass reach. There is no hart that runs a guest: nothing to fence.
+
+    Hardware that misbehaves is simulated here: `on_write(hpa, width, value)` is asked before each
+    register write of the library's, and drops it by answering False; `on_read(hpa, width, value)` may
+    answer another value than the register's."""
+
+    on_write = on_read = None
+
+    def mmio_read(self, hpa, width):
+        value = self.read(hpa, width)
+        return value if self.on_read is None else self.on_read(hpa, width, value)
+
+    def mmio_write(self, hpa, width, value):
+        if self.on_write is None or self.on_write(hpa, width, value) is not False:
+            self.write(hpa, width, value)
+
+    def read(self, hpa, width):
+        raise NotImplementedError
+
+    def write(self, hpa, width, value):
+        raise NotImplementedError
+
+
+__all__ = ["Port", "PortTable"]

@@ -1,10 +1,11 @@
 """QEMU as a test bench: Debian's own binary, no guest, real devices and its RISC-V IOMMU."""
-from .guest import Guest
+from ..guest import Guest
+from ..snapshot import Snapshot
+from .dma import EduDma
 from .machine import QemuMachine, guest_file
 from .parts import E1000e, Edu, Nvme, Part, PciIommu
 from .platform import QemuPlatform, QtestPort
 from .process import QemuError, QemuProcess
-from .snapshot import Snapshot
 
-__all__ = ["E1000e", "Edu", "Guest", "Nvme", "Part", "PciIommu", "QemuError", "QemuMachine",
+__all__ = ["E1000e", "Edu", "EduDma", "Guest", "Nvme", "Part", "PciIommu", "QemuError", "QemuMachine",
            "QemuPlatform", "QemuProcess", "QtestPort", "Snapshot", "guest_file"]

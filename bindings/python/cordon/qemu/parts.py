@@ -1,29 +1,16 @@
 """What can be plugged into the machine: devices that do DMA, each with the way it is drained."""
 from dataclasses import dataclass, field
 
+from .. import parts
 from ..types import Drain, size_bytes
 from .process import SharedFile
 
 
 @dataclass
-class Part:
-    """A PCI function on bus 0. `slot` is 1..31; QEMU 10.0 gives devices behind bridges device id 0."""
+class Part(parts.Part):
+    """A PCI function that QEMU plugs in."""
 
-    slot: int
-    function: int = 0
-    name: str = ""
     more: str = ""  # further -device properties
-    kind = ""
-    drain = Drain.IOMMU
-
-    def __post_init__(self):
-        if not 1 <= self.slot <= 31 or not 0 <= self.function <= 7:
-            raise ValueError(f"slot {self.slot} function {self.function} is not on bus 0")
-        self.name = self.name or f"{self.kind}{self.slot}"
-
-    @property
-    def device_id(self):
-        return self.slot << 3 | self.function
 
     def arguments(self, files):
         """The command line of the part; files that it names go on FILES."""
@@ -85,3 +72,12 @@ class PciIommu(Part):
 
     slot: int = 1
     kind = "riscv-iommu-pci"
+
+
+def for_qemu(part):
+    """PART as QEMU has it: a Dma is an edu device."""
+    if not isinstance(part, parts.Dma):
+        return part
+    if part.drain is not Drain.IOMMU:
+        raise ValueError(f"{part.name}: QEMU's edu device has no reset: it is drained by the IOMMU")
+    return Edu(part.slot, part.function, part.name)

@@ -1,56 +1,51 @@
 """The isolation layer over a running QEMU: the same C driver, its registers over qtest, its tables in
 the machine's own RAM, and the devices that those tables are to hold back."""
-from ..context import Context
-from ..expect import FaultLog
-from ..types import Drain, Extent, extents_of
+from .. import parts as neutral
+from ..platform import Platform
+from ..port import Port
+from ..types import Extent, extents_of
 from . import hart
-from .guest import Guest
+from .dma import EduDma
 from .machine import IOMMU_SYS, RAM_BASE, QemuMachine
-from .parts import PciIommu
+from .parts import Edu, PciIommu, for_qemu
+
+_DDTP = 0x10
+_BARE = 1
 
 
-class QtestPort:
-    """The library's port over qtest. There is one hart, and it runs no guest: nothing to fence.
-
-    Hardware that misbehaves is simulated here: `on_write(hpa, width, value)` is asked before each
-    register write, and drops it by answering False; `on_read(hpa, width, value)` may answer another
-    value than the register's."""
+class QtestPort(Port):
+    """The library's port over qtest."""
 
     def __init__(self, qtest):
         self._qtest = qtest
-        self.on_write = self.on_read = None
 
-    def mmio_read(self, hpa, width):
-        value = self._qtest.read(width, hpa)
-        return value if self.on_read is None else self.on_read(hpa, width, value)
+    def read(self, hpa, width):
+        return self._qtest.read(width, hpa)
 
-    def mmio_write(self, hpa, width, value):
-        if self.on_write is None or self.on_write(hpa, width, value) is not False:
-            self._qtest.write(width, hpa, value)
+    def write(self, hpa, width, value):
+        self._qtest.write(width, hpa, value)
 
 
-class QemuPlatform(FaultLog):
-    """A machine, a context over its RAM, and its IOMMU taken over.
+class QemuPlatform(Platform):
+    """A QEMU machine without guest code, a context over its RAM, and its IOMMU taken over.
 
-    `firmware`, called with the machine and the IOMMU's address before that, stands for what ran
-    before us. `reserved` names further parts of RAM that are not ours to give."""
+    `iommu` is "sys" or "pci"; `globals_` are QEMU's -global settings. `firmware`, called with the
+    machine and the IOMMU's address before the library comes, stands for what ran before us."""
 
     def __init__(self, parts=(), *, iommu="sys", globals_=(), ram="64M", reserved=(), firmware=None,
-                 take_over=True, **iommu_settings):
-        super().__init__()
+                 **settings):
         pci_iommu = [PciIommu()] if iommu == "pci" else []
-        self.machine = QemuMachine([*pci_iommu, *parts], ram=ram, iommu=iommu, globals_=globals_)
-        self.guests, self.devices, self.context, self.iommu = [], {}, None, None
+        self.machine = QemuMachine([*pci_iommu, *map(for_qemu, parts)], ram=ram, iommu=iommu,
+                                   globals_=globals_)
         try:
-            self.iommu_base = self._iommu_base(pci_iommu)
+            base = self._iommu_base(pci_iommu)
+            port = QtestPort(self.machine.qtest)
+            self._primed = self._prime(port, base, parts)
             if firmware:
-                firmware(self.machine, self.iommu_base)
-            taken = [Extent(RAM_BASE, hart.SIZE), *extents_of(reserved)]
-            self.port = QtestPort(self.machine.qtest)
-            self.context = Context(self.machine.ram, RAM_BASE, reserved=taken, port=self.port, seed=1)
-            self.iommu_settings = iommu_settings
-            if take_over:
-                self.take_over()
+                firmware(self.machine, base)
+            super().__init__([*pci_iommu, *map(for_qemu, parts)], ram=self.machine.ram, ram_base=RAM_BASE,
+                             port=port, iommu_base=base,
+                             reserved=[Extent(RAM_BASE, hart.SIZE), *extents_of(reserved)], **settings)
         except BaseException:
             self.close()
             raise
@@ -62,72 +57,42 @@ class QemuPlatform(FaultLog):
         function.command(memory=True, master=True)
         return function.bars[0].address
 
-    def take_over(self):
-        self.iommu = self.context.iommu(self.iommu_base, **self.iommu_settings)
+    def _prime(self, port, base, parts):
+        """Fill the buffers of Dma parts before the library comes, with the IOMMU out of the way for so
+        long: what they hold then lets them attack without ever having had an honest page."""
+        wanted = [part for part in parts if isinstance(part, neutral.Dma)]
+        primed = {}
+        if wanted:
+            before = port.read(base + _DDTP, 8)
+            port.write(base + _DDTP, 8, _BARE)
+            for part in wanted:
+                function = self.machine.function(part.name)
+                function.command(master=True)
+                primed[part.name] = EduDma(function).prime(self.machine.ram, RAM_BASE)
+                function.command(master=False)
+            port.write(base + _DDTP, 8, before)
+        return primed
 
-    # ---- memory -----------------------------------------------------------------------------------
-
-    def memory(self, hpa, length):
-        """LENGTH bytes of the machine's RAM from HPA on, to read and write in place."""
-        start = int(hpa) - RAM_BASE
-        if not 0 <= start <= start + length <= len(self.machine.ram):
-            raise IndexError(f"{int(hpa):#x} + {length:#x} is not RAM")
-        return self.machine.ram[start:start + length]
-
-    def register(self, offset, width=4):
-        """A register of the IOMMU, read past the library."""
-        return self.machine.qtest.read(width, self.iommu_base + offset)
-
-    def set_register(self, offset, value, width=4):
-        self.machine.qtest.write(width, self.iommu_base + offset, value)
-
-    # ---- guests and devices -----------------------------------------------------------------------
-
-    def guest(self, name, gpa_limit=1 << 41):
-        guest = Guest(self, name, self.context.domain(gpa_limit))
-        self.guests.append(guest)
-        return guest
+    # ---- devices ------------------------------------------------------------------------------------
 
     def function(self, name):
-        return self.machine.function(name)
+        """The PCI function of the part called NAME."""
+        return self.machine.function(self.part(name).name)
 
-    def device(self, name):
-        """The part as a device of the library, bus mastering on; it has no context yet."""
-        if name not in self.devices:
-            part = self.machine.parts[name]
-            self.devices[name] = self.iommu.device(part.device_id, name, drain=part.drain)
-            self.function(name).command(master=True)
-        return self.devices[name]
+    def instrument(self, part, device):
+        if not isinstance(part, Edu):
+            return None
+        return self._primed.get(part.name, EduDma(self.function(part.name))).lead(self, device)
 
-    def release(self, name):
-        """Take a device off the bus, out of its domain, reset it if only that drains it, forget it."""
-        device = self.devices.pop(name)
-        function = self.function(name)
-        function.command(master=False)
-        if device.drain is Drain.RESET:
-            function.flr()
-            device.close_after_reset()
-        else:
-            device.close()
+    def quiet(self, part):
+        self.function(part.name).command(master=False)
 
-    # ---- the end ----------------------------------------------------------------------------------
+    def wake(self, part):
+        self.function(part.name).command(master=True)
 
-    def dismantle(self):
-        """Give everything back in order; what is left must be what stood there before."""
-        for name in list(self.devices):
-            self.release(name)
-        for guest in self.guests:
-            guest.domain.close()
-        if self.iommu is not None:
-            self.iommu.close()
+    def reset(self, part):
+        self.function(part.name).flr()
 
     def close(self):
-        if self.context is not None:
-            self.context.abandon()
+        super().close()
         self.machine.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()

@@ -7,7 +7,8 @@ PAGE, STEP = 0x1000, 1 << 20
 
 
 class Snapshot:
-    """RAM as it was; `changed()` says which host pages differ now."""
+    """RAM as it was; `changed()` says which host pages differ now. MACHINE is a platform, or what else
+    has `ram_base` and `ram`."""
 
     def __init__(self, machine):
         self._base, self._size = machine.ram_base, len(machine.ram)

@@ -1,0 +1,195 @@
+"""Platform: RAM, an IOMMU that the library has taken over, guests, and devices that do DMA. What the
+backends share; each adds how its devices are made to move bytes, quieted and reset."""
+from dataclasses import replace
+
+from .context import Context
+from .errors import HardwareError
+from .expect import FaultLog
+from .guest import Guest
+from .types import Drain
+
+# The highest device id that a directory of so many levels reaches, in either form of context.
+_MAX_DEVICE_ID = {1: 0x3f, 2: 0x7fff, 3: 0xffffff}
+
+
+class _Opening(type):
+    """Platform("model", ...) is a ModelPlatform, Platform("qemu", ...) a QemuPlatform."""
+
+    def __call__(cls, *args, **settings):
+        if cls.__name__ != "Platform":
+            return super().__call__(*args, **settings)
+        from .backends import open_platform
+        return open_platform(*args, **settings)
+
+
+class Platform(FaultLog, metaclass=_Opening):
+    """Platform(backend, parts=(Dma(2), Dma(3)), *, ram="16M", ddt_levels=None, ...) opens one of the
+    backends, "model" or "qemu".
+
+    `parts` are the devices; `ddt_levels` is the depth of the device directory (as few as will do);
+    `reserved` names parts of RAM that are not ours to give; take_over=False leaves the IOMMU alone
+    until take_over(); cq_log2, fq_log2, timeout_us and max_device_id are those of Context.iommu."""
+
+    context = iommu = None
+
+    def __init__(self, parts, *, ram, ram_base, port, iommu_base, reserved=(), take_over=True,
+                 ddt_levels=None, **iommu_settings):
+        super().__init__()
+        self.parts = {part.name: part for part in parts}
+        if len(self.parts) != len(parts):
+            raise ValueError("two parts have the same name")
+        self.ram, self.ram_base, self.port, self.iommu_base = ram, ram_base, port, iommu_base
+        self.guests, self.devices, self.iommu_settings = [], {}, iommu_settings
+        self._levels = ddt_levels
+        if ddt_levels is not None:
+            if ddt_levels not in _MAX_DEVICE_ID:
+                raise ValueError(f"ddt_levels: a device directory has 1, 2 or 3 levels, not {ddt_levels!r}")
+            iommu_settings.setdefault("max_device_id", _MAX_DEVICE_ID[ddt_levels])
+        self.context = Context(ram, ram_base, reserved=reserved, port=port, seed=1)
+        if take_over:
+            self.take_over()
+
+    def take_over(self):
+        """Give the IOMMU to the library. Nothing passes it from then on."""
+        self.iommu = self.context.iommu(self.iommu_base, **self.iommu_settings)
+        found = self.iommu.info.directory_levels
+        if self._levels not in (None, found):
+            raise HardwareError("Platform.take_over", f"the directory has {found} levels, not {self._levels}")
+
+    # ---- memory and registers -----------------------------------------------------------------------
+
+    def memory(self, hpa, length):
+        """LENGTH bytes of RAM from host address HPA on, to read and write in place."""
+        start = int(hpa) - self.ram_base
+        if not 0 <= start <= start + length <= len(self.ram):
+            raise IndexError(f"{int(hpa):#x} + {length:#x} is not RAM")
+        return self.ram[start:start + length]
+
+    def register(self, offset, width=4):
+        """A register of the IOMMU, read past the library."""
+        return self.port.read(self.iommu_base + offset, width)
+
+    def set_register(self, offset, value, width=4):
+        self.port.write(self.iommu_base + offset, width, value)
+
+    # ---- guests and devices -------------------------------------------------------------------------
+
+    def guest(self, name, memory=None, *, gpa_limit=1 << 41):
+        """A Guest with nothing in its map, or with MEMORY bytes of RAM of its own."""
+        domain = self.context.domain(gpa_limit)
+        try:
+            guest = Guest(self, name, domain, memory)
+        except BaseException:
+            domain.close()
+            raise
+        self.guests.append(guest)
+        return guest
+
+    domain = guest
+
+    def part(self, name):
+        """The part by its name or by its place, such as "00:02.0"."""
+        for part in self.parts.values():
+            if name in (part.name, part.bdf):
+                return part
+        there = ", ".join(f"{part.bdf} {part.name}" for part in self.parts.values()) or "none"
+        raise LookupError(f"there is no device {name!r} here; there are: {there}")
+
+    def device(self, name):
+        """The part as a device of the library, which may make requests; it has no context yet."""
+        part = self.part(name)
+        if part.name not in self.devices:
+            device = self.iommu.device(part.device_id, part.name, drain=part.drain)
+            self.devices[part.name] = device
+            device.dma = self.instrument(part, device)
+            self.wake(part)
+        return self.devices[part.name]
+
+    def assign(self, guest, device, *, own_view=False):
+        """Reset DEVICE where it can be, and lead it to GUEST."""
+        part = self.part(device.name)
+        self.quiet(part)
+        if device.drain is Drain.RESET:
+            self.reset(part)
+        device.attach(guest.domain, own_view=own_view)
+        self.wake(part)
+
+    def withdraw(self, device):
+        """Quiesce DEVICE, take its context away and drain it. It stays known, and may try again: what
+        keeps it out is the IOMMU."""
+        part = self.part(device.name)
+        self.quiet(part)
+        device.detach()
+        if device.drain is Drain.RESET:
+            self.reset(part)
+            device.drained()
+        self.wake(part)
+
+    def release(self, name):
+        """Take a device off the bus, out of its domain, reset it if only that drains it, forget it."""
+        part = self.part(name)
+        device = self.devices.pop(part.name)
+        self.quiet(part)
+        if device.drain is Drain.RESET:
+            self.reset(part)
+            device.close_after_reset()
+        else:
+            device.close()
+
+    # ---- what a backend says --------------------------------------------------------------------------
+
+    def instrument(self, part, device):
+        """The object with write(iova, data) and read(iova, n) that makes DEVICE do DMA, or None."""
+        raise NotImplementedError
+
+    def quiet(self, part):
+        """Keep the part from making requests, as far as its bus can."""
+
+    def wake(self, part):
+        """Let the part make requests."""
+
+    def reset(self, part):
+        """Reset the part; its DMA is over when this returns."""
+        raise NotImplementedError
+
+    # ---- faults ---------------------------------------------------------------------------------------
+
+    def named(self, fault):
+        """FAULT with its guest's name as `owner`, and the name of the buffer that is nearest."""
+        guest = next((g for g in self.guests if fault.domain and g.domain.is_open
+                      and g.domain.number == fault.domain), None)
+        if guest is None:
+            return fault
+        nearest = fault.nearest
+        if nearest is not None:
+            nearest = replace(nearest, name=guest.name_of(nearest.gpa))
+        return replace(fault, owner=guest.name, nearest=nearest)
+
+    # ---- the end ----------------------------------------------------------------------------------------
+
+    def dismantle(self):
+        """Give everything back in order; what is left must be what stood there before."""
+        for name in list(self.devices):
+            self.release(name)
+        for guest in self.guests:
+            guest.domain.close()
+        if self.iommu is not None:
+            self.iommu.close()
+
+    def close(self):
+        """The end of the machine, in whatever state it is."""
+        if self.context is not None:
+            self.context.abandon()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def __repr__(self):
+        guests = ", ".join(guest.name for guest in self.guests) or "no guests"
+        return f"<{type(self).__name__} {', '.join(self.parts) or 'no parts'}; {guests}>"
+
+
+__all__ = ["Platform"]
