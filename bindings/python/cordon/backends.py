@@ -1,11 +1,20 @@
 """The platforms that tests run on, by name. A backend is a class with three functions: `missing()`
-says why it cannot run here (or None), `lacks(parts)` why it cannot have these parts (or None), and
-`open(parts, settings)` gives a platform."""
+says why it cannot run here (or None), `lacks(parts, settings)` why it cannot be like that (or None),
+and `open(parts, settings)` gives a platform."""
 import shutil
 
 from ._lib import library
 from .errors import LibraryError
 from .parts import Dma
+
+
+_QEMU_ALONE = {"iommu", "globals_"}
+_MODEL_ALONE = {"capabilities", "without", "cache_entries"}
+
+
+def _others(settings, alone, whose):
+    found = sorted(alone & settings.keys())
+    return f"{found[0]} is a setting of {whose} alone" if found else None
 
 
 def _library_missing():
@@ -25,9 +34,11 @@ class Model:
         return _library_missing() or model.missing()
 
     @staticmethod
-    def lacks(parts):
+    def lacks(parts, settings):
         others = [part for part in parts if not isinstance(part, Dma)]
-        return f"{others[0].name} is a device of QEMU's alone" if others else None
+        if others:
+            return f"{others[0].name} is a device of QEMU's alone"
+        return _others(settings, _QEMU_ALONE, "QEMU's")
 
     @staticmethod
     def open(parts, settings):
@@ -44,8 +55,8 @@ class Qemu:
         return f"{BINARY} is not installed" if shutil.which(BINARY) is None else _library_missing()
 
     @staticmethod
-    def lacks(parts):
-        return None
+    def lacks(parts, settings):
+        return _others(settings, _MODEL_ALONE, "the model's")
 
     @staticmethod
     def open(parts, settings):
@@ -61,7 +72,7 @@ class Machine:
         return "on the booted machine guests drive the devices: use cordon.machine itself"
 
     @staticmethod
-    def lacks(parts):
+    def lacks(parts, settings):
         return None
 
     @staticmethod

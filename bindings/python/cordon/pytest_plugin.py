@@ -1,33 +1,42 @@
 """pytest plugin: the `platform` and `guest` fixtures, on each backend of --cordon-backend.
 
-A test that leaves an unexpected fault, a leak or a stale table entry fails when it is torn down.
-`@pytest.mark.cordon(Edu(2), ..., ram="16M")` says what the platform has.
+A test that leaves an unexpected fault, a leak or a stale table entry fails when it is torn down; one
+that has failed already shows them. `@pytest.mark.cordon(Dma(2), ..., ram="16M")` says what the
+platform has; without it, that is Dma(2) and Dma(3). With --durations the median of a test on each
+backend is printed, its platform's start and end included.
 """
 import copy
 import re
+import statistics
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from .backends import BACKENDS
+from .backends import BACKENDS, default_parts
 from .checks import directory_of, findings, walker_of
 from .hexdump import difference
 
 _KEEP = pytest.StashKey()
 _PLATFORM = pytest.StashKey()
+_FAILED = pytest.StashKey()
+_TIMES = pytest.StashKey()
+DEFAULT_BACKEND = "model"
 
 
 def pytest_addoption(parser):
     group = parser.getgroup("cordon", "Cordon's isolation layer")
-    group.addoption("--cordon-backend", default="qemu", metavar="NAME,...",
-                    help=f"platforms to run on, out of {', '.join(BACKENDS)} (default: qemu)")
+    group.addoption("--cordon-backend", default=DEFAULT_BACKEND, metavar="NAME,...",
+                    help=f"platforms to run each test on, out of {', '.join(BACKENDS)} (default: "
+                         f"{DEFAULT_BACKEND}, which needs nothing but the libraries; model,qemu has two "
+                         "IOMMUs that share no code judge the same tests)")
     group.addoption("--cordon-keep", metavar="FOLDER",
                     help="where a failed test's walks, faults and console go (default: a new folder)")
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "cordon(*parts, **settings): what the test's platform has")
+    config.stash[_TIMES] = {}
     names = config.getoption("--cordon-backend").split(",")
     unknown = [name for name in names if name not in BACKENDS]
     if unknown:
@@ -44,29 +53,37 @@ def pytest_generate_tests(metafunc):
 @pytest.fixture
 def platform(request, cordon_backend):
     """A fresh platform for this test, judged when the test is over."""
-    backend = BACKENDS[cordon_backend]
-    if why := backend.missing():
+    backend, marker = BACKENDS[cordon_backend], request.node.get_closest_marker("cordon")
+    parts, settings = _parts(marker), marker.kwargs if marker else {}
+    if why := backend.missing() or backend.lacks(parts, settings):
         pytest.skip(f"{cordon_backend}: {why}")
-    marker = request.node.get_closest_marker("cordon")
-    with backend.open(_parts(marker), marker.kwargs if marker else {}) as plat:
+    with backend.open(parts, settings) as plat:
         held = plat.context.stats().held
         request.node.stash[_PLATFORM] = plat
         try:
             yield plat
-            told = [] if request.node.stash.get(_FAILED, False) else _evidence_and_findings(
-                request.node, plat, held)
+            told = _judge(request.node, plat, held)
         finally:
             del request.node.stash[_PLATFORM]
         if told:
             pytest.fail("\n".join(told), pytrace=False)
 
 
-_FAILED = pytest.StashKey()
-
-
 def _parts(marker):
-    from .qemu import Edu
-    return [copy.copy(part) for part in (marker.args if marker and marker.args else (Edu(2), Edu(3)))]
+    return [copy.copy(part) for part in (marker.args if marker and marker.args else default_parts())]
+
+
+def _judge(item, plat, held):
+    """What the test fails for now. One that has failed is not failed again: it shows what was found."""
+    if not item.stash.get(_FAILED, False):
+        return _evidence_and_findings(item, plat, held)
+    try:
+        told = findings(plat, held)
+    except Exception as error:  # a broken machine must not hide why the test failed
+        told = [f"(what it left cannot be judged: {error})"]
+    if told:
+        item.add_report_section("teardown", "cordon findings", "\n".join(told))
+    return []
 
 
 def _evidence_and_findings(item, plat, held):
@@ -130,6 +147,7 @@ def _keep(item, texts):
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
+    _note_time(item, report)
     if call.when != "call" or not report.failed:
         return
     item.stash[_FAILED] = True
@@ -150,3 +168,29 @@ def pytest_assertrepr_compare(op, left, right):
     if op == "==" and all(isinstance(side, (bytes, bytearray, memoryview)) for side in (left, right)):
         return ["the bytes differ (- left, + right)", *difference(left, right)]
     return None
+
+
+# ---- how long a test takes -----------------------------------------------------------------------
+
+
+def _note_time(item, report):
+    """Add the phase to the test's time, by its backend."""
+    backend = getattr(item, "callspec", None) and item.callspec.params.get("cordon_backend")
+    if backend is None:
+        return
+    times = item.config.stash[_TIMES].setdefault(backend, {})
+    if report.when == "setup" and report.skipped:
+        return
+    times[item.nodeid] = times.get(item.nodeid, 0.0) + report.duration
+    if report.when == "teardown" and report.duration == times[item.nodeid]:
+        del times[item.nodeid]  # nothing of it has run
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if config.option.durations is None:
+        return
+    for backend, times in config.stash[_TIMES].items():
+        if times:
+            terminalreporter.write_line(
+                f"cordon: {backend}: median {1e3 * statistics.median(times.values()):.1f} ms of "
+                f"{len(times)} tests, slowest {1e3 * max(times.values()):.1f} ms")

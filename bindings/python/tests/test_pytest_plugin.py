@@ -11,98 +11,116 @@ pytest_plugins = ["pytester"]
 HEAD = """
 import pytest
 from cordon import Cause, PAGE, Extent
-from cordon.devices import EduDriver
 
 @pytest.fixture
-def edu(platform, guest):
+def dma(platform, guest):
     guest.grant(0x1_0000_0000, platform.context.alloc(4 * PAGE), "rw")
-    platform.device("edu2").attach(guest.domain)
-    return EduDriver(platform.function("edu2"))
+    device = platform.device("dma2")
+    device.attach(guest.domain)
+    return device.dma
 """
-NEEDS_QEMU = pytest.mark.skipif(BACKENDS["qemu"].missing() is not None,
-                                reason=f"qemu: {BACKENDS['qemu'].missing()}")
+BOTH = [pytest.param(name, marks=pytest.mark.skipif(
+    BACKENDS[name].missing() is not None, reason=f"{name}: {BACKENDS[name].missing()}"))
+    for name in ("model", "qemu")]
+
+
+@pytest.fixture(params=BOTH)
+def backend(request):
+    return request.param
 
 
 @pytest.fixture
-def run(pytester, monkeypatch):
+def run(pytester, monkeypatch, backend):
     """Run a test of one's own with the plugin, in a process of its own."""
     monkeypatch.setenv("PYTHONPATH", str(Path(cordon.__file__).parents[1]))
-    def run(body, *options):
+    def run(body, *options, on=backend):
         pytester.makepyfile(HEAD + body)
         return pytester.runpytest_subprocess("-p", "cordon.pytest_plugin", "-p", "no:cacheprovider",
-                                             "--cordon-keep=kept", *options, timeout=60)
+                                             "--cordon-keep=kept", *([f"--cordon-backend={on}"] if on else []),
+                                             *options, timeout=60)
     return run
 
 
-@NEEDS_QEMU
 def test_a_clean_test_passes_and_its_expected_fault_is_no_failure(run):
     result = run("""
-def test_it(platform, guest, edu):
+def test_it(platform, guest, dma):
     guest.write(0x1_0000_0000, b"A" * 64)
-    edu.load(0x1_0000_0000, 64)
-    edu.store(0x1_0000_1000, 64)
+    dma.write(0x1_0000_1000, dma.read(0x1_0000_0000, 64))
     assert guest.read(0x1_0000_1000, 64) == b"A" * 64
-    with platform.expect_fault("edu2", Cause.WRITE_GUEST_PAGE, 0x2_0000_0000) as fault:
-        edu.store(0x2_0000_0000, 64)
-    assert fault.device == "edu2" and len(platform.fault_log) >= 1
+    with platform.expect_fault("dma2", Cause.WRITE_GUEST_PAGE, 0x2_0000_0000) as fault:
+        dma.write(0x2_0000_0000, b"A" * 64)
+    assert fault.device == "dma2" and fault.owner == "guest" and len(platform.fault_log) >= 1
 """)
     result.assert_outcomes(passed=1)
 
 
-@NEEDS_QEMU
 def test_a_planted_fault_fails_with_its_walk_and_log_kept(run, pytester):
     result = run("""
-def test_it(platform, edu):
-    edu.store(0x2_0000_0000, 64)
+def test_it(platform, dma):
+    dma.write(0x2_0000_0000, b"A" * 64)
 """)
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(["*unexpected fault: DMA DENIED 00:02.0 edu2*", "*kept in kept*",
+    result.stdout.fnmatch_lines(["*unexpected fault: DMA DENIED 00:02.0 dma2*", "*kept in kept*",
                                  "*second stage level 2*", "*cause 23: nothing stands at level 2*"])
     (folder,) = (pytester.path / "kept").iterdir()
     assert "cause 23" in (folder / "walks.txt").read_text()
     assert "DMA DENIED" in (folder / "faults.txt").read_text()
 
 
-@NEEDS_QEMU
 def test_an_expected_fault_that_does_not_come_fails(run):
     result = run("""
-def test_it(platform, edu):
-    with platform.expect_fault("edu2"):
-        edu.store(0x1_0000_0000, 64)
+def test_it(platform, dma):
+    with platform.expect_fault("dma2"):
+        dma.write(0x1_0000_0000, b"A" * 64)
 """)
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*FaultMissing: edu2 caused no fault: none came*"])
+    result.stdout.fnmatch_lines(["*FaultMissing: dma2 caused no fault: none came*"])
 
 
-@NEEDS_QEMU
 def test_a_fault_of_another_kind_stays_unexpected(run):
     result = run("""
-def test_it(platform, edu):
-    with platform.expect_fault("edu2", Cause.WRITE_GUEST_PAGE, 0x2_0000_0000):
-        edu.store(0x2_0000_0000, 64)
-        edu.store(0x3_0000_0000, 64)
+def test_it(platform, dma):
+    with platform.expect_fault("dma2", Cause.WRITE_GUEST_PAGE, 0x2_0000_0000):
+        dma.write(0x2_0000_0000, b"A" * 64)
+        dma.write(0x3_0000_0000, b"A" * 64)
 """)
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines(["*unexpected fault: *iova 0x300000000*"])
 
 
-@NEEDS_QEMU
-@pytest.mark.parametrize("leak, told", [
-    ("platform.context.alloc(PAGE)", "*leak: 0x1000 bytes of frames*"),
-    ("platform.context.domain()", "*leak: <Domain * was left open*"),
-])
+LEAKS = [("platform.context.alloc(PAGE)", "*leak: 0x1000 bytes of frames*"),
+         ("platform.context.domain()", "*leak: <Domain * was left open*")]
+
+
+@pytest.mark.parametrize("leak, told", LEAKS)
 def test_a_planted_leak_fails(run, leak, told):
     result = run(f"""
-def test_it(platform, edu):
+def test_it(platform, dma):
     {leak}
 """)
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines([told])
 
 
-@NEEDS_QEMU
+@pytest.mark.parametrize("leak, told", [*LEAKS, ("dma.write(0x2_0000_0000, b'A')", "*unexpected fault: *")])
+def test_a_failed_test_fails_once_and_shows_what_it_left(run, leak, told):
+    result = run(f"""
+def test_it(platform, dma):
+    {leak}
+    assert platform is None
+""")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*assert * is None*", "*Captured cordon findings teardown*", told])
+
+
+def test_a_failed_test_that_left_nothing_shows_no_findings(run):
+    result = run("def test_it(platform, dma): assert platform is None")
+    result.assert_outcomes(failed=1)
+    result.stdout.no_fnmatch_line("*cordon findings*")
+
+
 @pytest.mark.parametrize("change, told", [
-    ("0x1000 >> 2", "*stale entry: device 0x10 reaches 0x8001?000 by 0x100000000, which is*"),
+    ("0x1000 >> 2", "*stale entry: device 0x10 reaches 0x8*000 by 0x100000000, which is*"),
     ("8", "*stale entry: device 0x10 reaches * with rwx, the map says rw-*"),
     ("1", "*is not what device 0x10 reaches*"),
 ])
@@ -111,8 +129,8 @@ def test_a_planted_stale_entry_fails(run, change, told):
     result = run(f"""
 from cordon.checks import stale_entries, walker_of
 
-def test_it(platform, guest, edu):
-    step = walker_of(platform).walk(platform.device("edu2").device_id, 0x1_0000_0000).steps[-1]
+def test_it(platform, guest, dma):
+    step = walker_of(platform).walk(platform.device("dma2").device_id, 0x1_0000_0000).steps[-1]
     assert not stale_entries(platform)
     platform.memory(step.address, 8)[:] = (step.word ^ {change}).to_bytes(8, "little")
     print(stale_entries(platform))
@@ -121,10 +139,9 @@ def test_it(platform, guest, edu):
     result.stdout.fnmatch_lines([told])
 
 
-@NEEDS_QEMU
 def test_bytes_that_differ_are_shown_and_the_failure_kept(run, pytester):
     result = run("""
-def test_it(platform, guest, edu):
+def test_it(platform, guest, dma):
     assert guest.read(0x1_0000_0000, 32) == bytes(16) + b"A" * 16
 """)
     result.assert_outcomes(failed=1)
@@ -133,17 +150,61 @@ def test_it(platform, guest, edu):
     assert "000010" in (folder / "failure.txt").read_text()
 
 
+def test_the_median_of_a_test_is_printed_with_the_durations(run, backend):
+    result = run("""
+@pytest.mark.parametrize("n", range(3))
+def test_it(n, platform, dma):
+    dma.write(0x1_0000_0000, b"A")
+""", "--durations=1")
+    result.assert_outcomes(passed=3)
+    result.stdout.re_match_lines([rf"cordon: {backend}: median \d+\.\d ms of 3 tests, slowest \d+\.\d ms"])
+
+
+ONCE = pytest.mark.parametrize("backend", [BOTH[0]], indirect=True)
+
+
+@ONCE
+def test_the_model_is_what_tests_run_on_if_nothing_is_said(run):
+    result = run("def test_it(platform): assert type(platform).__name__ == 'ModelPlatform'", "-v", on=None)
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*test_it[[]model[]] PASSED*"])
+
+
+@ONCE
+@pytest.mark.parametrize("mark, why", [
+    ("Edu(2)", "model: edu2 is a device of QEMU's alone"),
+    ("globals_=['riscv-iommu.intremap=off']", "model: globals_ is a setting of QEMU's alone"),
+])
+def test_what_only_qemu_has_is_skipped_on_the_model_with_its_reason(run, mark, why):
+    result = run(f"""
+from cordon.qemu import Edu
+
+@pytest.mark.cordon({mark})
+def test_it(platform): pass
+""", "-rs")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines([f"*SKIPPED*{why}*"])
+
+
+@ONCE
+def test_a_test_runs_once_on_each_backend_that_is_named(run):
+    result = run("def test_it(platform): pass", "-v", on="model,machine")
+    result.assert_outcomes(passed=1, skipped=1)
+
+
+@ONCE
 def test_a_backend_that_is_not_there_is_skipped_with_its_reason(run):
     result = run("""
 def test_it(platform):
     pass
-""", "--cordon-backend=machine", "-rs")
+""", "-rs", on="machine")
     result.assert_outcomes(skipped=1)
     result.stdout.fnmatch_lines(["*SKIPPED*machine: on the booted machine guests drive the devices*"])
 
 
+@ONCE
 def test_an_unknown_backend_is_refused_by_name(run):
-    result = run("def test_it(platform): pass", "--cordon-backend=qemu,vax")
+    result = run("def test_it(platform): pass", on="qemu,vax")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*there is no 'vax'; there are model, qemu, machine*"])
 

@@ -92,7 +92,8 @@ class EduDma:
         elif self._device.domain is None:
             got = self._look_alone(length)
         else:
-            raise ValueError(f"{self._device.name} has no page that it may write: what it read stays in it")
+            raise ValueError(f"{self._device.name} has no page that it may write, so what it read stays in "
+                             "it: give its guest some memory, as in guest(name, \"64K\")")
         self._held[:length] = got
         return got
 
