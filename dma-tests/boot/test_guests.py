@@ -103,7 +103,7 @@ def test_more_vcpus_than_harts_refuses_the_guest_that_has_none_left(boots, paylo
 def test_more_memory_than_there_is_refuses_that_guest(boots, payload):
     run = boots.run({"guest": payload("hello")},
                     {"first": bare(memory=8192 * MIB), "second": bare()}, ram="1G")
-    assert run.has("cordon", "REFUSED first: first: RAM: 8192 MiB asked for")
+    assert run.has("cordon", "REFUSED first: RAM: 8192 MiB asked for")
     assert run.of("second")[-1] == "PASSED"
     assert run.status == 1
 

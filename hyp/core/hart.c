@@ -138,12 +138,12 @@ bool hart_init_here(struct hart *hart)
     probe_hgatp(hart);
     probe_guest_files(hart);
     probe_enables(hart);
-    if (hart->gstage_modes == 0 || hart->guest_files == 0 || !(hart->henvcfg & HENVCFG_STCE)) {
-        log_line(
-            "hart %lu: G-stage modes 0x%x, guest interrupt files %u, henvcfg 0x%lx: no guest can "
-            "run on it",
-            hart->id, hart->gstage_modes, hart->guest_files, hart->henvcfg);
-        return false;
+    lacks = hart->gstage_modes == 0           ? "a G-stage mode that we know"
+            : hart->guest_files == 0          ? "guest interrupt files (QEMU: -M virt,aia-guests=4)"
+            : !(hart->henvcfg & HENVCFG_STCE) ? "Sstc for guests (henvcfg.STCE)"
+                                              : NULL;
+    if (lacks != NULL) {
+        log_line("hart %lu: lacks %s: no guest can run on it", hart->id, lacks);
     }
-    return true;
+    return lacks == NULL;
 }

@@ -117,7 +117,7 @@ static struct vm *find_vm(char **rest)
             return NULL;
         }
     }
-    send_error("no VM has that name", name != NULL ? name : "");
+    send_error(name != NULL ? "no VM has that name" : "say which VM", name != NULL ? name : "");
     return NULL;
 }
 

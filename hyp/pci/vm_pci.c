@@ -44,14 +44,24 @@ static void name_of(const struct vm_device *d, char *out)
                    d->bdf >> 3 & 31, d->bdf & 7);
 }
 
-static int refuse(const struct vm *vm, const struct vm_device *d, const struct pci_refusal *r,
-                  int err, struct config_error *why)
+/* Reasons that leave it open what went wrong below them. */
+static bool is_open(enum pci_why why)
 {
-    char name[NAME_BYTES];
+    return why == PCI_WHY_NONE || why == PCI_WHY_ATTACH || why == PCI_WHY_RESOURCE ||
+           why == PCI_WHY_MAP;
+}
+
+static int refuse(const struct vm_device *d, const struct pci_refusal *r, int err,
+                  struct config_error *why)
+{
+    char name[NAME_BYTES], value[NAME_BYTES] = "";
 
     name_of(d, name);
-    (void)config_refuse(why, "%s: device %s: %s (0x%lx): %s", vm_name(vm), name,
-                        pci_why_text(r->why), r->value, cordon_strerror(err));
+    if (r->value != 0) {
+        (void)snprintf(value, sizeof(value), " (0x%lx)", r->value);
+    }
+    (void)config_refuse(why, "device %s: %s%s%s%s", name, pci_why_text(r->why), value,
+                        is_open(r->why) ? ": " : "", is_open(r->why) ? cordon_strerror(err) : "");
     return err;
 }
 
@@ -76,7 +86,7 @@ int vm_pci_claim(struct vm *vm, struct config_error *why)
 
         if (err != 0) {
             unclaim(vm, i);
-            return refuse(vm, d, &r, err, why);
+            return refuse(d, &r, err, why);
         }
     }
     return 0;
@@ -99,13 +109,12 @@ static int begin_one(struct vm *vm, const struct vm_device *d, struct config_err
     cfg.iommus = devices_iommus(&cfg.iommu_count);
     name_of(d, cfg.name);
     if (mmio_room() < WINDOWS_PER_DEVICE) {
-        return config_refuse(why,
-                             "%s: device %s: %u windows of registers are left of %u, %u wanted",
-                             vm_name(vm), cfg.name, mmio_room(), MMIO_WINDOWS, WINDOWS_PER_DEVICE);
+        return config_refuse(why, "device %s: %u windows of registers are left of %u, %u wanted",
+                             cfg.name, mmio_room(), MMIO_WINDOWS, WINDOWS_PER_DEVICE);
     }
     err = pci_assign_begin(a, machine_pci_host(d->segment), d->bdf, &cfg);
     if (err != 0) {
-        return refuse(vm, d, &a->why, err, why);
+        return refuse(d, &a->why, err, why);
     }
     vm->pci->count++;
     return 0;
@@ -121,7 +130,7 @@ static int finish_all(struct vm *vm, struct config_error *why)
 
         err = pci_assign_finish(a);
         if (err != 0) {
-            (void)refuse(vm, &vm->config->device[i], &a->why, err, why);
+            (void)refuse(&vm->config->device[i], &a->why, err, why);
             continue;
         }
         log_line("%s: device %s: given; reset %s, drain by %s%s", vm_name(vm), a->cfg.name,
@@ -188,7 +197,7 @@ int vm_pci_begin(struct vm *vm, struct config_error *why)
     int err = alloc_pci(vm);
 
     if (err != 0) {
-        (void)config_refuse(why, "%s: PCI: %s", vm_name(vm), cordon_strerror(err));
+        (void)config_refuse(why, "PCI: %s", cordon_strerror(err));
         return err;
     }
     lock_pci();
@@ -211,7 +220,7 @@ int vm_pci_build(struct vm *vm, struct config_error *why)
     }
     err = build_bridge(vm);
     if (err != 0) {
-        (void)config_refuse(why, "%s: PCI host bridge: %s", vm_name(vm), cordon_strerror(err));
+        (void)config_refuse(why, "PCI host bridge: %s", cordon_strerror(err));
     }
     return err;
 }
@@ -263,7 +272,10 @@ static bool report_refused_bars(struct vm *vm)
 
 void vm_pci_report(struct vm *vm)
 {
-    lock_pci();
+    /* Another guest's hart asks now and then: it does not wait while a device is reset. */
+    if (!cordon_lock_try(&machine_pci_lock)) {
+        return;
+    }
     if (vm->pci != NULL && time_us() >= vm->pci->refused_next && report_refused_bars(vm)) {
         vm->pci->refused_next = time_us() + REFUSED_US;
     }

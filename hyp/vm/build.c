@@ -105,7 +105,7 @@ int vm_build(struct vm *vm, const struct bundle *bundle, struct config_error *wh
     int err = build_devices(vm);
 
     if (err != 0) {
-        (void)config_refuse(why, "%s: emulated devices: %s", vm_name(vm), cordon_strerror(err));
+        (void)config_refuse(why, "emulated devices: %s", cordon_strerror(err));
     }
     if (err == 0) {
         err = load_images(vm, bundle, why);

@@ -7,6 +7,8 @@
 
 #define KEY_SWITCH 0x1du /* Ctrl-] */
 #define POLL_BYTES 64u
+#define LINES_A_CALL 16u /* more is left to the next call: output is slow, and holds up who waits \
+                          */
 
 static uint32_t focus;
 
@@ -17,35 +19,55 @@ static void let_out(struct vm *vm, bool complete)
     vm->line_len = 0;
 }
 
-static void put(struct vm *vm, uint8_t byte)
+/* True if that let a line out. */
+static bool put(struct vm *vm, uint8_t byte)
 {
     if (byte == '\n') {
         let_out(vm, true);
-        return;
+        return true;
     }
     if (byte == '\r' || byte == '\0') {
-        return;
+        return false;
     }
     vm->line[vm->line_len++] = (char)byte;
     if (vm->line_len == VM_LINE_BYTES) {
         let_out(vm, false);
+        return true;
     }
+    return false;
+}
+
+/* To the end of a line, or of all. Returns how many bytes that was. */
+static uint64_t put_line(struct vm *vm, const uint8_t *bytes, uint64_t len)
+{
+    uint64_t done = 0;
+
+    cordon_lock_take(&vm->line_lock);
+    while (done < len && !put(vm, bytes[done++])) {
+    }
+    vm->line_time = hart_time();
+    cordon_lock_give(&vm->line_lock);
+    return done;
 }
 
 uint64_t vm_console_write(struct vm *vm, const uint8_t *bytes, uint64_t len)
 {
-    cordon_lock_take(&vm->line_lock);
-    for (uint64_t i = 0; i < len; i++) {
-        put(vm, bytes[i]);
+    uint64_t done = 0;
+
+    for (uint32_t lines = 0; done < len && lines < LINES_A_CALL; lines++) {
+        done += put_line(vm, bytes + done, len - done);
     }
-    vm->line_time = hart_time();
-    cordon_lock_give(&vm->line_lock);
-    return len;
+    return done;
 }
 
 void vm_console_flush(struct vm *vm, uint64_t time)
 {
-    cordon_lock_take(&vm->line_lock);
+    /* A line that somebody is busy with is not a stale one; the end of a guest waits for it. */
+    if (time == 0) {
+        cordon_lock_take(&vm->line_lock);
+    } else if (!cordon_lock_try(&vm->line_lock)) {
+        return;
+    }
     if (vm->line_len != 0 && (time == 0 || vm->line_time < time)) {
         let_out(vm, time == 0);
     }

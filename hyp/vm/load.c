@@ -44,14 +44,14 @@ static int lay_out(const struct vm *vm, const struct bundle *bundle, struct layo
     uint64_t kernel_end;
 
     if (kernel_image_read(blob(bundle, &c->kernel), c->kernel.len, &kernel) != 0) {
-        return config_refuse(why, "%s: its kernel is no RISC-V Image", c->name);
+        return config_refuse(why, "its kernel is no RISC-V Image");
     }
     kernel_end = kernel.text_offset + kernel.image_size;
     if (kernel_end > top || c->initrd.len + CORDON_PAGE_SIZE > top - kernel_end) {
         return config_refuse(why,
-                             "%s: kernel to 0x%lx, ramdisk of 0x%lx bytes and a device tree do not "
+                             "kernel to 0x%lx, ramdisk of 0x%lx bytes and a device tree do not "
                              "fit into 0x%lx bytes of RAM",
-                             c->name, kernel_end, c->initrd.len, c->ram_len);
+                             kernel_end, c->initrd.len, c->ram_len);
     }
     out->kernel = cordon_gpa_add(c->ram_base, kernel.text_offset);
     out->tree = cordon_gpa_add(c->ram_base, top);
@@ -98,8 +98,7 @@ static int make_tree(const struct vm *vm, const struct bundle *bundle, const str
                               DT_BYTES, why);
     }
     err = guest_dt_make(&in, buf, DT_BYTES);
-    return err == 0 ? 0
-                    : config_refuse(why, "%s: device tree: %s", vm_name(vm), cordon_strerror(err));
+    return err == 0 ? 0 : config_refuse(why, "device tree: %s", cordon_strerror(err));
 }
 
 /* The device tree is made in memory of ours, then copied. */
@@ -112,11 +111,11 @@ static int load_tree(struct vm *vm, const struct bundle *bundle, const struct la
     int freed;
 
     if (err != 0) {
-        return config_refuse(why, "%s: device tree: %s", vm_name(vm), cordon_strerror(err));
+        return config_refuse(why, "device tree: %s", cordon_strerror(err));
     }
     err = make_tree(vm, bundle, l, memory_ptr(run), why);
     if (err == 0 && vm_memory_write(vm, l->tree, memory_ptr(run), DT_BYTES) != 0) {
-        err = config_refuse(why, "%s: device tree: no RAM at 0x%lx", vm_name(vm), l->tree.v);
+        err = config_refuse(why, "device tree: no RAM at 0x%lx", l->tree.v);
     }
     freed = cordon_run_free(guests_ctx(), run, DT_BYTES);
     cordon_assert(freed == 0);
@@ -134,7 +133,7 @@ int load_images(struct vm *vm, const struct bundle *bundle, struct config_error 
     }
     if (vm_memory_write(vm, l.kernel, blob(bundle, &c->kernel), c->kernel.len) != 0 ||
         vm_memory_write(vm, l.ramdisk, blob(bundle, &c->initrd), c->initrd.len) != 0) {
-        return config_refuse(why, "%s: images: no RAM where they belong", c->name);
+        return config_refuse(why, "images: no RAM where they belong");
     }
     err = load_tree(vm, bundle, &l, why);
     if (err == 0) {

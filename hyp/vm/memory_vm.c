@@ -152,8 +152,7 @@ int vm_memory_open(struct vm *vm, struct config_error *why)
                                        .gpa_limit = GUEST_MMIO64 + GUEST_MMIO64_LEN};
     int err = cordon_domain_create(guests_ctx(), &cfg, &vm->domain);
 
-    return err == 0 ? 0
-                    : config_refuse(why, "%s: no domain: %s", vm_name(vm), cordon_strerror(err));
+    return err == 0 ? 0 : config_refuse(why, "no domain: %s", cordon_strerror(err));
 }
 
 int vm_memory_build(struct vm *vm, struct config_error *why)
@@ -165,26 +164,25 @@ int vm_memory_build(struct vm *vm, struct config_error *why)
         struct cordon_memory_stats stats;
 
         cordon_memory_stats(guests_ctx(), &stats);
-        return config_refuse(
-            why, "%s: RAM: %lu MiB asked for, %lu MiB free, longest run %lu MiB: %s", c->name,
-            c->ram_len >> 20, stats.free >> 20, stats.largest_free >> 20, cordon_strerror(err));
+        return config_refuse(why, "RAM: %lu MiB asked for, %lu MiB free, longest run %lu MiB: %s",
+                             c->ram_len >> 20, stats.free >> 20, stats.largest_free >> 20,
+                             cordon_strerror(err));
     }
     err = c->pool_len != 0 ? build_pool(vm) : 0;
     if (err != 0) {
-        return config_refuse(why, "%s: pool: no run of %lu KiB: %s", c->name, c->pool_len >> 10,
+        return config_refuse(why, "pool: no run of %lu KiB: %s", c->pool_len >> 10,
                              cordon_strerror(err));
     }
     for (uint32_t i = 0; i < c->vcpus; i++) {
         err = build_file(vm, &vm->vcpu[i]);
         if (err != 0) {
-            return config_refuse(why, "%s: vCPU %u: hart %lu has %u interrupt files for guests: %s",
-                                 c->name, i, vm->vcpu[i].hart->id, vm->vcpu[i].hart->guest_files,
+            return config_refuse(why, "vCPU %u: hart %lu has %u interrupt files for guests: %s", i,
+                                 vm->vcpu[i].hart->id, vm->vcpu[i].hart->guest_files,
                                  cordon_strerror(err));
         }
     }
     err = c->device_count != 0 ? build_msi(vm) : 0;
-    return err == 0 ? 0
-                    : config_refuse(why, "%s: message table: %s", c->name, cordon_strerror(err));
+    return err == 0 ? 0 : config_refuse(why, "message table: %s", cordon_strerror(err));
 }
 
 /* Revoke everything; the hardware may need a moment. */

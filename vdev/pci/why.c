@@ -15,7 +15,7 @@ const char *pci_why_text(enum pci_why why)
         [PCI_WHY_BAR_STUCK] = "a BAR does not keep its address",
         [PCI_WHY_HEADER] = "an unknown header type",
         [PCI_WHY_DEPTH] = "more bridges or buses behind each other than are followed",
-        [PCI_WHY_ABSENT] = "there is no such function",
+        [PCI_WHY_ABSENT] = "there is no such function on the machine's bus",
         [PCI_WHY_BRIDGE] = "a bridge cannot be given away",
         [PCI_WHY_IS_IOMMU] = "the IOMMU itself cannot be given away",
         [PCI_WHY_CLAIMED] = "it is claimed by another VM",
@@ -23,7 +23,8 @@ const char *pci_why_text(enum pci_why why)
         [PCI_WHY_ALIAS] = "a bridge above it takes over its requester id",
         [PCI_WHY_GROUP] = "its isolation group holds a function that the VM is not given",
         [PCI_WHY_BAR_SHARES_PAGE] = "a page of its BAR also holds something else",
-        [PCI_WHY_VIRTIO_BYPASS] = "a virtio function that does not offer ACCESS_PLATFORM",
+        [PCI_WHY_VIRTIO_BYPASS] = "a virtio function that does not offer ACCESS_PLATFORM "
+                                  "(QEMU: iommu_platform=on,disable-legacy=on)",
         [PCI_WHY_VIRTIO_BROKEN] = "a virtio function without usable common configuration",
         [PCI_WHY_NO_RESET] = "no reset method",
         [PCI_WHY_NO_DRAIN] = "neither a reset method nor a known way to drain it",

@@ -89,6 +89,16 @@ static void console_garbage(void)
           "console: read into a hole");
     check(ecall(EID_DBCN, 0, 0, HOLE, 0, 0, 0).error == 0, "console: nothing, from a hole");
     check(ecall(EID_DBCN, 9, 0, 0, 0, 0, 0).error == NOT_SUPPORTED, "console: unknown function");
+
+    static char lines[4096];
+    struct ret ret;
+
+    for (unsigned i = 0; i < sizeof(lines); i++) {
+        lines[i] = '\n';
+    }
+    ret = ecall(EID_DBCN, 0, sizeof(lines), (uint64_t)(uintptr_t)lines, 0, 0, 0);
+    check(ret.error == 0 && ret.value > 0 && ret.value <= 64,
+          "console: more lines than one call may hold others up with");
 }
 
 static void absent_memory(void)

@@ -8,6 +8,7 @@
 #define CORDON_LOCK_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct cordon_lock {
@@ -27,6 +28,15 @@ static inline void cordon_lock_take(struct cordon_lock *l)
 
     while (atomic_load_explicit(&l->now, memory_order_acquire) != mine) {
     }
+}
+
+/* Take it only if nobody holds it or waits for it. */
+static inline bool cordon_lock_try(struct cordon_lock *l)
+{
+    uint_fast32_t now = atomic_load_explicit(&l->now, memory_order_relaxed);
+
+    return atomic_compare_exchange_strong_explicit(&l->next, &now, now + 1, memory_order_acquire,
+                                                   memory_order_relaxed);
 }
 
 static inline void cordon_lock_give(struct cordon_lock *l)
