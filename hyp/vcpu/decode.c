@@ -114,8 +114,9 @@ bool decode_access(uint32_t instruction, struct access *out)
 
 bool decode_transformed(uint64_t htinst, struct access *out)
 {
-    /* Bit 0 says that it is no pseudoinstruction; bit 1 tells the length. */
-    if (!(htinst & 1)) {
+    /* Bit 0 says that it is no pseudoinstruction; bit 1 tells the length. An address offset: the
+     * access began on the page before, and is no aligned one [Priv 18.6.3]. */
+    if (!(htinst & 1) || (htinst & HTINST_OFFSET) != 0) {
         return false;
     }
     return decode_wide((uint32_t)htinst | 2u, (htinst & 2) ? 4 : 2, out);

@@ -17,6 +17,8 @@ struct access {
  * registers. */
 bool decode_access(uint32_t instruction, struct access *out);
 
+#define HTINST_OFFSET 0xf8000u /* of a transformed instruction: Address Offset */
+
 /* The same for the transformed instruction that hardware left in htinst [Priv 18.6.3]. */
 bool decode_transformed(uint64_t htinst, struct access *out);
 

@@ -102,10 +102,8 @@ static uint64_t access_fault(uint64_t cause)
 }
 
 /* No device there, or none that this instruction can talk to. */
-static void refuse(struct vcpu *vcpu, uint64_t cause, uint64_t gpa, const char *why)
+static void refuse(struct vcpu *vcpu, uint64_t cause, uint64_t gpa, uint64_t stval, const char *why)
 {
-    uint64_t stval = csr_read(CSR_STVAL); /* what is fetched for the log may change it */
-
     vcpu->counts.absent++;
     log_absent(vcpu, cause, gpa, why);
     vcpu_inject(vcpu, access_fault(cause), stval);
@@ -128,25 +126,27 @@ static void slow_fault(struct vcpu *vcpu, uint64_t cause, uint64_t gpa)
 {
     const struct vbus_device *device = NULL;
     uint64_t htinst = csr_read(CSR_HTINST);
+    uint64_t stval = csr_read(CSR_STVAL); /* what is fetched from the guest may change it */
     struct access a;
 
     if (is_spurious(vcpu, cause, gpa)) {
         return;
     }
     if (htinst == PSEUDO_READ || htinst == PSEUDO_WRITE) {
-        refuse(vcpu, cause, gpa, "the guest's page table is not in memory");
+        refuse(vcpu, cause, gpa, stval, "the guest's page table is not in memory");
         return;
     }
     if (cause == CAUSE_FETCH_GUEST_PAGE ||
         vbus_find(&vcpu->vm->bus, cordon_gpa_make(gpa), 1) == NULL) {
-        refuse(vcpu, cause, gpa, "nothing is there");
+        refuse(vcpu, cause, gpa, stval, "nothing is there");
         return;
     }
     if (find_instruction(&a) && a.store == (cause == CAUSE_STORE_GUEST_PAGE)) {
         device = vbus_find(&vcpu->vm->bus, cordon_gpa_make(gpa), a.width);
     }
     if (device == NULL) {
-        refuse(vcpu, cause, gpa, "a device, and no plain aligned load or store of x registers");
+        refuse(vcpu, cause, gpa, stval,
+               "a device, and no plain aligned load or store of x registers");
         return;
     }
     vcpu->counts.mmio++;
@@ -178,8 +178,9 @@ bool vcpu_mmio_fast(struct vcpu *vcpu, uint64_t cause)
     if (offset >= device->len || (offset & ((1u << log2) - 1)) != 0) {
         return false;
     }
-    /* A transformed load or store of x registers (decode.h); bit 1 tells the length. */
-    if (cause == CAUSE_LOAD_GUEST_PAGE && (htinst & 0x7d) == 0x01) {
+    /* A transformed load or store of x registers (decode.h), without an address offset; bit 1
+     * tells the length. */
+    if (cause == CAUSE_LOAD_GUEST_PAGE && (htinst & (HTINST_OFFSET | 0x7d)) == 0x01) {
         unsigned reg = htinst >> 7 & 31;
         uint64_t value;
 
@@ -188,7 +189,7 @@ bool vcpu_mmio_fast(struct vcpu *vcpu, uint64_t cause)
         }
         value = device->read(device->state, offset, 1u << log2) << shift;
         vcpu->x[reg] = funct3 & 4 ? value >> shift : (uint64_t)((int64_t)value >> shift);
-    } else if (cause == CAUSE_STORE_GUEST_PAGE && (htinst & 0x7d) == 0x21) {
+    } else if (cause == CAUSE_STORE_GUEST_PAGE && (htinst & (HTINST_OFFSET | 0x7d)) == 0x21) {
         unsigned reg = htinst >> 20 & 31;
 
         if (!((SAVED_ALWAYS | 1) >> reg & 1)) {
