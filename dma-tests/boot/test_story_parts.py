@@ -3,6 +3,8 @@ verdict counts what was said."""
 import mmap
 import os
 import random
+import resource
+import socket
 import struct
 import subprocess
 import sys
@@ -16,7 +18,9 @@ import attacks  # noqa: E402
 import canaries  # noqa: E402
 import counts  # noqa: E402
 import judge  # noqa: E402
+import report  # noqa: E402
 import verdict  # noqa: E402
+from cordon.machine import Console, ConsoleTimeout  # noqa: E402
 
 PAGE = judge.PAGE
 BASE = 0x80000000
@@ -234,4 +238,38 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_starts(tmp_pat
     done = subprocess.run([sys.executable, TREE / "tools/run", "--json", tmp_path / "absent/x.json"],
                           stderr=subprocess.PIPE, text=True, timeout=30, check=False)
     assert done.returncode == 2
-    assert "absent/x.json cannot be written: No such file or directory" in done.stderr
+    assert "absent/x.json" in done.stderr and "cannot be written: No such file or directory" in done.stderr
+
+
+def test_a_file_of_results_appears_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "x.json"
+    report.try_json(path)
+    assert list(tmp_path.iterdir()) == []
+    report.write_json(path, {"verdict": "CONFINED"})
+    before = path.read_text()
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limit[1]))  # as a full disk would
+    try:
+        with pytest.raises(OSError):
+            report.write_json(path, {"much": "x" * 100_000})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert path.read_text() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_disk_without_room_is_refused_before_a_guest_writes_to_it(tmp_path):
+    def no_room():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20 << 20, 20 << 20))
+    done = subprocess.run([sys.executable, TREE / "tools/story/make-disk", tmp_path / "red.img"], preexec_fn=no_room,
+                          stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "red.img (128 MiB) cannot be made" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_console_whose_log_cannot_be_written_says_so_at_once():
+    ours, theirs = socket.socketpair()
+    with open("/dev/full", "wb", buffering=0) as log, ours, theirs:
+        console = Console(ours, log)
+        theirs.sendall(b"[cordon] guests: 2\n")
+        with pytest.raises(ConsoleTimeout, match="its log /dev/full cannot be written: No space left"):
+            console.wait("guests", 60)

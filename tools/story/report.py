@@ -1,4 +1,8 @@
-"""What is shown at the end."""
+"""What is shown at the end, and what is written."""
+import json
+import os
+import tempfile
+
 from rich.table import Table
 
 COLUMNS = (("device", "left"), ("owner", "left"), ("bytes moved", "right"), ("attempts", "right"),
@@ -72,3 +76,31 @@ def _end(out, word, troubles, colour=None):
         out.print("[yellow]trouble:[/]", highlight=False, end=" ")
         out.print(text, highlight=False, markup=False, soft_wrap=True)
     out.print(f"[bold {colour or COLOURS.get(word, 'red')}]{word}[/]", highlight=False)
+
+
+# ---- JSON ---------------------------------------------------------------------------------------
+
+
+def try_json(path):
+    """OSError if PATH could not be written later; nothing is left there."""
+    if path.exists():
+        path.open("a").close()
+    else:
+        tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name).close()
+
+
+def write_json(path, result):
+    """RESULT in a file that appears whole or not at all; a pipe or terminal just gets it."""
+    text = json.dumps(result, indent=2) + "\n"
+    if path.exists() and not path.is_file():
+        path.write_text(text)
+        return
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
+        try:
+            file.write(text)
+            file.flush()
+            os.chmod(file.name, 0o644)
+            os.replace(file.name, path)
+        except OSError:
+            os.unlink(file.name)
+            raise

@@ -16,8 +16,15 @@ IOMMU_REGISTERS = [("fctl", 0x8, 4), ("ddtp", 0x10, 8), ("cqb", 0x18, 8), ("fqb"
                    ("cqcsr", 0x48, 4), ("msi_cfg_tbl", 0x300, 8)]
 
 
+class SceneError(Exception):
+    """Something that the story needs cannot be made."""
+
+
 def run_tool(*command):
-    subprocess.run([sys.executable, *map(str, command)], check=True, stdout=subprocess.DEVNULL)
+    done = subprocess.run([sys.executable, *map(str, command)], stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise SceneError(f"{Path(command[0]).name}: {done.stderr.strip()}")
 
 
 def disks(folder):

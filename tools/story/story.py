@@ -10,7 +10,7 @@ import stage
 import verdict
 
 PAGE = judge.PAGE
-ROUND_END = r"CORDON-DISK end rounds=(\d+) bad=(\d+)\."
+ROUND_END = r"CORDON-DISK end rounds=(\d+) bad=(\d+) failed=(\d+)\."
 ARCHIVE_BYTES = 16 << 20
 KEPT_OUT = "kept out of the hashes, searched for the rogue's marker instead"
 GIVEBACK_TRIES = 5
@@ -307,16 +307,19 @@ class Story(stage.Stage):
         self.type("red", ["end"])
         with self.progress.doing("red ends its round"):
             match = self.console.wait_said("red", ROUND_END, stage.BOOT_TIMEOUT)
-        if match[2] != "0" or match[1] == "0":
+        if match[2] != "0":
             self.verdict.escape("red's checksums do not hold")
+        if match[3] != "0" or match[1] == "0":
+            self.verdict.trouble("red's disk did not take what was written: is there no room left for "
+                                 f"{self.folder}?")
         audit = self.machine.channel.ask("audit", "audit", stage.BOOT_TIMEOUT)
         if not audit["clean"]:
             self.verdict.escape(f"the audit: {audit['text']}")
-        self.verdict.facts["red"] = {"rounds": int(match[1]), "bad": int(match[2])}
+        self.verdict.facts["red"] = {"rounds": int(match[1]), "bad": int(match[2]), "failed": int(match[3])}
         self.verdict.facts["audit_clean"] = audit["clean"]
         self.progress.say(f"red has ended: rounds {match[1]}, every checksum right; the audit is "
                           "clean"
-                          if match[2] == "0" and audit["clean"] else "red's work or the audit says "
+                          if match[2] == match[3] == "0" and audit["clean"] else "red's work or the audit says "
                                                                      "otherwise")
 
     def count(self):

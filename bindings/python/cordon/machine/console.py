@@ -27,6 +27,7 @@ class Console:
         self.said = {}  # author: all that it has said, joined
         self.tap = None
         self.closed = False
+        self._why = "the console closed"
         self._thread = threading.Thread(target=self._read, name="console", daemon=True)
         self._thread.start()
 
@@ -36,9 +37,7 @@ class Console:
                 data = self._sock.recv(65536)
             except OSError:
                 data = b""
-            if data and self._log:
-                self._log.write(data)
-                self._log.flush()
+            data = self._logged(data)
             if data and self.tap:
                 self.tap(data)
             with self._changed:
@@ -51,6 +50,17 @@ class Console:
                 for line in whole:
                     self._add(line.decode(errors="replace").rstrip("\r"))
                 self._changed.notify_all()
+
+    def _logged(self, data):
+        """DATA once it is in the log; a log that cannot be written ends the console."""
+        try:
+            if data and self._log:
+                self._log.write(data)
+                self._log.flush()
+            return data
+        except OSError as why:
+            self._why = f"its log {getattr(self._log, 'name', '')} cannot be written: {why.strerror}"
+            return b""
 
     def _take_rest(self):
         if self._rest:
@@ -69,7 +79,7 @@ class Console:
             while (found := look()) is None:
                 left = deadline - time.monotonic()
                 if self.closed or left <= 0:
-                    why = "the console closed" if self.closed else f"{timeout:.0f} s have passed"
+                    why = self._why if self.closed else f"{timeout:.0f} s have passed"
                     raise ConsoleTimeout(f"no line matches {pattern!r}, and {why}; it ends with:\n"
                                          + self.tail())
                 self._changed.wait(left)

@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from .channel import Channel
@@ -112,7 +113,8 @@ class Machine:
         for sock in self._ours:
             sock.close()
         if self._log:
-            self._log.close()
+            with suppress(OSError):  # the console has said so
+                self._log.close()
         os.close(self.ram_file.fd)
 
     def __enter__(self):
