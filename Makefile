@@ -18,6 +18,12 @@ note = $(if $(filter 1,$(V)),@:,@printf '  %-8s %s\n')
 
 .DEFAULT_GOAL := all
 
+# A misspelt variable would be a run of something else.
+KNOWN := V WERROR PYTHON T OUT CC CONTROL INTERACTIVE JSON QUICK BENCH FUZZ_SECONDS \
+	PREFIX DESTDIR LIBDIR INCLUDEDIR MANDIR MAKE
+UNKNOWN := $(filter-out $(KNOWN),$(foreach o,$(subst \ ,_,$(MAKEOVERRIDES)),$(firstword $(subst =, ,$(o)))))
+$(if $(UNKNOWN),$(error no makefile looks at $(UNKNOWN): there are $(KNOWN)))
+
 include tools/mk/flags.mk
 include tools/mk/setup.mk
 include tools/mk/host.mk

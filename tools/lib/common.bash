@@ -7,6 +7,16 @@ die() {
     exit 1
 }
 
+# Prints where fetched packages are kept; it is made.
+cache_folder() {
+    local folder=${CORDON_CACHE:-${XDG_CACHE_HOME:-${HOME:+$HOME/.cache}}}
+    [ -n "$folder" ] || die "neither HOME nor CORDON_CACHE is set: set CORDON_CACHE to a folder for packages"
+    [ -n "${CORDON_CACHE:-}" ] || folder=$folder/cordon
+    mkdir -p "$folder" 2>/dev/null && [ -w "$folder" ] ||
+        die "$folder cannot be written: set CORDON_CACHE to a folder for packages"
+    printf '%s\n' "$folder"
+}
+
 # Prints the release's codename; refuses what nobody has tried.
 debian_codename() {
     local codename

@@ -76,5 +76,8 @@ $(OUT)/fuzz/seeds.stamp: $(FUZZ_SEEDS) | $(OUT)/setup.stamp
 -include $(FUZZ_OBJ:.o=.d) $(FUZZ_PCI_OBJ:.o=.d) $(FUZZ_SRC:%.c=$(OUT)/fuzz/obj/%.d)
 
 .PHONY: check-fuzz
+ifneq ($(and $(T),$(filter check-fuzz,$(MAKECMDGOALS))),)
+$(call known,$(FUZZ_PROG))
+endif
 check-fuzz: $(FUZZ_PROG) $(OUT)/fuzz/seeds.stamp ## each fuzz target for FUZZ_SECONDS (default 10; T=one of them)
 	@tools/run-fuzz --seconds $(FUZZ_SECONDS) --folder $(OUT)/fuzz $(if $(T),$(OUT)/fuzz/bin/$(T),$(FUZZ_PROG))

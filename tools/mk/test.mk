@@ -4,6 +4,11 @@ UNIT_SUPPORT := $(sort $(wildcard dma-tests/unit/support/*.c))
 UNIT_DIR := $(OUT)/asan/unit
 UNIT_ALL := $(UNIT_SRC:dma-tests/unit/%.c=$(UNIT_DIR)/%)
 UNIT_RUN := $(if $(T),$(UNIT_DIR)/$(T),$(UNIT_ALL))
+# What T= may name, where it names a file: $(call known,PROGRAMS).
+known = $(if $(filter $(T),$(notdir $(1))),,$(error T=$(T): there is none of that name; there are $(sort $(notdir $(1)))))
+ifneq ($(and $(T),$(filter check-unit,$(MAKECMDGOALS))),)
+$(call known,$(UNIT_ALL))
+endif
 UNIT_CFLAGS := $(ASAN_CFLAGS) -Wno-missing-prototypes -Ivdev -Idma-tests/unit/support -Idma-tests/unit
 UNIT_SUPPORT_OBJ := $(UNIT_SUPPORT:%.c=$(OUT)/asan/obj/%.o)
 
@@ -86,7 +91,9 @@ bench-library: host $(BENCH_PROG) ## benchmarks of the library, its model and it
 	@$(PYTHON) tools/bench --library $(BENCH)
 
 # JSON=FILE writes what was found; CONTROL=no-iommu or open-view lets the rogue loose; QUICK=1 is short.
-RUN_WITH = $(if $(CONTROL),--control $(CONTROL)) $(if $(INTERACTIVE),--interactive) \
-	$(if $(JSON),--json $(JSON)) $(if $(QUICK),--quick)
+# 0 and nothing are off.
+on = $(filter-out 0 no false,$(1))
+RUN_WITH = $(if $(CONTROL),--control '$(CONTROL)') $(if $(call on,$(INTERACTIVE)),--interactive) \
+	$(if $(JSON),--json '$(JSON)') $(if $(call on,$(QUICK)),--quick)
 run: host hyp guest ## the story: two guests, real devices, a rogue that stays confined (CONTROL= INTERACTIVE=1 JSON=)
 	@$(PYTHON) tools/run $(RUN_WITH)
