@@ -489,6 +489,58 @@ static void test_events_are_kept_in_order_and_bounded(void **state)
     assert_int_equal(memory[LEAVES][5], leaf(RAM + 2, 1));
 }
 
+/* ---- lent frames -------------------------------------------------------------------------- */
+
+#define BORROWER 9u
+static uint64_t lent(uint64_t gfn)
+{
+    return CORDON_FRAME_OWNED | BORROWER << 3 | gfn << 16;
+}
+
+static void loan(enum port_note note)
+{
+    port_note(&r, note, (RAM + 2) * PAGE, lent(7));
+}
+
+static void test_a_loan_that_ends_without_the_borrowers_harts(void **state)
+{
+    (void)state;
+    store(LEAVES, 5, leaf(RAM + 2, 3)); /* the borrower's; where tables stand is not asked */
+    loan(PORT_NOTE_LEND);
+    loan(PORT_NOTE_RECALL);
+    store(LEAVES, 5, 0);
+    port_fence(&r);
+    harts(0, 0); /* the owner's */
+    loan(PORT_NOTE_RETURN);
+    broken("freed before harts were fenced");
+}
+
+static void test_a_loan_that_ends_with_its_leaf_in_place(void **state)
+{
+    (void)state;
+    loan(PORT_NOTE_LEND);
+    loan(PORT_NOTE_RECALL);
+    loan(PORT_NOTE_RETURN);
+    broken("a frame was given back before the borrower's leaf went");
+}
+
+static void test_a_frame_freed_while_it_is_lent(void **state)
+{
+    (void)state;
+    loan(PORT_NOTE_LEND);
+    release(RAM + 2, 1);
+    broken("a frame was freed that another domain borrows");
+}
+
+static void test_a_frame_that_moves_waits_for_harts(void **state)
+{
+    (void)state;
+    store(LEAVES, 0, 0);
+    port_fence(&r);
+    claim(RAM, 1, owned(GFN + 50));
+    broken("a frame moved before harts were fenced for where it was");
+}
+
 static void test_only_the_nth_allocation_fails(void **state)
 {
     (void)state;
@@ -534,6 +586,10 @@ int main(void)
         TEST(test_an_iommu_that_was_not_waited_for),
         TEST(test_invalidating_before_the_leaf_went_counts_for_nothing),
         TEST(test_events_are_kept_in_order_and_bounded),
+        TEST(test_a_loan_that_ends_without_the_borrowers_harts),
+        TEST(test_a_loan_that_ends_with_its_leaf_in_place),
+        TEST(test_a_frame_freed_while_it_is_lent),
+        TEST(test_a_frame_that_moves_waits_for_harts),
         TEST(test_only_the_nth_allocation_fails),
     };
 

@@ -18,6 +18,7 @@ static const char *const sentences[CORDON_ERROR_LAST + 1] = {
     [CORDON_ECORRUPT] = "a table or structure is not what was left there",
     [CORDON_EPENDING] = "the map has changed; the frames wait until hardware is proven quiet",
     [CORDON_EFAULT] = "the translation stops: not present or not permitted",
+    [CORDON_EHANDLE] = "a handle was closed, or is of another context",
 };
 
 const char *cordon_strerror(int code)

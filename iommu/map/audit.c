@@ -5,6 +5,7 @@
  * there must not hide itself.
  */
 #include "map/audit.h"
+#include "map/loan.h"
 #include "riscv/audit.h"
 
 #include <string.h>
@@ -119,14 +120,72 @@ static int backing_resources(struct audit *a, const struct cordon_domain *d, str
     return 0;
 }
 
+static const struct cordon_domain *domain_numbered(const struct cordon_ctx *ctx, uint64_t number)
+{
+    const struct cordon_domain *d = ctx->domains;
+
+    while (d != NULL && d->number != number) {
+        d = d->next;
+    }
+    return d;
+}
+
+/* Is this frame's owner who lends it, and may the leaf's rights be had of it? */
+static int backing_lent(const struct audit *a, const struct audit_place *at, uint32_t owner,
+                        uint32_t perms)
+{
+    uint64_t word = frames_word(a->ctx, at->hpa);
+    const struct cordon_domain *d = domain_numbered(a->ctx, owner);
+
+    if (d == NULL || field_get(FW_STATE, word) != CORDON_FRAME_OWNED ||
+        field_get(FW_DOMAIN, word) != owner) {
+        return audit_fail(a, AUDIT_OWNER, at, "a borrowed frame is not its lender's");
+    }
+    const struct span *region = span_find(&d->regions.set, field_get(FW_GFN, word));
+
+    if (region == NULL || region_held(region_flags(region))) {
+        return audit_fail(a, AUDIT_OWNER, at, "a borrowed frame is not in its owner's map");
+    }
+    if ((field_get(PTE_R | PTE_W | PTE_X, at->value) & ~(uint64_t)perms) != 0 ||
+        (perms & ~region_perms(region)) != 0) {
+        return audit_fail(a, AUDIT_OWNER, at, "a leaf has rights that its frame's owner has not");
+    }
+    return 0;
+}
+
+static int backing_loans(const struct audit *a, const struct cordon_domain *d,
+                         struct audit_place at, uint64_t pages)
+{
+    int err = 0;
+
+    for (; pages > 0 && err == 0; pages--) {
+        struct loan_found l;
+
+        if (!loan_find(a->ctx, d->number, at.hpa.v >> CORDON_PAGE_SHIFT, &l)) {
+            return audit_fail(a, AUDIT_OWNER, &at, "a leaf leads to a frame that nobody lends");
+        }
+        if (l.gfn != at.gpa.v >> CORDON_PAGE_SHIFT) {
+            return audit_fail(a, AUDIT_LEAF, &at, "a leaf leads to another borrowed frame");
+        }
+        err = backing_lent(a, &at, l.owner, l.perms);
+        at.hpa = cordon_hpa_add(at.hpa, CORDON_PAGE_SIZE);
+        at.gpa = cordon_gpa_add(at.gpa, CORDON_PAGE_SIZE);
+    }
+    return err;
+}
+
 int audit_backing(struct audit *a, const struct cordon_domain *d, const struct span *region,
                   const struct audit_place *at, uint64_t pages)
 {
     bool mmio = (region_flags(region) & CORDON_REGION_MMIO) != 0;
+    bool held = region_held(region_flags(region));
 
     if (at->view == 0) {
-        a->frames += mmio ? 0 : pages;
-        a->resources += mmio ? pages : 0;
+        a->frames += held ? 0 : pages;
+        a->resources += held ? pages : 0;
+    }
+    if (held && !mmio) {
+        return backing_loans(a, d, *at, pages);
     }
     return mmio ? backing_resources(a, d, *at, pages) : backing_frames(a, d, region, *at, pages);
 }

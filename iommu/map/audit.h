@@ -16,7 +16,7 @@ struct audit {
     struct cordon_ctx *ctx;
     struct cordon_finding *first;
     uint64_t frames;    /* pages of RAM seen in G-stages */
-    uint64_t resources; /* pages of MMIO seen in G-stages */
+    uint64_t resources; /* pages of MMIO, and of borrowed frames, seen in G-stages */
 };
 
 /* Where something was found; the rest of a finding. */

@@ -2,6 +2,7 @@
  * Ownership words, free lists and counts; and that everything owned is where it says it is.
  */
 #include "map/audit.h"
+#include "map/loan.h"
 
 #define MSI_ONLY_GFN BIT64(52) /* riscv/msi.h: held for MSIs alone, at no GPA */
 
@@ -227,7 +228,7 @@ static uint64_t holdings_pages(struct resources *r)
     lock_take(&r->lock);
     for (const struct span *s = span_next(&r->holdings, 0); s != NULL;
          s = span_next(&r->holdings, span_end(s))) {
-        bool counts = (s->attr & RESOURCE_REVOKING) == 0 && s->value < MSI_ONLY_GFN;
+        bool counts = (s->attr & (RESOURCE_REVOKING | LOAN_COMING)) == 0 && s->value < MSI_ONLY_GFN;
 
         pages += counts ? s->pages : 0;
     }
@@ -245,7 +246,8 @@ int audit_owned(struct audit *a)
         return find_astray(a);
     }
     if (a->resources != holdings_pages(&a->ctx->resources)) {
-        return audit_fail(a, AUDIT_OWNER, &none, "a domain has MMIO that its map does not show");
+        return audit_fail(a, AUDIT_OWNER, &none,
+                          "a domain has MMIO or borrowed frames that its map does not show");
     }
     return 0;
 }

@@ -17,10 +17,14 @@ static bool perms_legal(uint32_t perms)
     return perms <= CORDON_RWX && (PERMS_LEGAL >> perms & 1u) != 0;
 }
 
-static bool flags_legal(uint32_t flags)
+static bool flags_legal(uint32_t flags, bool loan)
 {
     bool mmio = (flags & CORDON_REGION_MMIO) != 0;
 
+    if (loan) {
+        return flags == CORDON_REGION_SHARED ||
+               flags == (CORDON_REGION_SHARED | CORDON_REGION_NODMA);
+    }
     if ((flags & ~FLAGS_ALL) != 0) {
         return false;
     }
@@ -28,7 +32,7 @@ static bool flags_legal(uint32_t flags)
                 : (flags & CORDON_REGION_PEER) == 0;
 }
 
-static bool form_legal(const struct cordon_op *op)
+static bool form_legal(const struct cordon_op *op, bool loan)
 {
     bool bare = op->extents == NULL && op->extent_count == 0;
 
@@ -38,7 +42,7 @@ static bool form_legal(const struct cordon_op *op)
     switch (op->kind) {
     case CORDON_OP_GRANT:
         return op->extents != NULL && op->extent_count != 0 && perms_legal(op->perms) &&
-               flags_legal(op->flags);
+               flags_legal(op->flags, loan);
     case CORDON_OP_REVOKE:
         return bare && op->perms == 0 && op->flags == 0;
     case CORDON_OP_PROTECT:
@@ -76,7 +80,7 @@ static int check_op(struct txn *t, const struct cordon_op *op)
 {
     uint64_t first = op_first(op), pages = op_pages(op);
 
-    if (!form_legal(op)) {
+    if (!form_legal(op, t->loan)) {
         return -CORDON_EINVAL;
     }
     if (!is_aligned(op->gpa.v | op->len, CORDON_PAGE_SIZE)) {

@@ -245,3 +245,37 @@ int frames_claim(struct cordon_ctx *ctx, const struct frames_claim *c, cordon_hp
     frames_unclaim(ctx, c, gfn - c->gfn);
     return err;
 }
+
+/* ---- moved -------------------------------------------------------------------------------- */
+
+static uint64_t move_run(struct cordon_ctx *ctx, const struct cordon_extent *e, uint64_t word)
+{
+    uint64_t hfn = e->hpa.v >> CORDON_PAGE_SHIFT;
+    uint64_t pages = e->len >> CORDON_PAGE_SHIFT;
+    struct part at;
+
+    for (; pages > 0; hfn += at.pages, pages -= at.pages, word += at.pages * FW_GFN_ONE) {
+        at = part_at(&ctx->frames, hfn, pages);
+        if (at.block->words == NULL) {
+            cordon_assert(at.pages == BLOCK_FRAMES);
+            at.block->word = word;
+        } else {
+            for (uint64_t i = 0; i < at.pages; i++) {
+                at.block->words[at.index + i] = pool_derive(word, i);
+            }
+        }
+        part_note(ctx->cookie, PORT_NOTE_CLAIM, hfn, at.pages, word);
+    }
+    return word;
+}
+
+void frames_move(struct cordon_ctx *ctx, const struct frames_claim *c)
+{
+    uint64_t word = owned_word(c->domain, c->gfn, c->keep);
+
+    lock_take(&ctx->frames.lock);
+    for (uint64_t i = 0; i < c->count; i++) {
+        word = move_run(ctx, &c->extents[i], word);
+    }
+    lock_give(&ctx->frames.lock);
+}

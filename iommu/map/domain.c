@@ -4,6 +4,7 @@
 #include "map/domain.h"
 #include "core/ctx.h"
 #include "map/gone.h"
+#include "map/loan.h"
 #include "port_word.h"
 #include "riscv/device.h"
 
@@ -165,7 +166,8 @@ int cordon_domain_destroy(cordon_domain *d)
         return -CORDON_EINVAL;
     }
     lock_take(&d->lock);
-    if (device_attached(d)) {
+    d->lends = d->lends && loan_of_owner(d->ctx, d->number);
+    if (device_attached(d) || d->lends) {
         lock_give(&d->lock);
         return -CORDON_EBUSY;
     }

@@ -74,6 +74,10 @@ CORDON_MUST_CHECK int frames_claim(struct cordon_ctx *ctx, const struct frames_c
                                    cordon_hpa *bad);
 void frames_unclaim(struct cordon_ctx *ctx, const struct frames_claim *claim, uint64_t pages);
 
+/* Frames OWNED by a domain, in order, get other GFNs, from GFN on. Blocks covered in part have been
+ * split; the domain's lock is held. */
+void frames_move(struct cordon_ctx *ctx, const struct frames_claim *c);
+
 /* Give every block that a run covers in part its page of words, so that the run can change alone;
  * and undo it. All frames are OWNED by one domain, whose lock is held. ENOMEM; then undo it too. */
 CORDON_MUST_CHECK int frames_reserve_split(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len,

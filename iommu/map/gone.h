@@ -51,6 +51,14 @@ static inline void gone_begin(struct gone *g)
     g->dead_before = 0;
 }
 
+/* A commit begins: what it takes away from the tables is told from what is dead already. */
+static inline void gone_commit(struct cordon_domain *d, struct gone *g)
+{
+    g->dead_before = d->dead.count;
+    d->dead.nonleaf = false;
+    d->dead.downgrade = false;
+}
+
 /* Note a run of frames that will go. */
 void gone_add(struct cordon_ctx *ctx, struct gone *g, cordon_hpa hpa, uint64_t len);
 /* Note where it was. */

@@ -3,6 +3,7 @@
  * here, save that granted frames are claimed. [design: check, reserve, commit, retire]
  */
 #include "core/ctx.h"
+#include "map/loan.h"
 #include "map/txn.h"
 
 /* ---- grants ------------------------------------------------------------------------------- */
@@ -55,12 +56,14 @@ static bool is_split(const struct txn *t, cordon_hpa hpa, uint64_t len)
 static int reserve_piece_gone(struct txn *t, const struct piece *p, uint64_t *resource_runs)
 {
     struct backing b = backing_of(t->d, p->first, p->pages);
-    bool mmio = (p->flags & CORDON_REGION_MMIO) != 0;
+    bool held = region_held(p->flags);
     int err = 0;
 
     while (err == 0 && backing_next(&b)) {
-        if (mmio) {
+        if (held) {
             ++*resource_runs;
+        } else if (t->d->lends && loan_touches(t->d->ctx, b.hpa, b.len)) {
+            err = -CORDON_EBUSY;
         } else {
             gone_add(t->d->ctx, &t->gone, b.hpa, b.len);
             if (!is_split(t, b.hpa, b.len)) {
@@ -69,6 +72,28 @@ static int reserve_piece_gone(struct txn *t, const struct piece *p, uint64_t *re
         }
     }
     return err;
+}
+
+/* Rights: a borrower's are at most those of its loan, and its owner's at least that. */
+static int reserve_rights(struct txn *t, const struct piece *p, uint32_t perms)
+{
+    bool loan = (p->flags & CORDON_REGION_SHARED) != 0;
+    struct backing b;
+
+    t->gone.rights |= (p->perms & ~perms) != 0;
+    if (!loan && (!t->d->lends || (p->perms & ~perms) == 0)) {
+        return 0;
+    }
+    b = backing_of(t->d, p->first, p->pages);
+    while (backing_next(&b)) {
+        if (loan && !loan_allows(t->d, b.hpa, b.len, perms)) {
+            return -CORDON_EPERM;
+        }
+        if (!loan && loan_touches(t->d->ctx, b.hpa, b.len)) {
+            return -CORDON_EBUSY;
+        }
+    }
+    return 0;
 }
 
 static int reserve_change(struct txn *t, const struct cordon_op *op, uint64_t *resource_runs)
@@ -87,7 +112,7 @@ static int reserve_change(struct txn *t, const struct cordon_op *op, uint64_t *r
             t->gone.rights = true;
             err = reserve_piece_gone(t, &p, resource_runs);
         } else {
-            t->gone.rights |= (p.perms & ~op->perms) != 0;
+            err = reserve_rights(t, &p, op->perms);
         }
         gfn = p.first + p.pages;
     }
@@ -164,6 +189,9 @@ static int claim_op(struct txn *t, const struct cordon_op *op)
     cordon_hpa bad;
     int err;
 
+    if ((op->flags & CORDON_REGION_SHARED) != 0) {
+        return 0; /* cordon_share has done it */
+    }
     if ((op->flags & CORDON_REGION_MMIO) != 0) {
         err = claim_resources(t, op, &bad);
     } else {
@@ -178,7 +206,7 @@ static void unclaim_op(struct txn *t, const struct cordon_op *op)
 {
     struct frames_claim claim = claim_of(t, op);
 
-    if (op->kind != CORDON_OP_GRANT) {
+    if (op->kind != CORDON_OP_GRANT || (op->flags & CORDON_REGION_SHARED) != 0) {
         return;
     }
     if ((op->flags & CORDON_REGION_MMIO) != 0) {
@@ -199,7 +227,7 @@ static void unsplit_op(struct txn *t, const struct cordon_op *op)
         struct piece p = piece_at(t, op, gfn);
         struct backing b = backing_of(t->d, p.first, p.pages);
 
-        while ((p.flags & CORDON_REGION_MMIO) == 0 && backing_next(&b)) {
+        while (!region_held(p.flags) && backing_next(&b)) {
             frames_unreserve_split(t->d->ctx, b.hpa, b.len, t->stamp);
         }
         gfn = p.first + p.pages;

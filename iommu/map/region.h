@@ -8,6 +8,7 @@
 #define CORDON_MAP_REGION_H
 
 #include "map/span.h"
+#include <cordon/map.h>
 
 /* Nodes that one change of the map can need: the two ends of a range each cut a region. */
 #define REGION_NODES_PER_OP 2u
@@ -29,6 +30,12 @@ static inline uint32_t region_perms(const struct span *s)
 static inline uint32_t region_flags(const struct span *s)
 {
     return s->attr >> 8;
+}
+
+/* What stands in the region is held (map/resource.h), not owned: MMIO, or another's frames. */
+static inline bool region_held(uint32_t flags)
+{
+    return (flags & (CORDON_REGION_MMIO | CORDON_REGION_SHARED)) != 0;
 }
 
 /* True if every page of the range stands in a region. */

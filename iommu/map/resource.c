@@ -3,6 +3,7 @@
  */
 #include "map/resource.h"
 #include "core/ctx.h"
+#include "map/loan.h"
 
 void resources_init(struct resources *r, struct cordon_ctx *ctx, uint64_t seed)
 {
@@ -224,20 +225,31 @@ static void holding_cut(struct resources *r, uint64_t page)
     s->pages = low;
 }
 
-void resource_revoke(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len, uint32_t domain)
+static bool held_by(const struct span *s, uint32_t domain, uint32_t revoking)
+{
+    return (s->attr & (RESOURCE_DOMAIN | RESOURCE_REVOKING)) == (domain | revoking);
+}
+
+static void revoke(struct cordon_ctx *ctx, struct span *s)
+{
+    s->attr |= RESOURCE_REVOKING;
+    ctx->resources.revoking++;
+    loan_note(ctx, PORT_NOTE_RECALL, s);
+}
+
+void resource_revoke(struct cordon_ctx *ctx, uint64_t first, uint64_t pages, uint32_t domain)
 {
     struct resources *r = &ctx->resources;
-    uint64_t at = hpa.v >> CORDON_PAGE_SHIFT;
-    uint64_t end = at + (len >> CORDON_PAGE_SHIFT);
+    uint64_t at = first;
+    uint64_t end = at + pages;
 
     holding_cut(r, at);
     holding_cut(r, end);
     while (at < end) {
         struct span *s = span_find(&r->holdings, at);
 
-        cordon_assert(s != NULL && s->attr == domain);
-        s->attr |= RESOURCE_REVOKING;
-        r->revoking++;
+        cordon_assert(s != NULL && held_by(s, domain, 0));
+        revoke(ctx, s);
         at = span_end(s);
     }
 }
@@ -249,9 +261,8 @@ void resource_revoke_domain(struct cordon_ctx *ctx, uint32_t domain)
     lock_take(&r->lock);
     for (struct span *s = span_next(&r->holdings, 0); s != NULL;
          s = span_next(&r->holdings, span_end(s))) {
-        if (s->attr == domain) {
-            s->attr |= RESOURCE_REVOKING;
-            r->revoking++;
+        if (held_by(s, domain, 0)) {
+            revoke(ctx, s);
         }
     }
     lock_give(&r->lock);
@@ -270,7 +281,8 @@ void resource_release_domain(struct cordon_ctx *ctx, uint32_t domain)
             break;
         }
         at = span_end(s);
-        if (s->attr == (domain | RESOURCE_REVOKING)) {
+        if (held_by(s, domain, RESOURCE_REVOKING)) {
+            loan_note(ctx, PORT_NOTE_RETURN, s);
             r->revoking--;
             span_remove(&r->holdings, s);
         }

@@ -2,7 +2,8 @@
  * MMIO that domains may hold: which ranges exist, and who has which page of them at which GPA.
  *
  * A page of a resource stands at one GPA of one domain at most. What was revoked stays taken until
- * hardware is proven quiet. Lock order: domain, then resources, then frames.
+ * hardware is proven quiet. Frames that a domain borrows are held in the same way: see loan.h.
+ * Lock order: domain, then resources, then frames.
  */
 #ifndef CORDON_MAP_RESOURCE_H
 #define CORDON_MAP_RESOURCE_H
@@ -22,8 +23,8 @@ enum resource_kind {
     RESOURCE_OWN = 2      /* registers of the layer itself: nobody may have them */
 };
 
-#define RESOURCE_DOMAIN 0xffffu    /* of a holding's attr: the domain's number */
-#define RESOURCE_REVOKING 0x10000u /* gone from the map; hardware not yet proven quiet */
+#define RESOURCE_DOMAIN 0xfffu    /* of a holding's attr: the domain's number */
+#define RESOURCE_REVOKING 0x1000u /* gone from the map; hardware not yet proven quiet */
 
 /* How much a revoke may need: each end of a run may cut a holding. */
 #define RESOURCE_NODES_PER_RUN 2u
@@ -48,8 +49,9 @@ void resource_unclaim(struct cordon_ctx *ctx, const struct cordon_extent *e, uin
  * so that nobody else takes them. ENOMEM, the lock not taken. */
 CORDON_MUST_CHECK int resource_reserve(struct cordon_ctx *ctx, uint64_t runs);
 void resource_reserve_end(struct cordon_ctx *ctx);
-/* A run that a domain holds becomes REVOKING; between the two above. */
-void resource_revoke(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len, uint32_t domain);
+/* A run that a domain holds becomes REVOKING; between the two above. FIRST is its page number, or
+ * loan_key's. */
+void resource_revoke(struct cordon_ctx *ctx, uint64_t first, uint64_t pages, uint32_t domain);
 void resource_revoke_domain(struct cordon_ctx *ctx, uint32_t domain);
 /* Everything that a domain has REVOKING is free for others. Linear in holdings. */
 void resource_release_domain(struct cordon_ctx *ctx, uint32_t domain);

@@ -3,12 +3,10 @@
  */
 #include "map/txn.h"
 #include "core/ctx.h"
+#include "map/loan.h"
 #include "port_word.h"
 
 #define BATCH_RUNS 64u
-#define STAMP_SHIFT 12u /* a stamp is the domain's number, and a count of its changes above */
-
-_Static_assert(CORDON_MAX_DOMAINS == 1u << STAMP_SHIFT, "a domain's number fits below the count");
 
 /* Runs on their way to frames_revoke, some at a time. */
 struct batch {
@@ -25,7 +23,7 @@ static void batch_add(struct txn *t, struct batch *batch, struct cordon_extent r
     }
 }
 
-/* MMIO that goes, and frames if there is no list of them, found by what still stands in the
+/* What is held that goes, and frames if there is no list of them, found by what still stands in the
  * G-stage. */
 static void mark_range(struct txn *t, uint64_t gfn, uint64_t end)
 {
@@ -35,11 +33,12 @@ static void mark_range(struct txn *t, uint64_t gfn, uint64_t end)
         const struct span *s = span_find(&t->d->regions.set, gfn);
         uint64_t last = span_end(s) < end ? span_end(s) : end;
         struct backing b = backing_of(t->d, gfn, last - gfn);
-        bool mmio = (region_flags(s) & CORDON_REGION_MMIO) != 0;
+        bool held = region_held(region_flags(s));
 
-        while ((mmio || t->gone.lost) && backing_next(&b)) {
-            if (mmio) {
-                resource_revoke(t->d->ctx, b.hpa, b.len, t->d->number);
+        while ((held || t->gone.lost) && backing_next(&b)) {
+            if (held) {
+                resource_revoke(t->d->ctx, loan_page(t->d, region_flags(s), b.hpa),
+                                b.len >> CORDON_PAGE_SHIFT, t->d->number);
             } else {
                 batch_add(t, &batch, (struct cordon_extent){b.hpa, b.len});
             }
@@ -50,7 +49,7 @@ static void mark_range(struct txn *t, uint64_t gfn, uint64_t end)
 }
 
 /* Everything that goes is REVOKING before the first of its leaves is cleared. */
-static void commit_marks(struct txn *t)
+void txn_commit_marks(struct txn *t)
 {
     if (!t->gone.lost) {
         gone_each(t->d->ctx, &t->gone, frames_revoke);
@@ -82,7 +81,7 @@ static void commit_leaves(struct txn *t, const struct cordon_op *op)
     }
 }
 
-static void commit_tables(struct txn *t, const struct cordon_op *op)
+void txn_commit_tables(struct txn *t, const struct cordon_op *op)
 {
     struct pt_forest *f = &t->d->forest;
 
@@ -103,7 +102,7 @@ static void commit_in_order(struct txn *t)
     for (size_t k = 0; k < sizeof(order) / sizeof(order[0]); k++) {
         for (size_t i = 0; i < t->count && txn_has(t, order[k]); i++) {
             if (t->ops[i].kind == order[k]) {
-                commit_tables(t, &t->ops[i]);
+                txn_commit_tables(t, &t->ops[i]);
             }
         }
     }
@@ -133,16 +132,12 @@ static void commit_regions(struct txn *t)
 
 static void txn_commit(struct txn *t)
 {
-    struct pt_retire *dead = &t->d->dead;
-
-    t->gone.dead_before = dead->count;
-    dead->nonleaf = false;
-    dead->downgrade = false;
+    gone_commit(t->d, &t->gone);
     if (txn_has(t, CORDON_OP_REVOKE)) {
-        commit_marks(t);
+        txn_commit_marks(t);
     }
     if (t->count == 1) {
-        commit_tables(t, t->ops);
+        txn_commit_tables(t, t->ops);
     } else {
         commit_in_order(t);
     }
@@ -154,28 +149,29 @@ static void txn_commit(struct txn *t)
 }
 
 /* Everything but the arrays, which say themselves how much of them counts. */
-static void txn_begin(struct txn *t, struct cordon_domain *d, const struct cordon_op *ops,
-                      size_t count)
+void txn_begin(struct txn *t, struct cordon_domain *d, const struct cordon_op *ops, size_t count,
+               bool loan)
 {
     t->d = d;
     t->ops = ops;
     t->count = count;
     t->claimed = 0;
     t->kinds = 0;
-    t->stamp = ++d->changes << STAMP_SHIFT | d->number;
+    t->stamp = txn_stamp(d);
     t->resources = false;
+    t->loan = loan;
     t->below = NULL;
     t->above = NULL;
     t->tables = (struct pt_pool){.count = 0};
     gone_begin(&t->gone);
 }
 
-static int change(struct cordon_domain *d, const struct cordon_op *ops, size_t count)
+int txn_do(struct cordon_domain *d, const struct cordon_op *ops, size_t count, bool loan)
 {
     struct txn t;
     int err;
 
-    txn_begin(&t, d, ops, count);
+    txn_begin(&t, d, ops, count, loan);
     err = txn_check(&t);
     if (err != 0) {
         return err;
@@ -196,7 +192,7 @@ int cordon_change(cordon_domain *d, const struct cordon_op *ops, size_t count)
         return -CORDON_EINVAL;
     }
     lock_take(&d->lock);
-    int err = change(d, ops, count);
+    int err = txn_do(d, ops, count, false);
 
     lock_give(&d->lock);
     return err;

@@ -18,10 +18,20 @@ struct txn {
     uint32_t kinds;             /* bit k: there are operations of kind k */
     uint32_t stamp;             /* on blocks that are split for this change */
     bool resources;             /* their lock is held, with nodes for the commit */
+    bool loan;                  /* what is granted is borrowed; loan_claim has been */
     struct span *below, *above; /* around the first page, when there is one operation only */
     struct pt_pool tables;
     struct gone gone;
 };
+
+#define STAMP_SHIFT 12u /* a stamp is the domain's number, and a count of its changes above */
+
+_Static_assert(CORDON_MAX_DOMAINS == 1u << STAMP_SHIFT, "a domain's number fits below the count");
+
+static inline uint32_t txn_stamp(struct cordon_domain *d)
+{
+    return ++d->changes << STAMP_SHIFT | d->number;
+}
 
 static inline bool txn_has(const struct txn *t, uint32_t kind)
 {
@@ -54,6 +64,17 @@ static inline struct pt_grant op_grant(const struct txn *t, const struct cordon_
 /* All operations, each alone and against each other; fills in KINDS, BELOW and ABOVE. Pure, but for
  * memory while it runs. Errors: EINVAL, EALIGN, ERANGE, EEXIST, ENOENT, ENOMEM. */
 CORDON_MUST_CHECK int txn_check(struct txn *t);
+
+/* Begin, check, reserve, commit and retire; the caller holds D's lock. Errors: as cordon_change. */
+CORDON_MUST_CHECK int txn_do(struct cordon_domain *d, const struct cordon_op *ops, size_t count,
+                             bool loan);
+
+/* Its parts, for who puts them together in another way. Marks: what goes is REVOKING before its
+ * leaves go. Tables: those of one operation. */
+void txn_begin(struct txn *t, struct cordon_domain *d, const struct cordon_op *ops, size_t count,
+               bool loan);
+void txn_commit_marks(struct txn *t);
+void txn_commit_tables(struct txn *t, const struct cordon_op *op);
 
 /* Errors: as cordon_change. Then txn_undo has been done already. */
 CORDON_MUST_CHECK int txn_reserve(struct txn *t);

@@ -244,7 +244,7 @@ static int msi_revoke(struct cordon_domain *d, cordon_hpa old)
     if (err) {
         return err;
     }
-    resource_revoke(d->ctx, old, CORDON_PAGE_SIZE, d->number);
+    resource_revoke(d->ctx, old.v >> CORDON_PAGE_SHIFT, 1, d->number);
     resource_reserve_end(d->ctx);
     return 0;
 }

@@ -24,6 +24,7 @@ CORDON_EBUSY = 9
 CORDON_ECORRUPT = 0xd
 CORDON_EEXIST = 4
 CORDON_EFAULT = 0xf
+CORDON_EHANDLE = 0x10
 CORDON_EHW = 0xc
 CORDON_EINVAL = 1
 CORDON_ELIMIT = 8
@@ -33,7 +34,7 @@ CORDON_ENOTSUP = 0xb
 CORDON_EPENDING = 0xe
 CORDON_EPERM = 6
 CORDON_ERANGE = 3
-CORDON_ERROR_LAST = 0xf
+CORDON_ERROR_LAST = 0x10
 CORDON_ETIMEOUT = 0xa
 CORDON_EXEC = 4
 CORDON_FRAME_FREE = 1
@@ -60,6 +61,7 @@ CORDON_REGION_KEEP = 8
 CORDON_REGION_MMIO = 1
 CORDON_REGION_NODMA = 2
 CORDON_REGION_PEER = 4
+CORDON_REGION_SHARED = 0x10
 CORDON_RUN_NOZERO = 1
 CORDON_RW = 3
 CORDON_RWX = 7
@@ -233,6 +235,47 @@ class Op(Record):
     ]
 
 
+class Remap(Record):
+    """What cordon_remap is to do."""
+
+    _c_name_ = "cordon_remap"
+    _fields_ = [
+        ("size", c_uint32),
+        ("flags", c_uint32),
+        ("gpa", Gpa),
+        ("to", Gpa),
+        ("len", c_uint64),
+        ("extents", POINTER(Extent)),
+        ("extent_count", c_uint64),
+    ]
+
+
+class Share(Record):
+    """What cordon_share is to do."""
+
+    _c_name_ = "cordon_share"
+    _fields_ = [
+        ("size", c_uint32),
+        ("flags", c_uint32),
+        ("from", Gpa),
+        ("to", Gpa),
+        ("len", c_uint64),
+        ("perms", c_uint32),
+        ("reserved", c_uint32),
+    ]
+
+
+class Borrower(Record):
+    """Who borrows a frame."""
+
+    _c_name_ = "cordon_borrower"
+    _fields_ = [
+        ("domain", c_uint32),
+        ("perms", c_uint32),
+        ("gpa", Gpa),
+    ]
+
+
 class RegionInfo(Record):
     _c_name_ = "cordon_region_info"
     _fields_ = [
@@ -382,6 +425,7 @@ class Walk(Record):
 
 # Every struct, by its name in C.
 STRUCTS = {
+    "cordon_borrower": Borrower,
     "cordon_config": Config,
     "cordon_device_config": DeviceConfig,
     "cordon_domain_config": DomainConfig,
@@ -401,7 +445,9 @@ STRUCTS = {
     "cordon_op": Op,
     "cordon_port_ops": PortOps,
     "cordon_region_info": RegionInfo,
+    "cordon_remap": Remap,
     "cordon_run_want": RunWant,
+    "cordon_share": Share,
     "cordon_walk": Walk,
     "cordon_walk_step": WalkStep,
 }
@@ -432,9 +478,11 @@ PROTOTYPES = (
      'invalidate harts and IOMMUs once for the whole batch, wait, drain; only then are frames '
      'FREE (or HELD). Errors, nothing changed: EINVAL, EALIGN, ERANGE, EEXIST (GRANT over a '
      'region or twice the same frame), ENOENT (REVOKE or PROTECT of a hole), EPERM (frame not '
-     'HELD, resource unknown or taken), ENOMEM, ELIMIT. Error with the map changed: EPENDING, '
-     'the revoked frames stay REVOKING (hardware did not answer, or a device that drains by '
-     'reset is attached); see cordon_retire.'),
+     'HELD, resource unknown or taken; PROTECT of borrowed frames beyond the rights of the '
+     'loan), EBUSY (REVOKE of frames that another domain borrows, or PROTECT that takes a '
+     'right from them), ENOMEM, ELIMIT. Error with the map changed: EPENDING, the revoked '
+     'frames stay REVOKING (hardware did not answer, or a device that drains by reset is '
+     'attached); see cordon_retire.'),
     ("cordon_ctx_create", c_int, (
         ("cfg", POINTER(Config)),
         ("out", POINTER(POINTER(Ctx))),
@@ -490,9 +538,9 @@ PROTOTYPES = (
     ("cordon_domain_destroy", c_int, (
         ("d", POINTER(Domain)),
     ),
-     'Revoke all, then free the domain. Errors: EBUSY (a device is attached; nothing changed), '
-     'EPENDING (all is revoked, the domain lives on until cordon_retire succeeds; then call '
-     'again).'),
+     'Revoke all, then free the domain. Errors: EBUSY (a device is attached, or another domain '
+     'borrows frames of it; nothing changed), EPENDING (all is revoked, the domain lives on '
+     'until cordon_retire succeeds; then call again).'),
     ("cordon_domain_hgatp", c_uint64, (
         ("d", POINTER(Domain)),
     ),
@@ -519,6 +567,15 @@ PROTOTYPES = (
         ("count", c_size_t),
     ),
      'Take up to COUNT reports, oldest first. Returns how many were written.'),
+    ("cordon_frame_borrower", c_int, (
+        ("ctx", POINTER(Ctx)),
+        ("hpa", Hpa),
+        ("from", c_uint32),
+        ("out", POINTER(Borrower)),
+    ),
+     'The borrower of the frame that holds HPA with the lowest number from FROM on; go on at '
+     'its number + 1. Hardware of a borrower whose map has it no more may still reach the '
+     'frame; it is told too. Errors: EINVAL, ENOENT (there is none).'),
     ("cordon_frame_query", c_int, (
         ("ctx", POINTER(Ctx)),
         ("hpa", Hpa),
@@ -585,6 +642,21 @@ PROTOTYPES = (
         ("out", POINTER(RegionInfo)),
     ),
      'The region that holds GPA, or else the nearest above it when NEXT. Errors: ENOENT.'),
+    ("cordon_remap", c_int, (
+        ("d", POINTER(Domain)),
+        ("what", POINTER(Remap)),
+    ),
+     'Move a range to another GPA, with its frames, or give it other frames where it is: one '
+     'transaction. Rights and flags stay; they must be the same all over the range. Break '
+     'before make: leaves are cleared in every view, fenced, harts and IOMMUs told, waited '
+     'for; only then are the new leaves written. In between, accesses fault. Frames that were '
+     'replaced are FREE (or HELD) after the wait, not before. Frames that others borrow may '
+     'move, for the borrower they are where they were; they cannot be replaced. Errors, '
+     'nothing changed: EINVAL (also: both another GPA and other frames, or neither; extents do '
+     'not sum up to LEN; differing rights or flags in the range), EALIGN, ERANGE, ENOENT (a '
+     'hole in the range), EEXIST (something stands at TO, the range itself included), EPERM '
+     '(MMIO or borrowed frames; extents that are not HELD), EBUSY (others borrow what would be '
+     'replaced), ENOMEM. Error with the map changed: EPENDING, as cordon_change.'),
     ("cordon_resource_add", c_int, (
         ("ctx", POINTER(Ctx)),
         ("hpa", Hpa),
@@ -634,6 +706,25 @@ PROTOTYPES = (
      'written. Errors, nothing allocated: EINVAL (also: LEN cannot be made of these sizes), '
      'EALIGN, ERANGE, ENOMEM, ELIMIT (more than *COUNT extents are needed; OUT may have been '
      'written to).'),
+    ("cordon_share", c_int, (
+        ("owner", POINTER(Domain)),
+        ("borrower", POINTER(Domain)),
+        ("what", POINTER(Share)),
+    ),
+     "Make a range of OWNER's RAM reachable in BORROWER's map too, in one transaction. The "
+     "frames stay OWNER's: OWNED, with its number and GPA. A frame stands at one GPA of a "
+     'borrower at most; any number of domains may borrow it. The borrower revokes as it does '
+     'its own (cordon_change), in part too, and may change its rights up to PERMS. As long as '
+     "anybody borrows a frame, or its hardware is not proven quiet since, OWNER's revoke of "
+     'it, replacement, loss of rights, and end are refused: EBUSY. So a frame is scrubbed and '
+     "used again only after its last user is gone, and no change waits for another domain's "
+     'devices. Who holds both handles takes a frame back by revoking it in each borrower '
+     '(cordon_frame_borrower tells them), then in OWNER. Errors, nothing changed: EINVAL '
+     '(also: one domain as both), EHANDLE (domains of two contexts), EALIGN, ERANGE, ENOENT (a '
+     "hole in the owner's range), EPERM (not RAM of OWNER's own: MMIO, borrowed; rights beyond "
+     "OWNER's; devices where OWNER's are not allowed), EEXIST (something stands at TO, or "
+     'BORROWER has one of the frames), ENOMEM. Error with the map changed: EPENDING, as '
+     'cordon_change; the loan holds.'),
     ("cordon_strerror", c_char_p, (
         ("code", c_int),
     ),

@@ -97,6 +97,11 @@ class TranslationFault(CordonError):
     code = _abi.CORDON_EFAULT
 
 
+class WrongHandle(CordonError):
+    """EHANDLE: a handle that was closed, or that is of another context."""
+    code = _abi.CORDON_EHANDLE
+
+
 class LibraryError(Exception):
     """libcordon cannot be used: not found, or not the one that this package was made for."""
 

@@ -20,7 +20,8 @@
 #define CORDON_ECORRUPT 13 /* a table or structure in memory is not what we left there */
 #define CORDON_EPENDING 14 /* the map has changed; frames stay REVOKING until hardware is quiet */
 #define CORDON_EFAULT 15   /* a translation stops: not present or not permitted */
-#define CORDON_ERROR_LAST CORDON_EFAULT
+#define CORDON_EHANDLE 16  /* a handle that was closed, or is of another context */
+#define CORDON_ERROR_LAST CORDON_EHANDLE
 
 /* A short English sentence for a code (0, or negative as returned). Never null; static storage. */
 CORDON_API const char *cordon_strerror(int code);

@@ -26,8 +26,9 @@ CORDON_API CORDON_MUST_CHECK int cordon_domain_create(cordon_ctx *ctx,
                                                       const struct cordon_domain_config *cfg,
                                                       cordon_domain **out);
 
-/* Revoke all, then free the domain. Errors: EBUSY (a device is attached; nothing changed), EPENDING
- * (all is revoked, the domain lives on until cordon_retire succeeds; then call again). */
+/* Revoke all, then free the domain. Errors: EBUSY (a device is attached, or another domain borrows
+ * frames of it; nothing changed), EPENDING (all is revoked, the domain lives on until cordon_retire
+ * succeeds; then call again). */
 CORDON_API CORDON_MUST_CHECK int cordon_domain_destroy(cordon_domain *d);
 
 /* The number of a domain, 1..4095: its name in reports and in cordon_frame_info. */
@@ -50,6 +51,9 @@ enum cordon_op_kind {
 #define CORDON_REGION_PEER 4u  /* with MMIO: device views hold it too (peer-to-peer) */
 #define CORDON_REGION_KEEP 8u  /* on revoke the frames become HELD instead of FREE */
 
+/* A flag that cordon_region_find tells, and no GRANT takes: RAM of another domain; cordon_share. */
+#define CORDON_REGION_SHARED 16u
+
 struct cordon_op {
     uint32_t kind;                       /* enum cordon_op_kind */
     uint32_t flags;                      /* CORDON_REGION_* for GRANT, else 0 */
@@ -71,12 +75,87 @@ struct cordon_op {
  * batch, wait, drain; only then are frames FREE (or HELD).
  *
  * Errors, nothing changed: EINVAL, EALIGN, ERANGE, EEXIST (GRANT over a region or twice the same
- * frame), ENOENT (REVOKE or PROTECT of a hole), EPERM (frame not HELD, resource unknown or taken),
- * ENOMEM, ELIMIT. Error with the map changed: EPENDING, the revoked frames stay REVOKING (hardware
- * did not answer, or a device that drains by reset is attached); see cordon_retire.
+ * frame), ENOENT (REVOKE or PROTECT of a hole), EPERM (frame not HELD, resource unknown or taken;
+ * PROTECT of borrowed frames beyond the rights of the loan), EBUSY (REVOKE of frames that another
+ * domain borrows, or PROTECT that takes a right from them), ENOMEM, ELIMIT. Error with the map
+ * changed: EPENDING, the revoked frames stay REVOKING (hardware did not answer, or a device that
+ * drains by reset is attached); see cordon_retire.
  */
 CORDON_API CORDON_MUST_CHECK int cordon_change(cordon_domain *d, const struct cordon_op *ops,
                                                size_t count);
+
+/* What cordon_remap is to do. */
+struct cordon_remap {
+    uint32_t size;                       /* sizeof(struct cordon_remap) */
+    uint32_t flags;                      /* 0 */
+    cordon_gpa gpa;                      /* the range as it stands, page-aligned */
+    cordon_gpa to;                       /* where it shall stand; GPA: where it is */
+    uint64_t len;                        /* bytes, whole pages */
+    const struct cordon_extent *extents; /* HELD frames to back it, in order; null: the same */
+    uint64_t extent_count;               /* 0 with null */
+};
+
+/*
+ * Move a range to another GPA, with its frames, or give it other frames where it is: one
+ * transaction. Rights and flags stay; they must be the same all over the range.
+ *
+ * Break before make: leaves are cleared in every view, fenced, harts and IOMMUs told, waited for;
+ * only then are the new leaves written. In between, accesses fault. Frames that were replaced are
+ * FREE (or HELD) after the wait, not before. Frames that others borrow may move, for the borrower
+ * they are where they were; they cannot be replaced.
+ *
+ * Errors, nothing changed: EINVAL (also: both another GPA and other frames, or neither; extents do
+ * not sum up to LEN; differing rights or flags in the range), EALIGN, ERANGE, ENOENT (a hole in the
+ * range), EEXIST (something stands at TO, the range itself included), EPERM (MMIO or borrowed
+ * frames; extents that are not HELD), EBUSY (others borrow what would be replaced), ENOMEM. Error
+ * with the map changed: EPENDING, as cordon_change.
+ */
+CORDON_API CORDON_MUST_CHECK int cordon_remap(cordon_domain *d, const struct cordon_remap *what);
+
+/* What cordon_share is to do. */
+struct cordon_share {
+    uint32_t size;     /* sizeof(struct cordon_share) */
+    uint32_t flags;    /* CORDON_REGION_NODMA: the borrower's devices do not reach it; else 0 */
+    cordon_gpa from;   /* in the owner's map, page-aligned */
+    cordon_gpa to;     /* in the borrower's map, page-aligned */
+    uint64_t len;      /* bytes, whole pages */
+    uint32_t perms;    /* CORDON_READ.., at most the owner's */
+    uint32_t reserved; /* 0 */
+};
+
+/*
+ * Make a range of OWNER's RAM reachable in BORROWER's map too, in one transaction. The frames stay
+ * OWNER's: OWNED, with its number and GPA. A frame stands at one GPA of a borrower at most; any
+ * number of domains may borrow it. The borrower revokes as it does its own (cordon_change), in part
+ * too, and may change its rights up to PERMS.
+ *
+ * As long as anybody borrows a frame, or its hardware is not proven quiet since, OWNER's revoke of
+ * it, replacement, loss of rights, and end are refused: EBUSY. So a frame is scrubbed and used
+ * again only after its last user is gone, and no change waits for another domain's devices. Who
+ * holds both handles takes a frame back by revoking it in each borrower (cordon_frame_borrower
+ * tells them), then in OWNER.
+ *
+ * Errors, nothing changed: EINVAL (also: one domain as both), EHANDLE (domains of two contexts),
+ * EALIGN, ERANGE, ENOENT (a hole in the owner's range), EPERM (not RAM of OWNER's own: MMIO,
+ * borrowed; rights beyond OWNER's; devices where OWNER's are not allowed), EEXIST (something stands
+ * at TO, or BORROWER has one of the frames), ENOMEM. Error with the map changed: EPENDING, as
+ * cordon_change; the loan holds.
+ */
+CORDON_API CORDON_MUST_CHECK int cordon_share(cordon_domain *owner, cordon_domain *borrower,
+                                              const struct cordon_share *what);
+
+/* Who borrows a frame. */
+struct cordon_borrower {
+    uint32_t domain; /* its number */
+    uint32_t perms;  /* of the loan */
+    cordon_gpa gpa;  /* in its map */
+};
+
+/* The borrower of the frame that holds HPA with the lowest number from FROM on; go on at its number
+ * + 1. Hardware of a borrower whose map has it no more may still reach the frame; it is told too.
+ * Errors: EINVAL, ENOENT (there is none). */
+CORDON_API CORDON_MUST_CHECK int cordon_frame_borrower(const cordon_ctx *ctx, cordon_hpa hpa,
+                                                       uint32_t from, struct cordon_borrower *out);
 
 /* Try again to retire what EPENDING left. Errors: EPENDING. */
 CORDON_API CORDON_MUST_CHECK int cordon_retire(cordon_domain *d);

@@ -4,7 +4,15 @@
 
 #include <cordon/port.h>
 
-enum port_note { PORT_NOTE_CLAIM, PORT_NOTE_FREE, PORT_NOTE_DRAIN, PORT_NOTE_COMMAND };
+enum port_note {
+    PORT_NOTE_CLAIM,
+    PORT_NOTE_FREE,
+    PORT_NOTE_DRAIN,
+    PORT_NOTE_COMMAND,
+    PORT_NOTE_LEND,   /* frames, and the borrower's word for them: another domain shares them */
+    PORT_NOTE_RECALL, /* the same: its leaves are about to go */
+    PORT_NOTE_RETURN  /* the same: nothing of its can reach them any more */
+};
 
 /* Make one word of a table, directory or queue visible; a single 64-bit store. HPA is its address.
  */

@@ -25,6 +25,12 @@ void frames_end(struct frames *s)
 {
     for (size_t i = 0; i < s->slots; i++) {
         if (s->slot[i] != NULL) {
+            while (s->slot[i]->loans != NULL) {
+                struct loan *loan = s->slot[i]->loans;
+
+                s->slot[i]->loans = loan->next;
+                free(loan);
+            }
             free(s->slot[i]->table);
             free(s->slot[i]);
         }
@@ -65,6 +71,7 @@ struct frame *frame_get(struct frames *s, uint64_t hfn)
     f = calloc(1, sizeof(*f));
     f->hfn = hfn;
     f->waiting.frame = f;
+    f->waiting.who = &f->owner;
     s->slot[slot_of(s, hfn)] = f;
     s->used++;
     return f;
@@ -86,10 +93,11 @@ void frame_no_table(struct frame *f)
 void waiting_list(struct frames *s, struct waiting *w)
 {
     struct frame *frame = w->frame;
+    const uint64_t *who = w->who;
     bool listed = w->active;
     struct waiting *next = w->next, *prev = w->prev;
 
-    *w = (struct waiting){.active = true, .frame = frame, .next = next, .prev = prev};
+    *w = (struct waiting){.active = true, .frame = frame, .who = who, .next = next, .prev = prev};
     if (listed) {
         return;
     }
@@ -104,6 +112,7 @@ void waiting_list(struct frames *s, struct waiting *w)
 void waiting_done(struct frames *s, struct waiting *w)
 {
     struct frame *frame = w->frame;
+    const uint64_t *who = w->who;
 
     if (w->active) {
         if (w->prev != NULL) {
@@ -115,5 +124,5 @@ void waiting_done(struct frames *s, struct waiting *w)
             w->next->prev = w->prev;
         }
     }
-    *w = (struct waiting){.frame = frame};
+    *w = (struct waiting){.frame = frame, .who = who};
 }

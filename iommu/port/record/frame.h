@@ -17,6 +17,7 @@ struct waiting {
     uint64_t since;
     uint32_t invalidated, fenced, drained; /* views */
     struct frame *frame;
+    const uint64_t *who; /* domain and GPA, as an ownership word; null: a table, of nobody known */
     struct waiting *next, *prev;
 };
 
@@ -30,12 +31,21 @@ struct table {
     struct waiting waiting;
 };
 
+/* A frame that another domain than its owner may reach. */
+struct loan {
+    uint64_t who;
+    bool recalled; /* its leaves go */
+    struct waiting waiting;
+    struct loan *next;
+};
+
 struct frame {
     uint64_t hfn;
     uint64_t owner;  /* ownership word at its last claim */
     uint64_t mapped; /* leaves of live tables that lead here */
     bool claimed;
     struct table *table;
+    struct loan *loans;
     struct waiting waiting;
 };
 

@@ -112,6 +112,11 @@ static void leaf_went(struct record_order *o, uint64_t word, unsigned level)
         if (--f->mapped == 0) {
             wait_from_now(o, &f->waiting);
         }
+        for (struct loan *loan = f->loans; loan != NULL; loan = loan->next) {
+            if (loan->recalled && !loan->waiting.harts) {
+                wait_from_now(o, &loan->waiting);
+            }
+        }
     }
 }
 

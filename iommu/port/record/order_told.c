@@ -1,14 +1,15 @@
 /* The order checker: harts and IOMMUs that are told, frames that are claimed and freed. */
 #include "order_parts.h"
 
+#include <stdlib.h>
+
 void order_hart_fence(struct record_order *o, uint16_t vmid, uint64_t gpa, uint64_t len)
 {
     o->now++;
     for (struct waiting *w = o->frames.waiting; w != NULL; w = w->next) {
-        const struct frame *f = w->frame;
-        uint64_t at = OWNER_GFN(f->owner) << CORDON_PAGE_SHIFT;
-        bool ours = w != &f->waiting || OWNER_DOMAIN(f->owner) == vmid + 1u;
-        bool inside = len == 0 || (w == &f->waiting && at >= gpa && at - gpa < len);
+        uint64_t at = w->who != NULL ? OWNER_GFN(*w->who) << CORDON_PAGE_SHIFT : 0;
+        bool ours = w->who == NULL || OWNER_DOMAIN(*w->who) == vmid + 1u;
+        bool inside = len == 0 || (w->who != NULL && at >= gpa && at - gpa < len);
 
         if (w->since < o->fence && ours && inside) {
             w->harts = true;
@@ -33,9 +34,9 @@ static void command_invalidate(struct record_order *o, uint64_t first, uint64_t 
     uint64_t page = second >> 10 & ((UINT64_C(1) << 52) - 1);
 
     for (struct waiting *w = o->frames.waiting; w != NULL; w = w->next) {
-        bool table = w != &w->frame->waiting;
-        bool ours = (first & COMMAND_GV) == 0 || table || OWNER_DOMAIN(w->frame->owner) == domain;
-        bool inside = (first & COMMAND_AV) == 0 || (!table && OWNER_GFN(w->frame->owner) == page);
+        bool table = w->who == NULL;
+        bool ours = (first & COMMAND_GV) == 0 || table || OWNER_DOMAIN(*w->who) == domain;
+        bool inside = (first & COMMAND_AV) == 0 || (!table && OWNER_GFN(*w->who) == page);
 
         if (ours && inside && w->since < o->fence) {
             w->invalidated |= (first & COMMAND_GV) == 0 ? ~0u : views;
@@ -59,13 +60,24 @@ static void command(struct record_order *o, uint64_t first, uint64_t second)
 static void drained(struct record_order *o, uint32_t domain)
 {
     for (struct waiting *w = o->frames.waiting; w != NULL; w = w->next) {
-        bool table = w != &w->frame->waiting;
-
-        w->drained |= (table || OWNER_DOMAIN(w->frame->owner) == domain) ? w->fenced : 0;
+        w->drained |= w->who == NULL || OWNER_DOMAIN(*w->who) == domain ? w->fenced : 0;
     }
 }
 
 /* ---- claimed and freed -------------------------------------------------------------------- */
+
+/* A frame that is OWNED gets another place. IOMMUs that have not answered keep it waiting. */
+static void moved(struct record_order *o, struct frame *f)
+{
+    uint32_t views = o->expect[OWNER_DOMAIN(f->owner)];
+
+    if (!f->waiting.harts) {
+        order_fail(o, "a frame moved before harts were fenced for where it was");
+    }
+    if ((f->waiting.drained & views) == views) {
+        waiting_done(&o->frames, &f->waiting);
+    }
+}
 
 static void claim(struct record_order *o, uint64_t hfn, uint64_t pages, uint64_t word)
 {
@@ -74,6 +86,9 @@ static void claim(struct record_order *o, uint64_t hfn, uint64_t pages, uint64_t
     for (uint64_t i = 0; i < pages; i++) {
         struct frame *f = frame_get(&o->frames, hfn + i);
 
+        if (f->waiting.active && owned) {
+            moved(o, f);
+        }
         f->claimed = true;
         f->owner = owned ? word + (i << 16) : word;
         if ((word & OWNER_STATE) == CORDON_FRAME_TABLE) {
@@ -113,6 +128,63 @@ static void free_table(struct record_order *o, struct frame *f)
     frame_no_table(f);
 }
 
+/* ---- lent --------------------------------------------------------------------------------- */
+
+static struct loan **loan_at(struct frame *f, uint64_t who)
+{
+    struct loan **at = &f->loans;
+
+    while (*at != NULL && (*at)->who != who) {
+        at = &(*at)->next;
+    }
+    return at;
+}
+
+static void lend(struct frame *f, uint64_t who)
+{
+    struct loan *loan = calloc(1, sizeof(*loan));
+
+    loan->who = who;
+    loan->next = f->loans;
+    loan->waiting.frame = f;
+    loan->waiting.who = &loan->who;
+    f->loans = loan;
+}
+
+static void give_back(struct record_order *o, struct frame *f, uint64_t who)
+{
+    struct loan **at = loan_at(f, who), *loan = *at;
+
+    if (loan == NULL) {
+        order_fail(o, "a frame was given back that was not lent");
+        return;
+    }
+    if (!loan->waiting.active) {
+        order_fail(o, "a frame was given back before the borrower's leaf went");
+    }
+    check_waited(o, &loan->waiting, o->expect[OWNER_DOMAIN(who)]);
+    waiting_done(&o->frames, &loan->waiting);
+    *at = loan->next;
+    free(loan);
+}
+
+static void loans_told(struct record_order *o, enum port_note note, uint64_t hfn, uint64_t pages,
+                       uint64_t word)
+{
+    for (uint64_t i = 0; i < pages; i++) {
+        struct frame *f = frame_get(&o->frames, hfn + i);
+        uint64_t who = word + (i << 16);
+
+        if (note == PORT_NOTE_LEND) {
+            lend(f, who);
+        } else if (note == PORT_NOTE_RETURN) {
+            give_back(o, f, who);
+        } else if (*loan_at(f, who) != NULL) {
+            (*loan_at(f, who))->recalled = true;
+        }
+    }
+}
+
 static void release(struct record_order *o, uint64_t hfn, uint64_t pages)
 {
     for (uint64_t i = 0; i < pages; i++) {
@@ -123,6 +195,9 @@ static void release(struct record_order *o, uint64_t hfn, uint64_t pages)
         }
         if (f->mapped != 0) {
             order_fail(o, "a frame was freed that a leaf still leads to");
+        }
+        if (f->loans != NULL) {
+            order_fail(o, "a frame was freed that another domain borrows");
         }
         check_waited(o, &f->waiting, o->expect[OWNER_DOMAIN(f->owner)]);
         waiting_done(&o->frames, &f->waiting);
@@ -151,6 +226,11 @@ void order_note(struct record_order *o, enum port_note note, uint64_t a, uint64_
         if (b == 0) {
             drained(o, (uint32_t)a);
         }
+        break;
+    case PORT_NOTE_LEND:
+    case PORT_NOTE_RECALL:
+    case PORT_NOTE_RETURN:
+        loans_told(o, note, hfn, pages, b);
         break;
     }
 }

@@ -113,10 +113,10 @@ void port_fence(void *cookie)
 void port_note(void *cookie, enum port_note note, uint64_t a, uint64_t b)
 {
     static const enum record_kind kinds[] = {
-        [PORT_NOTE_CLAIM] = RECORD_CLAIM,
-        [PORT_NOTE_FREE] = RECORD_FREE,
-        [PORT_NOTE_DRAIN] = RECORD_DRAIN,
-        [PORT_NOTE_COMMAND] = RECORD_COMMAND,
+        [PORT_NOTE_CLAIM] = RECORD_CLAIM,   [PORT_NOTE_FREE] = RECORD_FREE,
+        [PORT_NOTE_DRAIN] = RECORD_DRAIN,   [PORT_NOTE_COMMAND] = RECORD_COMMAND,
+        [PORT_NOTE_LEND] = RECORD_LEND,     [PORT_NOTE_RECALL] = RECORD_RECALL,
+        [PORT_NOTE_RETURN] = RECORD_RETURN,
     };
     struct port_record *r = record_of(cookie);
 

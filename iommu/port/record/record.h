@@ -13,6 +13,9 @@
  *   INV 4  a frame or table is freed only when no leaf or word leads to it, and after that harts
  *          were fenced for its GPA, and, where devices are expected, each of their views was
  *          invalidated, a fence command followed, and the driver said that it was over
+ *   INV 4  a borrowed frame is given back only after the same was done for the borrower's view of
+ *          it, and freed only when nobody borrows it
+ *   INV 4  a frame is led to from another GPA only after harts were fenced for the one before
  */
 #ifndef CORDON_PORT_RECORD_H
 #define CORDON_PORT_RECORD_H
@@ -27,6 +30,9 @@ enum record_kind {
     RECORD_FREE,
     RECORD_DRAIN,
     RECORD_COMMAND,
+    RECORD_LEND,
+    RECORD_RECALL,
+    RECORD_RETURN,
     RECORD_MMIO_WRITE /* a: HPA, b: value */
 };
 
