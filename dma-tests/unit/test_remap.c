@@ -429,7 +429,7 @@ static void test_a_borrowed_frame_is_its_owners_again_once_the_borrowers_iommu_i
     cordon_domain *owner = machine_domain(&machine);
     cordon_hpa hpa = machine_grant(&machine, owner, AT, 1);
     const struct cordon_share s = {
-        .size = sizeof(s), .from = {AT}, .to = {TO}, .len = PAGE, .perms = RW};
+        .size = sizeof(s), .gpa = {AT}, .to = {TO}, .len = PAGE, .perms = RW};
     struct cordon_borrower who;
 
     (void)state;

@@ -36,7 +36,7 @@ static int teardown(void **state)
 static struct cordon_share share_of(uint64_t from, uint64_t to, uint64_t pages, uint32_t perms)
 {
     return (struct cordon_share){.size = sizeof(struct cordon_share),
-                                 .from = {from},
+                                 .gpa = {from},
                                  .to = {to},
                                  .len = pages * PAGE,
                                  .perms = perms};
@@ -194,23 +194,23 @@ static void test_shares_that_are_refused_change_nothing(void **state)
         {WITH(s_.perms = 8), CORDON_EINVAL},
         {WITH(s_.perms = 0), CORDON_EINVAL},
         {WITH(s_.perms = CORDON_WRITE), CORDON_EINVAL},
-        {WITH(s_.from.v += 8), CORDON_EALIGN},
+        {WITH(s_.gpa.v += 8), CORDON_EALIGN},
         {WITH(s_.to.v += 8), CORDON_EALIGN},
         {WITH(s_.len += 8), CORDON_EALIGN},
         {WITH(s_.len = 0), CORDON_ERANGE},
         {WITH(s_.len = 0 - PAGE), CORDON_ERANGE},
-        {WITH(s_.from.v = top), CORDON_ERANGE},
-        {WITH(s_.from.v = 0 - PAGE), CORDON_ERANGE},
+        {WITH(s_.gpa.v = top), CORDON_ERANGE},
+        {WITH(s_.gpa.v = 0 - PAGE), CORDON_ERANGE},
         {WITH(s_.to.v = top), CORDON_ERANGE},
         {WITH(s_.to.v = top - PAGE, s_.len = 2 * PAGE), CORDON_ERANGE},
         {WITH(s_.to.v = 0 - PAGE), CORDON_ERANGE},
-        {WITH(s_.from.v = 0x1000), CORDON_ENOENT},
+        {WITH(s_.gpa.v = 0x1000), CORDON_ENOENT},
         {WITH(s_.len = 9 * PAGE), CORDON_ENOENT},
         {WITH(s_.perms = RWX), CORDON_EPERM},
-        {WITH(s_.from.v = 0x8000000), CORDON_EPERM},
-        {WITH(s_.from.v = 0x9000000), CORDON_EPERM},  /* without NODMA */
-        {WITH(s_.len = 5 * PAGE), CORDON_EEXIST},     /* over the borrower's own */
-        {WITH(s_.from.v += 7 * PAGE), CORDON_EEXIST}, /* a frame that it has already */
+        {WITH(s_.gpa.v = 0x8000000), CORDON_EPERM},
+        {WITH(s_.gpa.v = 0x9000000), CORDON_EPERM},  /* without NODMA */
+        {WITH(s_.len = 5 * PAGE), CORDON_EEXIST},    /* over the borrower's own */
+        {WITH(s_.gpa.v += 7 * PAGE), CORDON_EEXIST}, /* a frame that it has already */
     };
     uint64_t before = bench_state(&b);
 

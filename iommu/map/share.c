@@ -18,10 +18,10 @@ static int check_form(const struct cordon_domain *owner, const struct cordon_dom
     if (owner->ctx != borrower->ctx) {
         return -CORDON_EHANDLE;
     }
-    if (!is_aligned(s->from.v | s->to.v | s->len, CORDON_PAGE_SIZE)) {
+    if (!is_aligned(s->gpa.v | s->to.v | s->len, CORDON_PAGE_SIZE)) {
         return -CORDON_EALIGN;
     }
-    uint64_t first = s->from.v >> CORDON_PAGE_SHIFT, pages = s->len >> CORDON_PAGE_SHIFT;
+    uint64_t first = s->gpa.v >> CORDON_PAGE_SHIFT, pages = s->len >> CORDON_PAGE_SHIFT;
 
     return pages == 0 || first >= owner->gfn_limit || pages > owner->gfn_limit - first
                ? -CORDON_ERANGE
@@ -31,7 +31,7 @@ static int check_form(const struct cordon_domain *owner, const struct cordon_dom
 /* The range is RAM of the owner's own, with the rights that are asked for. */
 static int check_owner(const struct cordon_domain *owner, const struct cordon_share *s)
 {
-    uint64_t at = s->from.v >> CORDON_PAGE_SHIFT;
+    uint64_t at = s->gpa.v >> CORDON_PAGE_SHIFT;
     uint64_t end = at + (s->len >> CORDON_PAGE_SHIFT);
 
     if (!regions_cover(&owner->regions, at, end - at)) {
@@ -57,7 +57,7 @@ static int lend(struct cordon_domain *owner, const struct cordon_share *s, struc
     int err = check_owner(owner, s);
 
     if (err == 0) {
-        err = runs_gather(runs, owner, s->from.v >> CORDON_PAGE_SHIFT, s->len >> CORDON_PAGE_SHIFT);
+        err = runs_gather(runs, owner, s->gpa.v >> CORDON_PAGE_SHIFT, s->len >> CORDON_PAGE_SHIFT);
     }
     if (err != 0) {
         return err;
@@ -124,7 +124,7 @@ int cordon_share(cordon_domain *owner, cordon_domain *borrower, const struct cor
     return err;
 }
 
-int cordon_frame_borrower(const cordon_ctx *ctx, cordon_hpa hpa, uint32_t from,
+int cordon_frame_borrower(const cordon_ctx *ctx, cordon_hpa hpa, uint32_t first,
                           struct cordon_borrower *out)
 {
     struct loan_found found;
@@ -134,7 +134,7 @@ int cordon_frame_borrower(const cordon_ctx *ctx, cordon_hpa hpa, uint32_t from,
     }
     /* Only the lock is written to. */
     uint32_t borrower = loan_borrower((struct cordon_ctx *)(uintptr_t)ctx,
-                                      hpa.v >> CORDON_PAGE_SHIFT, from, &found);
+                                      hpa.v >> CORDON_PAGE_SHIFT, first, &found);
 
     if (borrower == 0) {
         return -CORDON_ENOENT;

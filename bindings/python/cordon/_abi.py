@@ -257,7 +257,7 @@ class Share(Record):
     _fields_ = [
         ("size", c_uint32),
         ("flags", c_uint32),
-        ("from", Gpa),
+        ("gpa", Gpa),
         ("to", Gpa),
         ("len", c_uint64),
         ("perms", c_uint32),
@@ -570,10 +570,10 @@ PROTOTYPES = (
     ("cordon_frame_borrower", c_int, (
         ("ctx", POINTER(Ctx)),
         ("hpa", Hpa),
-        ("from", c_uint32),
+        ("first", c_uint32),
         ("out", POINTER(Borrower)),
     ),
-     'The borrower of the frame that holds HPA with the lowest number from FROM on; go on at '
+     'The borrower of the frame that holds HPA with the lowest number from FIRST on; go on at '
      'its number + 1. Hardware of a borrower whose map has it no more may still reach the '
      'frame; it is told too. Errors: EINVAL, ENOENT (there is none).'),
     ("cordon_frame_query", c_int, (

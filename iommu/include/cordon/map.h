@@ -116,7 +116,7 @@ CORDON_API CORDON_MUST_CHECK int cordon_remap(cordon_domain *d, const struct cor
 struct cordon_share {
     uint32_t size;     /* sizeof(struct cordon_share) */
     uint32_t flags;    /* CORDON_REGION_NODMA: the borrower's devices do not reach it; else 0 */
-    cordon_gpa from;   /* in the owner's map, page-aligned */
+    cordon_gpa gpa;    /* in the owner's map, page-aligned */
     cordon_gpa to;     /* in the borrower's map, page-aligned */
     uint64_t len;      /* bytes, whole pages */
     uint32_t perms;    /* CORDON_READ.., at most the owner's */
@@ -151,11 +151,12 @@ struct cordon_borrower {
     cordon_gpa gpa;  /* in its map */
 };
 
-/* The borrower of the frame that holds HPA with the lowest number from FROM on; go on at its number
+/* The borrower of the frame that holds HPA with the lowest number from FIRST on; go on at its
+ * number
  * + 1. Hardware of a borrower whose map has it no more may still reach the frame; it is told too.
  * Errors: EINVAL, ENOENT (there is none). */
 CORDON_API CORDON_MUST_CHECK int cordon_frame_borrower(const cordon_ctx *ctx, cordon_hpa hpa,
-                                                       uint32_t from, struct cordon_borrower *out);
+                                                       uint32_t first, struct cordon_borrower *out);
 
 /* Try again to retire what EPENDING left. Errors: EPENDING. */
 CORDON_API CORDON_MUST_CHECK int cordon_retire(cordon_domain *d);
