@@ -32,7 +32,7 @@ REFUSALS = [
     ("not behind an IOMMU", edu(), EDU, {"iommu": None}, "0000:00:03.0: it is not behind an IOMMU"),
     ("virtio without ACCESS_PLATFORM", device(3),
      ("-device", "virtio-rng-pci,addr=3,disable-legacy=on"), {},
-     "0000:00:03.0: a virtio function that does not offer ACCESS_PLATFORM"),
+     "0000:00:03.0: a virtio function without ACCESS_PLATFORM"),
     ("in a slot with one that is not given", edu(),
      ("-device", "edu,addr=3.0,multifunction=on", "-device", "edu,addr=3.1"), {},
      "0000:00:03.0: its isolation group holds a function that the VM is not given"),

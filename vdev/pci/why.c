@@ -23,8 +23,8 @@ const char *pci_why_text(enum pci_why why)
         [PCI_WHY_ALIAS] = "a bridge above it takes over its requester id",
         [PCI_WHY_GROUP] = "its isolation group holds a function that the VM is not given",
         [PCI_WHY_BAR_SHARES_PAGE] = "a page of its BAR also holds something else",
-        [PCI_WHY_VIRTIO_BYPASS] = "a virtio function that does not offer ACCESS_PLATFORM "
-                                  "(QEMU: iommu_platform=on,disable-legacy=on)",
+        [PCI_WHY_VIRTIO_BYPASS] =
+            "a virtio function without ACCESS_PLATFORM (QEMU: iommu_platform=on)",
         [PCI_WHY_VIRTIO_BROKEN] = "a virtio function without usable common configuration",
         [PCI_WHY_NO_RESET] = "no reset method",
         [PCI_WHY_NO_DRAIN] = "neither a reset method nor a known way to drain it",
