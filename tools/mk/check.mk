@@ -1,6 +1,6 @@
 # Checks that run nothing of ours. `make check` is all of them.
 CHECKS := check-format check-arrows check-ifdef check-length check-words check-headers check-tidy \
-	check-cppcheck check-symbols check-fp check-size
+	check-cppcheck check-symbols check-fp check-size check-types
 .PHONY: check format $(CHECKS)
 
 check: $(CHECKS) ## format, static analysis, arrows between rooms, what the program may hold
@@ -50,6 +50,9 @@ check-cppcheck: $(OUT)/setup.stamp
 	@mkdir -p $(OUT)/check/cppcheck
 	$(if $(TIDY_SRC),$(quiet)$(CPPCHECK) $(TIDY_SRC))
 	@echo "check-cppcheck: $(words $(TIDY_SRC)) files"
+
+check-types: $(OUT)/setup.stamp
+	@set -o pipefail; cd bindings/python && mypy --cache-dir $(abspath $(OUT))/check/mypy | sed 's/^/check-types: /; s/Success: //'
 
 check-symbols: $(CORE_SRC:%=$(OUT)/hyp/obj/%.o)
 	@$(if $(CORE_SRC),tools/check-symbols $(OUT)/hyp/obj/iommu --cross $(CROSS),echo "check-symbols: left out: there is no core yet")

@@ -424,7 +424,7 @@ class Walk(Record):
 
 
 # Every struct, by its name in C.
-STRUCTS = {
+STRUCTS: dict = {
     "cordon_borrower": Borrower,
     "cordon_config": Config,
     "cordon_device_config": DeviceConfig,

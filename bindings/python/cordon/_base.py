@@ -103,7 +103,7 @@ class Record(ctypes.Structure):
 class Handle(ctypes.Structure):
     """An object of the library that only the library looks into."""
 
-    _fields_ = []
+    _fields_: list = []
 
 
 def show(value):

@@ -17,10 +17,10 @@ from .backends import BACKENDS, default_parts
 from .checks import directory_of, findings, walker_of
 from .hexdump import difference
 
-_KEEP = pytest.StashKey()
-_PLATFORM = pytest.StashKey()
-_FAILED = pytest.StashKey()
-_TIMES = pytest.StashKey()
+_KEEP: pytest.StashKey = pytest.StashKey()
+_PLATFORM: pytest.StashKey = pytest.StashKey()
+_FAILED: pytest.StashKey = pytest.StashKey()
+_TIMES: pytest.StashKey = pytest.StashKey()
 DEFAULT_BACKEND = "model"
 
 

@@ -51,8 +51,8 @@ class Walk:
     root: Hpa
     end: WalkEnd
     steps: tuple
-    hpa: Hpa = None
-    perms: Perm = None
+    hpa: Hpa | None = None
+    perms: Perm | None = None
 
     @property
     def reason(self):

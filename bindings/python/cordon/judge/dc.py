@@ -20,6 +20,11 @@ def bits(word, high, low):
     return word >> low & (1 << high - low + 1) - 1
 
 
+def _tc(bit):
+    """The property that a bit of tc is."""
+    return property(lambda self: bool(self.tc >> bit & 1))
+
+
 @dataclass(frozen=True)
 class DeviceContext:
     """The doublewords in their order; the base format ends with fsc."""
@@ -33,12 +38,7 @@ class DeviceContext:
     msi_pattern: int = 0
     reserved: int = 0
 
-    def _tc(bit):  # noqa: N805: makes properties
-        return property(lambda self: bool(self.tc >> bit & 1))
-
-    ats, pri, t2gpa, dtf, pdtv = _tc(1), _tc(2), _tc(3), _tc(4), _tc(5)
-    prpr, gade, sade, dpe, sbe, sxl = _tc(6), _tc(7), _tc(8), _tc(9), _tc(10), _tc(11)
-    del _tc
+    ats, pri, t2gpa, dtf, pdtv, prpr, gade, sade, dpe, sbe, sxl = map(_tc, range(1, 12))
 
     @property
     def second_mode(self):

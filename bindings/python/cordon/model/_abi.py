@@ -162,7 +162,7 @@ class SgConfig(Record):
 
 
 # Every struct, by its name in C.
-STRUCTS = {
+STRUCTS: dict = {
     "cordon_model_config": ModelConfig,
     "cordon_model_request": ModelRequest,
     "cordon_model_stats": ModelStats,
