@@ -125,4 +125,5 @@ def findings(platform, held_before=0):
             check()
         except CordonError as error:
             told.append(str(error))
-    return told + leaks(platform, held_before)
+    told += leaks(platform, held_before)
+    return told + platform.complaints()

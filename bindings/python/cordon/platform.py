@@ -152,6 +152,10 @@ class Platform(FaultLog, metaclass=_Opening):
         """Reset the part; its DMA is over when this returns."""
         raise NotImplementedError
 
+    def complaints(self):
+        """Sentences about what the library did to the hardware and should not have."""
+        return []
+
     # ---- faults ---------------------------------------------------------------------------------------
 
     def named(self, fault):

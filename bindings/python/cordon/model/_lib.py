@@ -38,7 +38,11 @@ def library():
 
 def call(name, *args, **given):
     """Call the library; a negative result becomes a ModelError that carries GIVEN."""
-    result = getattr(library(), name)(*args)
+    try:
+        result = getattr(library(), name)(*args)
+    except ctypes.ArgumentError as why:  # ctypes wraps what our own checks said of an argument
+        kind = OverflowError if "OverflowError" in str(why) else TypeError
+        raise kind(f"{name}: {why}") from None
     if isinstance(result, int) and result < 0:
         raise ModelError(name, result, **given)
     return result

@@ -2,9 +2,10 @@
 import ctypes
 from contextlib import contextmanager
 
+from ..errors import UseAfterClose
 from ..types import PAGE, Iova, address
 from . import _abi
-from ._lib import call, library
+from ._lib import call
 
 BUFFER_SIZE = 64 << 10
 MODES = {"at once": _abi.CORDON_SG_AT_ONCE, "held": _abi.CORDON_SG_HELD,
@@ -23,9 +24,16 @@ class Engine:
         out = ctypes.POINTER(_abi.Sg)()
         call("cordon_sg_create", model.ptr, ctypes.byref(config), ctypes.byref(out), device_id=device_id,
              buffer_size=buffer_size)
-        self.ptr = out
-        start = library().cordon_sg_buffer(out)
+        self._ptr = out
+        model.engines.append(self)
+        start = call("cordon_sg_buffer", out)
         self.buffer = memoryview((ctypes.c_ubyte * buffer_size).from_address(start)).cast("B")
+
+    @property
+    def ptr(self):
+        if self._ptr is None:
+            raise UseAfterClose("this engine is closed")
+        return self._ptr
 
     # ---- DMA --------------------------------------------------------------------------------------
 
@@ -53,12 +61,12 @@ class Engine:
 
     def _request(self, iova, data, *, write):
         """One request out of DATA's own place in the buffer, or into it; that place."""
-        at = self._filled
+        ptr, at = self.ptr, self._filled
         if at + len(data) > len(self.buffer):
             raise ValueError(f"an engine holds {len(self.buffer):#x} bytes at most: step() first")
         self.buffer[at:at + len(data)] = data
         wanted = _abi.SgDescriptor(iova=iova, len=len(data), write=int(write), offset=at)
-        call("cordon_sg_spurious", self.ptr, ctypes.byref(wanted), iova=iova, length=len(data))
+        call("cordon_sg_spurious", ptr, ctypes.byref(wanted), iova=iova, length=len(data))
         if self.mode != "at once":
             self._filled += len(data)
         self.model.raise_pending()
@@ -81,7 +89,7 @@ class Engine:
         try:
             yield self
         finally:
-            if self.ptr is not None:
+            if self._ptr is not None:
                 self._mode_set("at once")
 
     def _mode_set(self, name):
@@ -111,7 +119,7 @@ class Engine:
             yield self
         finally:
             self.device_id = self.own_id
-            if self.ptr is not None:
+            if self._ptr is not None:
                 call("cordon_sg_forge", self.ptr, self.own_id, device_id=self.own_id)
 
     def step(self, count=1 << 16):
@@ -126,19 +134,19 @@ class Engine:
 
     def reset(self):
         """Reset the device: what it holds is dropped, unless it `survives_reset`."""
-        library().cordon_sg_reset(self.ptr, self.survives_reset)
+        call("cordon_sg_reset", self.ptr, self.survives_reset)
         self.device_id, self.mode = self.own_id, "at once"
         self._filled = self._filled if self.survives_reset else 0
 
     def close(self):
-        if self.ptr is not None:
+        if self._ptr is not None:
             self.buffer.release()
-            library().cordon_sg_destroy(self.ptr)
-            self.ptr = None
+            call("cordon_sg_destroy", self._ptr)
+            self._ptr = None
 
     def __repr__(self):
         forged = "" if self.device_id == self.own_id else f" as {self.device_id:#x}"
-        return f"<Engine {self.own_id:#x}{forged}{' closed' if self.ptr is None else ''}>"
+        return f"<Engine {self.own_id:#x}{forged}{' closed' if self._ptr is None else ''}>"
 
 
 __all__ = ["Engine"]

@@ -5,9 +5,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from .._base import as_int
+from ..errors import UseAfterClose
 from ..types import Hpa, Perm
 from . import _abi
-from ._lib import call, library
+from ._lib import call
 
 
 
@@ -39,7 +40,7 @@ class ModelIommu:
     def __init__(self, ram, base, *, capabilities=0, without=0, cache_entries=0, outside=None):
         self._ram = memoryview(ram).cast("B")
         self._pin = (ctypes.c_char * len(self._ram)).from_buffer(self._ram)
-        self._outside, self._failure = outside, None
+        self._outside, self._failure, self.engines = outside, None, []
         config = _abi.ModelConfig(
             flags=int(without), ram=ctypes.addressof(self._pin), ram_hpa=int(base),
             ram_len=len(self._ram), capabilities=capabilities, cache_entries=cache_entries)
@@ -49,7 +50,13 @@ class ModelIommu:
         out = ctypes.POINTER(_abi.Model)()
         call("cordon_model_create", ctypes.byref(config), ctypes.byref(out), base=int(base),
              ram_len=len(self._ram), capabilities=capabilities, cache_entries=cache_entries)
-        self.ptr = out
+        self._ptr = out
+
+    @property
+    def ptr(self):
+        if self._ptr is None:
+            raise UseAfterClose("this model is closed")
+        return self._ptr
 
     def _access(self, _user, hpa, data, length, write):
         if self._failure is not None:
@@ -75,10 +82,10 @@ class ModelIommu:
 
     def read(self, offset, width=4):
         """A register."""
-        return library().cordon_model_read(self.ptr, offset, width)
+        return call("cordon_model_read", self.ptr, offset, width)
 
     def write(self, offset, value, width=4):
-        library().cordon_model_write(self.ptr, offset, width, value)
+        call("cordon_model_write", self.ptr, offset, width, value)
 
     def translate(self, device_id, iova, access="r"):
         """The Answer to a request that moves no data. A refused one goes to the fault queue."""
@@ -101,7 +108,7 @@ class ModelIommu:
 
     def reset(self):
         """Reset it: everything off, caches empty, nothing held; requests in flight are dropped."""
-        library().cordon_model_reset(self.ptr)
+        call("cordon_model_reset", self.ptr)
 
     # ---- what it can do wrong -------------------------------------------------------------------
 
@@ -112,43 +119,45 @@ class ModelIommu:
         mask = ((_abi.CORDON_MODEL_HOLD_COMMANDS if commands else 0)
                 | (_abi.CORDON_MODEL_HOLD_REGISTERS if registers else 0)
                 | (_abi.CORDON_MODEL_HOLD_DEBUG if debug else 0))
-        library().cordon_model_hold(self.ptr, mask)
+        call("cordon_model_hold", self.ptr, mask)
         try:
             yield self
         finally:
-            if self.ptr is not None:
-                library().cordon_model_hold(self.ptr, 0)
+            if self._ptr is not None:
+                call("cordon_model_hold", self.ptr, 0)
 
     def step(self, count=1):
         """Execute at most COUNT held commands; how many there were."""
-        return library().cordon_model_step(self.ptr, count)
+        return call("cordon_model_step", self.ptr, count)
 
     @contextmanager
     def late(self, reads):
         """In this block, whatever software begins completes only after READS more register reads."""
-        library().cordon_model_late(self.ptr, reads)
+        call("cordon_model_late", self.ptr, reads)
         try:
             yield self
         finally:
-            if self.ptr is not None:
-                library().cordon_model_late(self.ptr, 0)
+            if self._ptr is not None:
+                call("cordon_model_late", self.ptr, 0)
 
     def fail_fences(self, count):
         """The next COUNT fences (IOFENCE.C) time out: cqcsr.cmd_to."""
-        library().cordon_model_fail_fences(self.ptr, count)
+        call("cordon_model_fail_fences", self.ptr, count)
 
     def fail_fetches(self, count):
         """The next COUNT fetches of a command fail: cqcsr.cqmf."""
-        library().cordon_model_fail_fetches(self.ptr, count)
+        call("cordon_model_fail_fetches", self.ptr, count)
 
     def close(self):
-        """Its engines must be closed."""
-        if self.ptr is not None:
-            library().cordon_model_destroy(self.ptr)
-            self.ptr = None
+        """Close its engines, then itself. Closing twice is allowed."""
+        for engine in self.engines:
+            engine.close()
+        if self._ptr is not None:
+            call("cordon_model_destroy", self._ptr)
+            self._ptr = None
 
     def __repr__(self):
-        if self.ptr is None:
+        if self._ptr is None:
             return "<ModelIommu closed>"
         s = self.stats
         return (f"<ModelIommu ddtp {self.read(0x10, 8):#x}: {s.translations} translations, {s.commands} "

@@ -48,7 +48,7 @@ class ModelPlatform(Platform):
                 raise ValueError(f"{part.name}: the model has no {part.kind}: use Dma({part.slot})")
         self._map = mmap.mmap(-1, size_bytes(ram, "ram"), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self._map.madvise(mmap.MADV_HUGEPAGE)  # a fault a megabyte would be most of a test's time
-        self.messages, self._engines = [], []
+        self.messages, self._engines = [], {}
         memory = memoryview(self._map)
         try:
             self.model = ModelIommu(memory, RAM_BASE, capabilities=capabilities, without=without,
@@ -69,17 +69,22 @@ class ModelPlatform(Platform):
         return b""
 
     def instrument(self, part, device):
-        engine = Engine(self.model, part.device_id)
-        self._engines.append(engine)
-        return engine
+        if part.name not in self._engines:
+            self._engines[part.name] = Engine(self.model, part.device_id)
+        return self._engines[part.name]
 
     def reset(self, part):
-        self.devices[part.name].dma.reset()
+        self._engines[part.name].reset()
+
+    def complaints(self):
+        stats = self.model.stats
+        if not stats.violations:
+            return []
+        return [f"{stats.violations} accesses that the specification leaves UNSPECIFIED, the last: "
+                f"{stats.violation.decode()}"]
 
     def close(self):
         super().close()
-        for engine in self._engines:
-            engine.close()
         if self.model is not None:
             self.model.close()
         self._map.madvise(mmap.MADV_DONTNEED)  # what still points into it sees zeros
