@@ -31,6 +31,7 @@ include tools/mk/hyp.mk
 include tools/mk/guest.mk
 include tools/mk/test.mk
 include tools/mk/config.mk
+include tools/mk/sanitized.mk
 include tools/mk/check.mk
 include tools/mk/man.mk
 include tools/mk/install.mk

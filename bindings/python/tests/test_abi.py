@@ -19,6 +19,8 @@ LIBRARIES = {
     "cordon-model": (model_abi, ROOT / "vdev/model", "cordon_sg.h", "cordon_*.h", "CORDON_MODEL_API"),
 }
 
+VARIABLES = {"cordon": "CORDON_LIB", "cordon-model": "CORDON_MODEL_LIB"}
+
 
 @pytest.fixture(params=LIBRARIES)
 def library(request):
@@ -71,7 +73,7 @@ def test_every_public_function_has_a_prototype_and_a_symbol(library):
         marked |= set(re.findall(rf"^{mark}[^;]*?\b(cordon_\w+)\s*\(", path.read_text(), re.M))
     assert marked == {name for name, *_ in abi.PROTOTYPES}
     try:
-        symbols = subprocess.run(["nm", "-D", "--defined-only", find(name)], check=True, text=True,
+        symbols = subprocess.run(["nm", "-D", "--defined-only", find(name, VARIABLES[name])], check=True, text=True,
                                  stdout=subprocess.PIPE).stdout
     except LibraryError as why:
         pytest.skip(str(why))
