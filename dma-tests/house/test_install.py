@@ -54,3 +54,15 @@ def test_every_header_and_page_is_there(installed):
     assert {h.name for h in (installed / "include/cordon").iterdir()} == headers
     assert (installed / "share/man/man3/cordon_change.3").exists()
     assert pkg_config(installed, "--modversion")[0].count(".") == 2
+
+
+def test_a_program_finds_the_software_iommu_beside_the_library(installed, tmp_path):
+    source = tmp_path / "sizes.c"
+    source.write_text("#include <cordon_sg.h>\n#include <stdio.h>\nint main(void)\n{\n"
+                      'printf("%u\\n", cordon_model_size_of("cordon_sg_descriptor"));\n}\n')
+    subprocess.run(["gcc", "-std=c11", f"-I{installed / 'include'}", source, "-o", tmp_path / "sizes",
+                    f"-L{installed / 'lib'}", "-lcordon-model"], check=True, timeout=60)
+    ran = subprocess.run([tmp_path / "sizes"], env={"LD_LIBRARY_PATH": str(installed / "lib")}, check=True,
+                         timeout=10, stdout=subprocess.PIPE, text=True)
+    assert ran.stdout == "32\n"
+    assert (installed / "lib/libcordon-model.so.0").resolve().name.startswith("libcordon-model.so.0.")

@@ -1,4 +1,4 @@
-"""The package installs with pip into a fresh venv, without a network, and finds the library there."""
+"""The package installs with pip into a fresh venv, without a network, and finds the libraries there."""
 import os
 import shutil
 import subprocess
@@ -14,6 +14,15 @@ PACKAGE = Path(__file__).resolve().parents[1]
 TRY = ("import cordon, cordon._lib, cordon.judge, cordon.qemu, cordon.devices; "
        "c = cordon.Context('16M'); c.audit(); c.close(); "
        "print(cordon.__file__, cordon._lib.library().path)")
+TRY_MODEL = """
+import cordon, cordon.model._lib
+with cordon.Platform("model") as plat:
+    nic, red = plat.device("dma2"), plat.guest("red")
+    with red.assign(nic):
+        buf = red.map(nic, size="4K")
+        nic.dma.write(buf.iova, b"moved")
+        print(buf.read(5).decode(), cordon.model._lib.library().path)
+"""
 
 
 def run(*command, **environment):
@@ -45,6 +54,14 @@ def built():
         pytest.skip(str(why))
 
 
+@pytest.fixture(scope="module")
+def built_model():
+    try:
+        return find("cordon-model", "CORDON_MODEL_LIB")
+    except LibraryError as why:
+        pytest.skip(str(why))
+
+
 def test_the_installed_package_uses_the_library_that_cordon_lib_names(venv, built):
     done = run(venv / "bin/python", "-c", TRY, CORDON_LIB=built)
     assert done.returncode == 0, done.stderr
@@ -61,6 +78,32 @@ def test_the_installed_package_finds_the_library_in_its_prefix(venv, built):
         placed.unlink()
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[1] == str(placed)
+
+
+def test_the_installed_model_uses_the_library_that_cordon_model_lib_names(venv, built, built_model):
+    done = run(venv / "bin/python", "-c", TRY_MODEL, CORDON_LIB=built, CORDON_MODEL_LIB=built_model)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["moved", built_model]
+
+
+def test_the_installed_model_finds_both_libraries_in_its_prefix(venv, built, built_model):
+    placed = venv / "lib/libcordon.so", venv / "lib/libcordon-model.so"
+    shutil.copy(built, placed[0])
+    shutil.copy(built_model, placed[1])
+    try:
+        done = run(venv / "bin/python", "-c", TRY_MODEL)
+    finally:
+        for file in placed:
+            file.unlink()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["moved", str(placed[1])]
+
+
+def test_without_its_library_the_model_is_missing_and_says_why(venv, built):
+    told = "from cordon.backends import BACKENDS; print(BACKENDS['model'].missing())"
+    done = run(venv / "bin/python", "-c", told, CORDON_LIB=built)
+    assert done.stdout == ("libcordon-model.so is not built (make host), not installed, and CORDON_MODEL_LIB "
+                           "is not set\n"), done.stderr
 
 
 def test_a_library_that_does_not_exist_is_named(venv):
