@@ -1,7 +1,9 @@
 """The manual pages: one for each public function, which mandoc reads without a warning."""
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,7 +34,7 @@ def public():
 
 def test_every_public_function_has_a_page_and_nothing_else_has(pages):
     assert len(public()) > 30
-    assert pages.keys() == {f"{name}.3" for name in public()} | {"cordon.7"}
+    assert pages.keys() == {f"{name}.3" for name in public()} | {"cordon.7", "cordon.1"}
 
 
 def test_mandoc_finds_nothing_to_complain_about(pages):
@@ -68,3 +70,15 @@ def test_a_header_that_does_not_say_enough_is_refused(tmp_path, old, new, why):
     done = make(tmp_path / "man", "--headers", tmp_path / "include/cordon")
     assert done.returncode != 0 and why in done.stderr
     assert not (tmp_path / "man").exists()
+
+
+def test_page_of_the_command_names_each_of_its_commands_and_options(pages):
+    page = pages["cordon.1"].read_text()
+    commands = re.findall(r"^\.Cm (\w+)$", page.split(".Sh DESCRIPTION")[0], re.M)
+    assert set(commands) == {"dump", "walk", "judge"}
+    for command in commands:
+        said = subprocess.run([sys.executable, "-m", "cordon", command, "--help"], capture_output=True, text=True,
+                              env={**os.environ, "PYTHONPATH": str(ROOT / "bindings/python")}, timeout=60,
+                              check=True).stdout
+        options = set(re.findall(r"--([a-z]+)", said)) - {"help"}
+        assert options and [o for o in sorted(options) if f"Fl -{o}" not in page] == []
