@@ -21,14 +21,14 @@ void owner_join_stamped(struct frame_pool *p, struct frame_block *b, uint32_t st
     if (b->words == NULL || field_get(FW_SPLIT_STAMP, b->word) != stamp) {
         return;
     }
-    uint64_t first = b->words[0];
+    uint64_t first = pool_word_in(b, 0);
     uint64_t state = field_get(FW_STATE, first);
 
     if (state != CORDON_FRAME_HELD && state != CORDON_FRAME_OWNED) {
         return;
     }
     for (uint64_t i = 1; i < BLOCK_FRAMES; i++) {
-        if (b->words[i] != pool_derive(first, i)) {
+        if (pool_word_in(b, i) != pool_derive(first, i)) {
             return;
         }
     }

@@ -115,11 +115,18 @@ static inline uint64_t pool_derive(uint64_t word, uint64_t index)
     }
 }
 
+/* A word of a split block. A table's counts change under its domain's lock, not the pool's; its
+ * state does not. */
+static inline uint64_t pool_word_in(const struct frame_block *b, uint64_t index)
+{
+    return __atomic_load_n(&b->words[index], __ATOMIC_RELAXED);
+}
+
 static inline uint64_t pool_word(const struct frame_block *b, uint64_t hfn)
 {
     uint64_t index = hfn & (BLOCK_FRAMES - 1);
 
-    return b->words != NULL ? b->words[index] : pool_derive(b->word, index);
+    return b->words != NULL ? pool_word_in(b, index) : pool_derive(b->word, index);
 }
 
 static inline void pool_count(struct frame_pool *p, unsigned from, unsigned to, uint64_t pages)

@@ -197,10 +197,10 @@ static bool run_of(struct frame_block *b, uint64_t state, uint32_t domain, uint6
         *out = (struct part){b, 0, BLOCK_FRAMES};
         return index == 0 && word_is(b->word, state, domain);
     }
-    while (index < BLOCK_FRAMES && !word_is(b->words[index], state, domain)) {
+    while (index < BLOCK_FRAMES && !word_is(pool_word_in(b, index), state, domain)) {
         index++;
     }
-    for (end = index; end < BLOCK_FRAMES && word_is(b->words[end], state, domain); end++) {
+    for (end = index; end < BLOCK_FRAMES && word_is(pool_word_in(b, end), state, domain); end++) {
     }
     *out = (struct part){b, index, end - index};
     return end > index;

@@ -277,14 +277,14 @@ static uint64_t *ddt_find(const struct cordon_iommu *iommu, uint32_t device_id, 
 bool ddt_read(const struct cordon_iommu *iommu, uint32_t device_id, struct dc *out)
 {
     cordon_hpa hpa;
-    const volatile uint64_t *word = ddt_find(iommu, device_id, &hpa);
+    const uint64_t *word = ddt_find(iommu, device_id, &hpa);
 
     if (word == NULL) {
         return false;
     }
     *out = (struct dc){{0}};
     for (uint32_t i = 0; i < ddt_context_words(iommu); i++) {
-        out->word[i] = word[i];
+        out->word[i] = __atomic_load_n(&word[i], __ATOMIC_RELAXED);
     }
     return true;
 }

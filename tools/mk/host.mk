@@ -45,3 +45,5 @@ $(OUT)/host/libcordon.a $(OUT)/host/libcordon-model.a $(OUT)/asan/libcordon.a:
 	$(quiet)ar rcs $@ $^
 
 -include $(HOST_OBJ:.o=.d) $(MODEL_OBJ:.o=.d) $(ASAN_OBJ:.o=.d)
+
+include tools/mk/threads.mk

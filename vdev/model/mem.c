@@ -10,7 +10,7 @@ bool mem_load64(struct cordon_model *m, uint64_t hpa, uint64_t *out)
     if (at == NULL || hpa >> CAP_PAS(m->cap) != 0) {
         return false;
     }
-    *out = __atomic_load_n(at, __ATOMIC_RELAXED);
+    *out = __atomic_load_n(at, __ATOMIC_ACQUIRE); /* and what the word leads to */
     return true;
 }
 

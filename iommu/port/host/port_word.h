@@ -1,7 +1,8 @@
-/* Words that hardware walks, host build: plain stores and a C11 fence. */
+/* Words that hardware walks, host build: atomic stores and a C11 fence. */
 #ifndef CORDON_PORT_WORD_H
 #define CORDON_PORT_WORD_H
 
+#include <sched.h>
 #include <stdatomic.h>
 
 #include <cordon/port.h>
@@ -22,7 +23,7 @@ static inline void port_store64(void *cookie, uint64_t *word, cordon_hpa hpa, ui
 {
     (void)cookie;
     (void)hpa;
-    *(volatile uint64_t *)word = value;
+    __atomic_store_n(word, value, __ATOMIC_RELEASE); /* what walks it may be a thread */
 }
 
 /* Order all earlier memory accesses before all later stores to memory and devices. */
@@ -46,6 +47,13 @@ static inline bool port_may_alloc(void *cookie)
 {
     (void)cookie;
     return true;
+}
+
+/* One turn of a wait for a lock that another holds: on a host, whoever holds it may need the
+ * processor. */
+static inline void port_wait(void)
+{
+    (void)sched_yield();
 }
 
 #endif

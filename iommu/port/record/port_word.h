@@ -4,6 +4,8 @@
 
 #include <cordon/port.h>
 
+#include <sched.h>
+
 enum port_note {
     PORT_NOTE_CLAIM,
     PORT_NOTE_FREE,
@@ -33,5 +35,12 @@ void port_note(void *cookie, enum port_note note, uint64_t a, uint64_t b);
 
 /* False when a test wants this allocation to fail. */
 bool port_may_alloc(void *cookie);
+
+/* One turn of a wait for a lock that another holds: on a host, whoever holds it may need the
+ * processor. */
+static inline void port_wait(void)
+{
+    (void)sched_yield();
+}
 
 #endif

@@ -1,0 +1,28 @@
+# The library, the software IOMMU and the test of threads, for ThreadSanitizer, with the host's port.
+TSAN_SRC := $(CORE_SRC) $(MODEL_SRC) $(sort $(wildcard iommu/port/host/*.c)) dma-tests/unit/test_threads.c
+TSAN_OBJ := $(TSAN_SRC:%.c=$(OUT)/tsan/obj/%.o)
+# Fences it cannot follow; what they order goes through words that are stored with release.
+TSAN_CFLAGS := $(BASE_CFLAGS) -O1 -fsanitize=thread -fno-omit-frame-pointer -Wno-tsan $(INCLUDE) -Ivdev \
+	-Iiommu/port/host
+
+.PHONY: check-threads
+$(eval $(call flags_stamp,$(OUT)/tsan,$(CC) $(TSAN_CFLAGS)))
+
+$(OUT)/tsan/obj/%.o: %.c $(OUT)/tsan/flags | $(OUT)/setup.stamp
+	$(note) CC $@
+	@mkdir -p $(@D)
+	$(quiet)$(CC) $(TSAN_CFLAGS) -c $< -o $@
+
+$(OUT)/tsan/test_threads: $(TSAN_OBJ)
+	$(note) LD $@
+	$(quiet)$(CC) -fsanitize=thread -o $@ $^ -lcmocka
+
+check-threads: $(OUT)/tsan/test_threads ## many threads on one context, under ThreadSanitizer
+	@TSAN_OPTIONS="halt_on_error=1 suppressions=dma-tests/unit/support/tsan.txt $$TSAN_OPTIONS" $(PYTHON) tools/run-unit $^
+
+# A part of the unit tests, unless one of them was asked for.
+ifeq ($(T),)
+check-unit: check-threads
+endif
+
+-include $(TSAN_OBJ:.o=.d)
