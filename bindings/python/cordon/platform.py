@@ -26,14 +26,16 @@ class Platform(FaultLog, metaclass=_Opening):
     """Platform(backend, parts=(Dma(2), Dma(3)), *, ram="16M", ddt_levels=None, ...) opens one of the
     backends, "model" or "qemu".
 
-    `parts` are the devices; `ddt_levels` is the depth of the device directory (as few as will do);
-    `reserved` names parts of RAM that are not ours to give; take_over=False leaves the IOMMU alone
-    until take_over(); cq_log2, fq_log2, timeout_us and max_device_id are those of Context.iommu."""
+    `parts` are the devices; `ddt_levels` is the depth of the device directory (what ids of 16 bits
+    need); `reserved` names parts of RAM that are not ours to give; `before`, called with the platform before
+    there is a context, stands for what ran before us: it has memory(), register() and set_register();
+    take_over=False leaves the IOMMU alone until take_over(); cq_log2, fq_log2, timeout_us and
+    max_device_id are those of Context.iommu."""
 
     context = iommu = None
 
     def __init__(self, parts, *, ram, ram_base, port, iommu_base, reserved=(), take_over=True,
-                 ddt_levels=None, **iommu_settings):
+                 ddt_levels=None, before=None, **iommu_settings):
         super().__init__()
         self.parts = {part.name: part for part in parts}
         if len(self.parts) != len(parts):
@@ -45,6 +47,8 @@ class Platform(FaultLog, metaclass=_Opening):
             if ddt_levels not in _MAX_DEVICE_ID:
                 raise ValueError(f"ddt_levels: a device directory has 1, 2 or 3 levels, not {ddt_levels!r}")
             iommu_settings.setdefault("max_device_id", _MAX_DEVICE_ID[ddt_levels])
+        if before:
+            before(self)
         self.context = Context(ram, ram_base, reserved=reserved, port=port, seed=1)
         if take_over:
             self.take_over()
@@ -74,9 +78,10 @@ class Platform(FaultLog, metaclass=_Opening):
 
     # ---- guests and devices -------------------------------------------------------------------------
 
-    def guest(self, name, memory=None, *, gpa_limit=1 << 41):
-        """A Guest with nothing in its map, or with MEMORY bytes of RAM of its own."""
-        domain = self.context.domain(gpa_limit)
+    def guest(self, name, memory=None, *, gpa_limit=1 << 41, modes=0):
+        """A Guest with nothing in its map, or with MEMORY bytes of RAM of its own. `modes` are the
+        second-stage formats that it may have (0: any)."""
+        domain = self.context.domain(gpa_limit, modes=modes)
         try:
             guest = Guest(self, name, domain, memory)
         except BaseException:

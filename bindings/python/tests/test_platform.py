@@ -3,13 +3,13 @@ import mmap
 
 import pytest
 
-from cordon import (PAGE, AlreadyExists, Cause, Dma, Drain, LibraryError, Misaligned, NotOwner,
-                    Platform, UseAfterClose)
+from cordon import (PAGE, AlreadyExists, Cause, Dma, Drain, LibraryError, Misaligned, Mode,
+                    NotOwner, Platform, UseAfterClose)
 from cordon import backends
 from cordon.backends import BACKENDS
 from cordon.canary import Canary
-from cordon.checks import findings
-from cordon.model import Engine, ModelError, ModelIommu, ModelPlatform
+from cordon.checks import directory_of, findings
+from cordon.model import CAPABILITIES, Engine, ModelError, ModelIommu, ModelPlatform
 from cordon.qemu import Edu, Nvme, QemuPlatform
 from cordon.snapshot import Snapshot
 
@@ -47,6 +47,51 @@ def test_the_directory_is_as_deep_as_asked(backend, levels):
             buf = red.map(nic, size=PAGE)
             nic.dma.write(buf.iova, b"there")
             assert buf.read(5) == b"there"
+        assert findings(plat) == []
+
+
+@pytest.mark.parametrize("mode", [Mode.SV39X4, Mode.SV48X4, Mode.SV57X4])
+def test_a_guest_has_the_format_that_it_asks_for(plat, mode):
+    nic, red = plat.device("dma2"), plat.guest("red", modes=mode)
+    with red.assign(nic):
+        buf = red.map(nic, size=2 * PAGE)
+        nic.dma.write(buf.iova, b"there")
+        assert buf.read(5) == b"there"
+        found = directory_of(plat).judge()
+        assert [judgement.iohgatp >> 60 for judgement in found] == [{1: 8, 2: 9, 4: 10}[mode]]
+        with plat.expect_fault(nic, Cause.WRITE_GUEST_PAGE, buf.end):
+            nic.dma.write(buf.end, b"past")
+
+
+BASE_CONTEXTS = {"model": {"capabilities": CAPABILITIES & ~(1 << 22)},
+                 "qemu": {"globals_": ["riscv-iommu.intremap=off"]}}
+
+
+def test_contexts_without_msi_tables_are_half_as_long(backend):
+    with Platform(backend, **BASE_CONTEXTS[backend]) as plat:
+        assert not plat.iommu.info.extended
+        for name in ("dma2", "dma3"):
+            nic, guest = plat.device(name), plat.guest(name)
+            with guest.assign(nic):
+                buf = guest.map(nic, size=PAGE)
+                nic.dma.write(buf.iova, b"there")
+                assert buf.read(5) == b"there"
+        assert findings(plat) == []
+
+
+def test_what_stood_open_before_the_library_came_is_closed_by_it(backend):
+    def left_bare(plat):
+        assert plat.context is None
+        plat.set_register(0x10, 1, 8)  # ddtp: Bare
+        plat.memory(0x8020_0000, 4)[:] = b"left"
+
+    with Platform(backend, before=left_bare) as plat:
+        assert plat.iommu.info.found_mode == 1 and plat.register(0x10, 8) & 0xf > 1
+        nic = plat.device("dma2")
+        before = Snapshot(plat)
+        with plat.expect_fault(nic, Cause.DDT_INVALID):
+            nic.dma.write(0x8020_0000, b"bare")
+        assert 0x8020_0000 not in before.changed()
         assert findings(plat) == []
 
 

@@ -192,6 +192,33 @@ def test_a_test_runs_once_on_each_backend_that_is_named(run):
     result.assert_outcomes(passed=1, skipped=1)
 
 
+IDEAL = """
+from cordon import Perm
+
+@pytest.mark.cordon(ram="64M", ddt_levels=2)
+def test_release_closes_the_dma_window(platform):
+    nic, red, blue = platform.device("00:02.0"), platform.domain("red", "4M"), platform.domain("blue", "4M")
+    with red.assign(nic):
+        buf = red.map(nic, iova=0x1000_0000, size=0x2000, perm=Perm.RW)
+        nic.dma.write(buf.iova, b"A" * 64)
+        assert buf.read(64) == b"A" * 64
+    {released}
+    assert buf.read(64) == b"A" * 64 and blue.untouched()
+"""
+ATTACK = "nic.dma.write(buf.iova, b'C' * 64)"
+
+
+def test_the_ideal_test_runs_with_the_plugins_fixture(run):
+    expected = f"with platform.expect_fault(nic, Cause.DDT_INVALID): {ATTACK}"
+    run(IDEAL.replace("{released}", expected)).assert_outcomes(passed=1)
+
+
+def test_the_ideal_test_fails_where_its_fault_is_not_expected(run):
+    result = run(IDEAL.replace("{released}", ATTACK))
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*unexpected fault: DMA DENIED 00:02.0 dma2 (domain none)*"])
+
+
 @ONCE
 def test_a_backend_that_is_not_there_is_skipped_with_its_reason(run):
     result = run("""

@@ -1,5 +1,6 @@
 """The software IOMMU and its misbehaving devices as a platform: in process, in milliseconds."""
 from ..errors import LibraryError
+from ._abi import CORDON_MODEL_CAPABILITIES as CAPABILITIES
 from ._abi import SgDescriptor
 from ._lib import ModelError, library
 from .engine import Engine
@@ -16,5 +17,5 @@ def missing():
     return None
 
 
-__all__ = ["Answer", "Cache", "Engine", "ModelError", "ModelIommu", "ModelPlatform", "ModelPort",
+__all__ = ["CAPABILITIES", "Answer", "Cache", "Engine", "ModelError", "ModelIommu", "ModelPlatform", "ModelPort",
            "SgDescriptor", "missing"]

@@ -35,13 +35,12 @@ class ModelPlatform(Platform):
     """RAM of this process, a software IOMMU, and scatter-gather engines.
 
     `model` (a ModelIommu) and each device's `dma` (an Engine) can be told to misbehave. `messages` are
-    the (host address, value) of what devices wrote to interrupt files. `capabilities` and `without`
-    (Cache flags) say what the IOMMU has; `firmware`, called with the platform's model, its RAM and
-    the IOMMU's address before the library comes, stands for what ran before us."""
+    the (host address, value) of what devices wrote to interrupt files. `capabilities` (out of
+    CAPABILITIES) and `without` (Cache flags) say what the IOMMU has."""
 
     model = None
 
-    def __init__(self, parts=(), *, ram="16M", firmware=None, capabilities=0, without=0, cache_entries=0,
+    def __init__(self, parts=(), *, ram="16M", capabilities=0, without=0, cache_entries=0,
                  **settings):
         for part in parts:
             if not isinstance(part, Dma):
@@ -53,8 +52,6 @@ class ModelPlatform(Platform):
         try:
             self.model = ModelIommu(memory, RAM_BASE, capabilities=capabilities, without=without,
                                     cache_entries=cache_entries, outside=self._outside)
-            if firmware:
-                firmware(self.model, memory, IOMMU_BASE)
             super().__init__(parts, ram=memory, ram_base=RAM_BASE, iommu_base=IOMMU_BASE,
                              port=ModelPort(self.model, IOMMU_BASE), **settings)
         except BaseException:
