@@ -62,7 +62,7 @@ def test_machine_without_guest_interrupt_files_says_so(boots, payload):
     run = boots.run({"guest": payload("hello")}, {"one": bare(), "two": bare(vcpus=2)},
                     guest_files=0)
     assert run.status == 1
-    assert run.has("cordon", "guest interrupt files 0")
+    assert run.has("cordon", "lacks guest interrupt files (QEMU: -M virt,aia-guests=4)")
     refused = [line for line in run.of("cordon") if line.startswith("REFUSED")]
     assert refused == [f"REFUSED {name}: {vcpus} vCPUs, 0 harts are left of 4; "
                        "4 have no interrupt file for a guest"
