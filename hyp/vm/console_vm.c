@@ -7,8 +7,9 @@
 
 #define KEY_SWITCH 0x1du /* Ctrl-] */
 #define POLL_BYTES 64u
-#define LINES_A_CALL 16u /* more is left to the next call: output is slow, and holds up who waits \
-                          */
+#define LINES_A_CALL                                                             \
+    16u /* more is left to the next call: output is slow, and holds up who waits \
+         */
 
 static uint32_t focus;
 
