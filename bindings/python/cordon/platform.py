@@ -3,7 +3,7 @@ backends share; each adds how its devices are made to move bytes, quieted and re
 from dataclasses import replace
 
 from .context import Context
-from .errors import HardwareError
+from .errors import HardwareError, Pending
 from .expect import FaultLog
 from .guest import Guest
 from .types import Drain
@@ -121,14 +121,22 @@ class Platform(FaultLog, metaclass=_Opening):
 
     def withdraw(self, device):
         """Quiesce DEVICE, take its context away and drain it. It stays known, and may try again: what
-        keeps it out is the IOMMU."""
-        part = self.part(device.name)
+        keeps it out is the IOMMU. Pending: all of that is done, and the guest waits to be retired."""
+        part, pending = self.part(device.name), None
         self.quiet(part)
-        device.detach()
+        try:
+            device.detach()
+        except Pending as why:
+            pending = why
         if device.drain is Drain.RESET:
             self.reset(part)
-            device.drained()
+            try:
+                device.drained()
+            except Pending as why:
+                pending = why
         self.wake(part)
+        if pending is not None:
+            raise pending
 
     def release(self, name):
         """Take a device off the bus, out of its domain, reset it if only that drains it, forget it."""

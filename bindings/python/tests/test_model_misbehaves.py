@@ -172,6 +172,24 @@ def test_what_no_fence_ends_is_kept_until_the_device_was_reset(plat, red):
     assert is_handed_out(plat, frame)
 
 
+def test_a_device_whose_withdrawal_is_not_confirmed_is_drained_all_the_same(plat, red):
+    nic = plat.device("dma4")
+    buf, frame = None, None
+    with pytest.raises(Pending):
+        with red.assign(nic):
+            buf, frame = lone_buffer(red, nic)
+            with nic.dma.rogue():
+                nic.dma.write(buf.iova, b"held")
+            with pytest.raises(Pending):
+                buf.revoke()
+            plat.model.fail_fences(1000)
+    assert nic.domain is None and nic.dma.step() == (0, 0), "it was reset"
+    assert_kept(plat, frame)
+    plat.model.fail_fences(0)
+    red.domain.retire()
+    assert is_handed_out(plat, frame)
+
+
 def test_a_device_that_ignores_fences_and_is_said_to_heed_them_breaks_isolation(plat, red):
     """The same device, wrongly described: what drain methods are for."""
     nic = plat.device("dma2")
