@@ -5,7 +5,6 @@
 
 #include <string.h>
 
-#define CTX_ALIVE UINT64_C(0x636f72646f6e2121)
 #define MODES_ALL (CORDON_MODE_SV39X4 | CORDON_MODE_SV48X4 | CORDON_MODE_SV57X4)
 
 static int config_check(const struct cordon_config *cfg)
@@ -48,7 +47,7 @@ int cordon_ctx_create(const struct cordon_config *cfg, cordon_ctx **out)
     lock_init(&ctx->lock);
     pool_init(ctx, cfg, &plan, sizeof(*ctx));
     resources_init(&ctx->resources, ctx, cfg->seed);
-    ctx->alive = CTX_ALIVE;
+    ctx->mark = HANDLE_CTX;
     *out = ctx;
     return 0;
 }
@@ -58,11 +57,13 @@ int cordon_ctx_destroy(cordon_ctx *ctx)
     if (ctx == NULL) {
         return -CORDON_EINVAL;
     }
-    cordon_assert(ctx->alive == CTX_ALIVE);
+    if (!handle_is(ctx, HANDLE_CTX)) {
+        return -CORDON_EHANDLE;
+    }
     if (ctx->domains != NULL || ctx->iommus != NULL) {
         return -CORDON_EBUSY;
     }
     resources_clear(&ctx->resources);
-    ctx->alive = 0;
+    ctx->mark = 0;
     return 0;
 }

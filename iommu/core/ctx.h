@@ -2,6 +2,7 @@
 #ifndef CORDON_CORE_CTX_H
 #define CORDON_CORE_CTX_H
 
+#include "core/handle.h"
 #include "map/domain.h"
 #include "map/frames.h"
 #include "map/pool.h"
@@ -9,7 +10,7 @@
 #include <cordon/cordon.h>
 
 struct cordon_ctx {
-    uint64_t alive; /* a mark: what is destroyed or stray does not have it */
+    uint64_t mark; /* HANDLE_CTX */
     void *cookie;
     uint64_t ram_offset;
     uint32_t hart_modes;

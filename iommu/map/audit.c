@@ -5,6 +5,7 @@
  * there must not hide itself.
  */
 #include "map/audit.h"
+#include "core/ctx.h"
 #include "map/loan.h"
 #include "riscv/audit.h"
 
@@ -224,6 +225,9 @@ int cordon_audit(const cordon_ctx *ctx, struct cordon_finding *first)
 {
     if (ctx == NULL || first == NULL) {
         return -CORDON_EINVAL;
+    }
+    if (!handle_is(ctx, HANDLE_CTX)) {
+        return -CORDON_EHANDLE;
     }
     /* Only locks are written to. */
     struct audit a = {.ctx = (struct cordon_ctx *)(uintptr_t)ctx, .first = first};

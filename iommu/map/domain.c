@@ -84,6 +84,7 @@ static int domain_build(struct cordon_domain *d, const struct cordon_domain_conf
     lock_init(&d->lock);
     span_set_init(&d->regions.set, ctx, ctx->seed ^ d->number * UINT64_C(0x2545f4914f6cdd1d));
     d->gfn_limit = cfg->gpa_limit >> CORDON_PAGE_SHIFT;
+    d->mark = HANDLE_DOMAIN;
     lock_take(&ctx->lock);
     d->next = ctx->domains;
     ctx->domains = d;
@@ -97,6 +98,9 @@ int cordon_domain_create(cordon_ctx *ctx, const struct cordon_domain_config *cfg
     if (ctx == NULL || cfg == NULL || out == NULL || cfg->size != sizeof(*cfg) ||
         (cfg->modes & ~MODES_ALL) != 0) {
         return -CORDON_EINVAL;
+    }
+    if (!handle_is(ctx, HANDLE_CTX)) {
+        return -CORDON_EHANDLE;
     }
     if (cfg->gpa_limit == 0 || !is_aligned(cfg->gpa_limit, CORDON_PAGE_SIZE)) {
         return -CORDON_ERANGE;
@@ -165,6 +169,9 @@ int cordon_domain_destroy(cordon_domain *d)
     if (d == NULL) {
         return -CORDON_EINVAL;
     }
+    if (!handle_is(d, HANDLE_DOMAIN)) {
+        return -CORDON_EHANDLE;
+    }
     lock_take(&d->lock);
     d->lends = d->lends && loan_of_owner(d->ctx, d->number);
     if (device_attached(d) || d->lends) {
@@ -185,6 +192,7 @@ int cordon_domain_destroy(cordon_domain *d)
     msi_forget(d);
     pt_forest_free(&d->forest);
     span_set_clear(&d->regions.set);
+    d->mark = 0;
     pool_page_free(d->ctx, d);
     return 0;
 }
@@ -195,6 +203,9 @@ int cordon_retire(cordon_domain *d)
 
     if (d == NULL) {
         return -CORDON_EINVAL;
+    }
+    if (!handle_is(d, HANDLE_DOMAIN)) {
+        return -CORDON_EHANDLE;
     }
     lock_take(&d->lock);
     if (d->pending) {
@@ -208,11 +219,14 @@ int cordon_retire(cordon_domain *d)
 
 uint32_t cordon_domain_number(const cordon_domain *d)
 {
-    return d->number;
+    return d != NULL && handle_is(d, HANDLE_DOMAIN) ? d->number : 0;
 }
 
 uint64_t cordon_domain_hgatp(const cordon_domain *d)
 {
+    if (d == NULL || !handle_is(d, HANDLE_DOMAIN)) {
+        return 0;
+    }
     return field_put(HGATP_MODE, d->forest.fmt->mode) | field_put(HGATP_VMID, d->vmid) |
            field_put(HGATP_PPN, d->forest.root[0].v >> CORDON_PAGE_SHIFT);
 }

@@ -22,6 +22,7 @@ struct msi_window {
 };
 
 struct cordon_domain {
+    uint64_t mark; /* HANDLE_DOMAIN */
     struct cordon_ctx *ctx;
     struct cordon_domain *next;
     uint32_t number;

@@ -127,6 +127,9 @@ int cordon_frame_query(const cordon_ctx *ctx, cordon_hpa hpa, struct cordon_fram
     if (ctx == NULL || out == NULL) {
         return -CORDON_EINVAL;
     }
+    if (!handle_is(ctx, HANDLE_CTX)) {
+        return -CORDON_EHANDLE;
+    }
     uint64_t word = word_locked(ctx, hpa);
     uint64_t state = field_get(FW_STATE, word);
     bool owned = state == CORDON_FRAME_OWNED || state == CORDON_FRAME_REVOKING;
@@ -149,6 +152,10 @@ void cordon_memory_stats(const cordon_ctx *ctx, struct cordon_memory_stats *out)
     const struct frame_pool *p = &ctx->frames;
     uint64_t total = 0;
 
+    if (!handle_is(ctx, HANDLE_CTX)) {
+        *out = (struct cordon_memory_stats){0};
+        return;
+    }
     lock_take(lock_of(ctx));
     for (unsigned i = 0; i < FRAME_STATES; i++) {
         total += p->pages[i];

@@ -23,6 +23,9 @@ int cordon_region_find(const cordon_domain *d, cordon_gpa gpa, bool next,
     if (d == NULL || out == NULL) {
         return -CORDON_EINVAL;
     }
+    if (!handle_is(d, HANDLE_DOMAIN)) {
+        return -CORDON_EHANDLE;
+    }
     lock_take(lock_of(d));
     uint64_t page = gpa.v >> CORDON_PAGE_SHIFT;
     const struct span *s =
@@ -90,6 +93,9 @@ int cordon_translate(const cordon_domain *d, uint32_t view, cordon_gpa gpa, uint
 {
     if (d == NULL || out == NULL || (access & ~CORDON_RWX) != 0) {
         return -CORDON_EINVAL;
+    }
+    if (!handle_is(d, HANDLE_DOMAIN)) {
+        return -CORDON_EHANDLE;
     }
     lock_take(lock_of(d));
     int err = translate(d, view, gpa, access, out);

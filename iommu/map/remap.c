@@ -36,6 +36,9 @@ static int check_form(const struct cordon_domain *d, const struct cordon_remap *
         (w->extents == NULL) != (w->to.v != w->gpa.v)) {
         return -CORDON_EINVAL;
     }
+    if (!handle_is(d, HANDLE_DOMAIN)) {
+        return -CORDON_EHANDLE;
+    }
     if (!is_aligned(w->gpa.v | w->to.v | w->len, CORDON_PAGE_SIZE)) {
         return -CORDON_EALIGN;
     }

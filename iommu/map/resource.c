@@ -80,6 +80,9 @@ int cordon_resource_add(cordon_ctx *ctx, cordon_hpa hpa, uint64_t len)
     if (ctx == NULL) {
         return -CORDON_EINVAL;
     }
+    if (!handle_is(ctx, HANDLE_CTX)) {
+        return -CORDON_EHANDLE;
+    }
     if (!is_aligned(hpa.v | len, CORDON_PAGE_SIZE)) {
         return -CORDON_EALIGN;
     }
@@ -99,6 +102,9 @@ int cordon_resource_remove(cordon_ctx *ctx, cordon_hpa hpa)
 {
     if (ctx == NULL) {
         return -CORDON_EINVAL;
+    }
+    if (!handle_is(ctx, HANDLE_CTX)) {
+        return -CORDON_EHANDLE;
     }
     if (!is_aligned(hpa.v, CORDON_PAGE_SIZE)) {
         return -CORDON_ENOENT;

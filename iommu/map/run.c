@@ -216,6 +216,9 @@ int cordon_run_alloc(cordon_ctx *ctx, const struct cordon_run_want *want, cordon
     if (err != 0) {
         return err;
     }
+    if (!handle_is(ctx, HANDLE_CTX)) {
+        return -CORDON_EHANDLE;
+    }
     if (!port_may_alloc(ctx->cookie)) {
         return -CORDON_ENOMEM;
     }
@@ -261,6 +264,9 @@ int cordon_run_free(cordon_ctx *ctx, cordon_hpa hpa, uint64_t len)
 {
     if (ctx == NULL) {
         return -CORDON_EINVAL;
+    }
+    if (!handle_is(ctx, HANDLE_CTX)) {
+        return -CORDON_EHANDLE;
     }
     if (!is_aligned(hpa.v | len, CORDON_PAGE_SIZE)) {
         return -CORDON_EALIGN;

@@ -279,6 +279,9 @@ int cordon_scatter_alloc(cordon_ctx *ctx, uint64_t len, uint32_t pieces, uint64_
     if (ctx == NULL || out == NULL || count == NULL || (pieces & ~PIECES_ALL) != 0) {
         return -CORDON_EINVAL;
     }
+    if (!handle_is(ctx, HANDLE_CTX)) {
+        return -CORDON_EHANDLE;
+    }
     if (!is_aligned(len, CORDON_PAGE_SIZE)) {
         return -CORDON_EALIGN;
     }

@@ -15,7 +15,8 @@ static int check_form(const struct cordon_domain *owner, const struct cordon_dom
         (s->perms & ~CORDON_RWX) != 0 || owner == borrower) {
         return -CORDON_EINVAL;
     }
-    if (owner->ctx != borrower->ctx) {
+    if (!handle_is(owner, HANDLE_DOMAIN) || !handle_is(borrower, HANDLE_DOMAIN) ||
+        owner->ctx != borrower->ctx) {
         return -CORDON_EHANDLE;
     }
     if (!is_aligned(s->gpa.v | s->to.v | s->len, CORDON_PAGE_SIZE)) {
@@ -131,6 +132,9 @@ int cordon_frame_borrower(const cordon_ctx *ctx, cordon_hpa hpa, uint32_t first,
 
     if (ctx == NULL || out == NULL) {
         return -CORDON_EINVAL;
+    }
+    if (!handle_is(ctx, HANDLE_CTX)) {
+        return -CORDON_EHANDLE;
     }
     /* Only the lock is written to. */
     uint32_t borrower = loan_borrower((struct cordon_ctx *)(uintptr_t)ctx,

@@ -191,6 +191,9 @@ int cordon_change(cordon_domain *d, const struct cordon_op *ops, size_t count)
     if (d == NULL || (ops == NULL && count != 0)) {
         return -CORDON_EINVAL;
     }
+    if (!handle_is(d, HANDLE_DOMAIN)) {
+        return -CORDON_EHANDLE;
+    }
     lock_take(&d->lock);
     int err = txn_do(d, ops, count, false);
 

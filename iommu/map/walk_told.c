@@ -88,6 +88,9 @@ int cordon_walk(const cordon_domain *d, uint32_t view, cordon_gpa gpa, uint32_t 
     if (d == NULL || out == NULL || out->size != sizeof(*out) || (access & ~CORDON_RWX) != 0) {
         return -CORDON_EINVAL;
     }
+    if (!handle_is(d, HANDLE_DOMAIN)) {
+        return -CORDON_EHANDLE;
+    }
     lock_take(lock_of(d));
     bool known = view_exists(d, view);
 
@@ -124,6 +127,9 @@ int cordon_leaf_next(const cordon_domain *d, uint32_t view, cordon_gpa *gpa, str
 
     if (d == NULL || gpa == NULL || out == NULL) {
         return -CORDON_EINVAL;
+    }
+    if (!handle_is(d, HANDLE_DOMAIN)) {
+        return -CORDON_EHANDLE;
     }
     lock_take(lock_of(d));
     err = leaf_next(d, view, gpa, out);

@@ -174,9 +174,12 @@ int cordon_device_attach(cordon_domain *d, cordon_device *dev, uint32_t flags)
     const struct cordon_iommu *iommu;
     int err;
 
-    if (d == NULL || dev == NULL || (flags & ~CORDON_ATTACH_OWN_VIEW) != 0 ||
-        dev->iommu->ctx != d->ctx) {
+    if (d == NULL || dev == NULL || (flags & ~CORDON_ATTACH_OWN_VIEW) != 0) {
         return -CORDON_EINVAL;
+    }
+    if (!handle_is(d, HANDLE_DOMAIN) || !handle_is(dev, HANDLE_DEVICE) ||
+        dev->iommu->ctx != d->ctx) {
+        return -CORDON_EHANDLE;
     }
     iommu = dev->iommu;
     if ((iommu->info.modes & d->forest.fmt->mode_bit) == 0) {
@@ -231,6 +234,9 @@ int cordon_device_detach(cordon_device *dev)
     if (dev == NULL) {
         return -CORDON_EINVAL;
     }
+    if (!handle_is(dev, HANDLE_DEVICE)) {
+        return -CORDON_EHANDLE;
+    }
     d = dev->domain;
     if (d == NULL || !dev->attached) {
         return -CORDON_ENOENT;
@@ -259,6 +265,9 @@ int cordon_device_drained(cordon_device *dev)
 
     if (dev == NULL) {
         return -CORDON_EINVAL;
+    }
+    if (!handle_is(dev, HANDLE_DEVICE)) {
+        return -CORDON_EHANDLE;
     }
     d = dev->domain;
     if (d == NULL) {

@@ -13,6 +13,7 @@
 #include "map/domain.h"
 
 struct cordon_device {
+    uint64_t mark; /* HANDLE_DEVICE */
     struct cordon_iommu *iommu;
     struct cordon_device *next;        /* the IOMMU's list, under its lock */
     struct cordon_device *domain_next; /* the domain's list, under its lock */

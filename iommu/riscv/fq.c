@@ -187,6 +187,9 @@ uint32_t cordon_faults_poll(cordon_iommu *iommu, uint32_t budget)
     struct fq *fq = &iommu->fq;
     uint32_t taken = 0;
 
+    if (!handle_is(iommu, HANDLE_IOMMU)) {
+        return 0;
+    }
     for (uint32_t round = 0; round < FQ_ROUNDS; round++) {
         if (!fq_enter(fq)) {
             atomic_store(&fq->again, true);
@@ -243,6 +246,9 @@ size_t cordon_faults_take(cordon_iommu *iommu, struct cordon_fault *out, size_t 
     struct fault_report report;
     size_t taken = 0;
 
+    if (!handle_is(iommu, HANDLE_IOMMU)) {
+        return 0;
+    }
     while (taken < count && fq_next(fq, &report)) {
         fq_report(iommu, &report, &out[taken]);
         taken++;
@@ -257,6 +263,10 @@ void cordon_faults_stats(const cordon_iommu *iommu, struct cordon_fault_stats *o
 {
     const struct fq *fq = &iommu->fq;
 
+    if (!handle_is(iommu, HANDLE_IOMMU)) {
+        *out = (struct cordon_fault_stats){0};
+        return;
+    }
     *out = (struct cordon_fault_stats){
         .records = atomic_load_explicit(&fq->records, memory_order_relaxed),
         .overflows = atomic_load_explicit(&fq->overflows, memory_order_relaxed),

@@ -63,6 +63,10 @@ int iommu_alloc_table(const struct cordon_iommu *iommu, unsigned order, cordon_h
 
 void cordon_iommu_info(const cordon_iommu *iommu, struct cordon_iommu_info *out)
 {
+    if (!handle_is(iommu, HANDLE_IOMMU)) {
+        *out = (struct cordon_iommu_info){0};
+        return;
+    }
     *out = iommu->info;
 }
 
@@ -315,6 +319,9 @@ int cordon_iommu_add(cordon_ctx *ctx, const struct cordon_iommu_config *cfg, cor
     if (ctx == NULL || cfg == NULL || out == NULL) {
         return -CORDON_EINVAL;
     }
+    if (!handle_is(ctx, HANDLE_CTX)) {
+        return -CORDON_EHANDLE;
+    }
     err = iommu_check_config(ctx, cfg);
     if (err) {
         return err;
@@ -343,6 +350,7 @@ int cordon_iommu_add(cordon_ctx *ctx, const struct cordon_iommu_config *cfg, cor
         resource_own_remove(ctx, cfg->base);
         return err;
     }
+    iommu->mark = HANDLE_IOMMU;
     iommu->open = true;
     *out = iommu;
     return 0;
@@ -355,6 +363,9 @@ int cordon_iommu_remove(cordon_iommu *iommu)
 
     if (iommu == NULL) {
         return -CORDON_EINVAL;
+    }
+    if (!handle_is(iommu, HANDLE_IOMMU)) {
+        return -CORDON_EHANDLE;
     }
     ctx = iommu->ctx;
     lock_take(&iommu->lock);
@@ -371,6 +382,7 @@ int cordon_iommu_remove(cordon_iommu *iommu)
     iommu_free_queues(iommu);
     device_slabs_free(iommu);
     resource_own_remove(ctx, iommu->mmio.base);
+    iommu->mark = 0;
     pool_page_free(ctx, iommu);
     return 0;
 }

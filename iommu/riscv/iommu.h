@@ -18,6 +18,7 @@
 struct device_slab;
 
 struct cordon_iommu {
+    uint64_t mark; /* HANDLE_IOMMU */
     struct cordon_ctx *ctx;
     struct cordon_iommu *next; /* the context's list, under its lock */
     struct iommu_mmio mmio;

@@ -104,6 +104,7 @@ static int device_enter(struct cordon_iommu *iommu, const struct cordon_device_c
         iommu->slabs = slab;
     }
     dev = device_slot_take(slab);
+    dev->mark = HANDLE_DEVICE;
     dev->iommu = iommu;
     dev->device_id = cfg->device_id;
     dev->drain = cfg->drain;
@@ -122,6 +123,9 @@ int cordon_device_add(cordon_iommu *iommu, const struct cordon_device_config *cf
 
     if (iommu == NULL || cfg == NULL || out == NULL) {
         return -CORDON_EINVAL;
+    }
+    if (!handle_is(iommu, HANDLE_IOMMU)) {
+        return -CORDON_EHANDLE;
     }
     err = device_check_config(iommu, cfg);
     if (err) {
@@ -152,6 +156,9 @@ int cordon_device_remove(cordon_device *dev)
     if (dev == NULL) {
         return -CORDON_EINVAL;
     }
+    if (!handle_is(dev, HANDLE_DEVICE)) {
+        return -CORDON_EHANDLE;
+    }
     iommu = dev->iommu;
     lock_take(&iommu->lock);
     err = dev->domain != NULL ? -CORDON_EBUSY : 0;
@@ -159,6 +166,7 @@ int cordon_device_remove(cordon_device *dev)
         for (at = &iommu->devices; *at != dev; at = &(*at)->next) {
         }
         *at = dev->next;
+        dev->mark = 0;
         device_slot_give(dev);
     }
     lock_give(&iommu->lock);

@@ -169,6 +169,9 @@ int cordon_msi_window(cordon_domain *d, cordon_gpa base, uint64_t mask)
     if (d == NULL || !is_aligned(base.v, CORDON_PAGE_SIZE)) {
         return -CORDON_EINVAL;
     }
+    if (!handle_is(d, HANDLE_DOMAIN)) {
+        return -CORDON_EHANDLE;
+    }
     page_bits = d->forest.fmt->address_bits - CORDON_PAGE_SHIFT;
     w.bits = (unsigned)__builtin_popcountll(mask);
     if (w.bits > MSI_BITS_MAX || (base.v >> CORDON_PAGE_SHIFT | mask) >> page_bits != 0) {
@@ -316,6 +319,9 @@ int cordon_msi_set(cordon_domain *d, uint32_t index, cordon_hpa file)
 
     if (d == NULL) {
         return -CORDON_EINVAL;
+    }
+    if (!handle_is(d, HANDLE_DOMAIN)) {
+        return -CORDON_EHANDLE;
     }
     if (!is_aligned(file.v, CORDON_PAGE_SIZE)) {
         return -CORDON_EALIGN;

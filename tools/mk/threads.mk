@@ -22,7 +22,7 @@ check-threads: $(OUT)/tsan/test_threads ## many threads on one context, under Th
 
 # A part of the unit tests, unless one of them was asked for.
 ifeq ($(T),)
-check-unit: check-threads
+check-unit: | check-threads
 endif
 
 -include $(TSAN_OBJ:.o=.d)

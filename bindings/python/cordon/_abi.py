@@ -508,8 +508,9 @@ PROTOTYPES = (
         ("flags", c_uint32),
     ),
      "Publish a context for DEV that leads to a view of D: the domain's common device view, or "
-     'one of its own. The caller has quiesced and reset the device before. Errors: EBUSY '
-     '(attached already), ELIMIT (views, GSCIDs), ENOMEM, ENOTSUP (mode), ETIMEOUT, EHW.'),
+     'one of its own. The caller has quiesced and reset the device before. Errors: EHANDLE (of '
+     'two contexts), EBUSY (attached already), ELIMIT (views, GSCIDs), ENOMEM, ENOTSUP (mode), '
+     'ETIMEOUT, EHW.'),
     ("cordon_device_detach", c_int, (
         ("dev", POINTER(Device)),
     ),
