@@ -1,7 +1,7 @@
 """QEMU's RISC-V `virt` machine without guest code: RAM as a buffer, registers as calls."""
 from .hart import Hart
 from .pci import scan
-from .process import QemuProcess, SharedFile
+from .process import BINARY, QemuProcess, SharedFile
 from ..types import size_bytes
 
 RAM_BASE = 0x80000000
@@ -20,9 +20,11 @@ def guest_file(number, hart=0):
 
 class QemuMachine:
     """One running QEMU. `parts` are plugged in; `iommu` is "sys", "pci" or None; `globals_` are -global
-    settings such as "riscv-iommu.intremap=off" (they reach the IOMMU of either kind)."""
+    settings such as "riscv-iommu.intremap=off" (they reach the IOMMU of either kind). `binary` is the
+    QEMU; CORDON_QEMU in the environment names the one to take where nobody says."""
 
-    def __init__(self, parts=(), *, ram="64M", iommu="sys", globals_=(), arguments=(), run=True):
+    def __init__(self, parts=(), *, ram="64M", iommu="sys", globals_=(), arguments=(), run=True,
+                 binary=BINARY):
         self.parts = {part.name: part for part in parts}
         if len(self.parts) != len(parts):
             raise ValueError("two parts have the same name")
@@ -34,7 +36,7 @@ class QemuMachine:
         for part in parts:
             command += part.arguments(self._files)
         try:
-            self.process = QemuProcess(command, self._files)
+            self.process = QemuProcess(command, self._files, binary=binary)
         except BaseException:
             self._close_files()
             raise
@@ -61,6 +63,12 @@ class QemuMachine:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def version(self):
+        """The version of this QEMU, such as (10, 0, 2)."""
+        found = self.qmp.command("query-version")["qemu"]
+        return found["major"], found["minor"], found["micro"]
 
     def function(self, name):
         """The PCI function of the part called NAME."""

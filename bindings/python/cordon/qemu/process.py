@@ -9,7 +9,7 @@ import tempfile
 from .qmp import Qmp, QmpError
 from .qtest import QTest, pair
 
-BINARY = "qemu-system-riscv64"
+BINARY = os.environ.get("CORDON_QEMU") or "qemu-system-riscv64"
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
