@@ -1,6 +1,7 @@
 """What the generated interface is made of: addresses, records and handles that refuse bad values."""
 import ctypes
 import operator
+from typing import ClassVar
 
 _SIGNED = {ctypes.c_int8, ctypes.c_int16, ctypes.c_int32, ctypes.c_int64}
 _UNSIGNED = {ctypes.c_uint8, ctypes.c_uint16, ctypes.c_uint32, ctypes.c_uint64}
@@ -103,7 +104,7 @@ class Record(ctypes.Structure):
 class Handle(ctypes.Structure):
     """An object of the library that only the library looks into."""
 
-    _fields_: list = []
+    _fields_: ClassVar[list] = []
 
 
 def show(value):

@@ -3,7 +3,7 @@ import ctypes
 
 from . import _abi
 
-_TYPES = dict(_abi.PortOps._fields_)
+_TYPES = {name: kind for name, kind, *_ in _abi.PortOps._fields_}
 ALL_ONES = (1 << 64) - 1
 
 
@@ -13,9 +13,9 @@ class PortTable:
 
     def __init__(self, port):
         self._failure = None
-        self._ops = _abi.PortOps()
+        self.ops = _abi.PortOps()
         self._keep = []
-        self.address = ctypes.addressof(self._ops)
+        self.address = ctypes.addressof(self.ops)
         for name, answer in (("mmio_read", ALL_ONES), ("mmio_write", None), ("hart_fence", None),
                              ("time_us", 0)):
             method = getattr(port, name, None)
@@ -33,7 +33,7 @@ class PortTable:
                 return answer
         function = _TYPES[name](callback)
         self._keep.append(function)
-        setattr(self._ops, name, function)
+        setattr(self.ops, name, function)
 
     def raise_pending(self):
         failure, self._failure = self._failure, None
