@@ -59,3 +59,5 @@ def test_typed_text_is_taken_as_far_as_there_is_room(pair):
 def test_unknown_command_and_unknown_guest_are_named(pair):
     assert "not known" in pair.channel.ask("dance", "error")["why"]
     assert pair.channel.ask("pause nobody", "error", command="nobody")["why"].startswith("no VM")
+    assert pair.channel.ask("pause", "error")["why"] == "say which VM"
+    assert pair.channel.ask("owners here", "error", command="here")["why"].startswith("owners takes a host address")

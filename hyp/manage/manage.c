@@ -47,7 +47,14 @@ static void send_error(const char *why, const char *what)
 
 static void do_owners(char *rest)
 {
-    manage_send_owners(report_channel(), strtoull(rest, NULL, 0));
+    char *end;
+    uint64_t from = strtoull(rest, &end, 0);
+
+    if (*end != '\0') {
+        send_error("owners takes a host address, or nothing", rest);
+        return;
+    }
+    manage_send_owners(report_channel(), from);
 }
 
 static void do_places(char *rest)

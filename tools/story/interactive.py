@@ -13,8 +13,8 @@ import stage
 NEXT, END = 0x1d, 0x1c
 HELP = ("Ctrl-] goes on to the next guest, then to the hypervisor; Ctrl-\\ ends. The console of a "
         "guest shows "
-        "what everybody says; the hypervisor takes: owners, places, audit, faults, exits, pause "
-        "VM, resume VM")
+        "what everybody says; the hypervisor takes: owners, places, audit, faults, exits, "
+        "type VM TEXT, pause VM, resume VM")
 
 
 class Live(stage.Stage):
