@@ -58,6 +58,15 @@ def test_python_example_runs(text, tmp_path):
     assert done.returncode == 0, done.stderr.decode()
 
 
+@pytest.mark.parametrize("backend", ["model", "qemu"])
+def test_pytest_example_passes_on_each_backend(backend, tmp_path):
+    text = next(text for page, _, text in blocks("python") if page.name == "pytest.md")
+    (tmp_path / "test_release.py").write_text(text)
+    done = run_python(f"import pytest, sys; sys.exit(pytest.main(['-q', '-p', 'cordon.pytest_plugin', "
+                      f"'--cordon-backend={backend}', 'test_release.py']))", tmp_path)
+    assert b"1 passed" in done.stdout, done.stdout.decode()
+
+
 def test_readme_shows_what_its_example_prints(tmp_path):
     page = (TREE / "README.md").read_text()
     code = re.search(r"```python\n(.*?)```", page, re.S)[1]
