@@ -65,7 +65,7 @@ static uint64_t claim_part(struct cordon_ctx *ctx, const struct part *at, uint64
             *err = -CORDON_EPERM;
             return i;
         }
-        w[i] = pool_derive(word, i);
+        w[i] = word + i * FW_GFN_ONE; /* as pool_derive has it for OWNED */
     }
     return at->pages;
 }
@@ -261,7 +261,7 @@ static uint64_t move_run(struct cordon_ctx *ctx, const struct cordon_extent *e, 
             at.block->word = word;
         } else {
             for (uint64_t i = 0; i < at.pages; i++) {
-                at.block->words[at.index + i] = pool_derive(word, i);
+                at.block->words[at.index + i] = word + i * FW_GFN_ONE;
             }
         }
         part_note(ctx->cookie, PORT_NOTE_CLAIM, hfn, at.pages, word);

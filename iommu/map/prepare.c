@@ -56,13 +56,13 @@ static bool is_split(const struct txn *t, cordon_hpa hpa, uint64_t len)
 static int reserve_piece_gone(struct txn *t, const struct piece *p, uint64_t *resource_runs)
 {
     struct backing b = backing_of(t->d, p->first, p->pages);
-    bool held = region_held(p->flags);
+    bool held = region_held(p->flags), lends = t->d->lends;
     int err = 0;
 
     while (err == 0 && backing_next(&b)) {
         if (held) {
             ++*resource_runs;
-        } else if (t->d->lends && loan_touches(t->d->ctx, b.hpa, b.len)) {
+        } else if (lends && loan_touches(t->d->ctx, b.hpa, b.len)) {
             err = -CORDON_EBUSY;
         } else {
             gone_add(t->d->ctx, &t->gone, b.hpa, b.len);

@@ -3,6 +3,11 @@
  *
  * All that the layer keeps lives inside the RAM it is given, in frames that no view can reach. It
  * reaches a frame at HPA + ram_offset. Contexts share nothing: many may live in one process.
+ *
+ * Threads: calls may come from any thread or hart at once, save three kinds. Calls about one device
+ * (add, attach, detach, drained, remove) come from one at a time; what closes a handle comes after
+ * every other call about it; and what the caller passes stays as it is while a call runs. Locks are
+ * held while hardware is waited for, as long as its timeout; a question to a domain then waits too.
  */
 #ifndef CORDON_CTX_H
 #define CORDON_CTX_H

@@ -1,5 +1,7 @@
 /* Error codes. Functions return 0 or one of these, negated. Out-pointers are written on success
- * only. */
+ * only. A handle that was closed is told where that can be seen: its memory lies in the context's
+ * RAM, and may have become the same kind again. Functions without a code then answer 0 or zeroes.
+ */
 #ifndef CORDON_ERROR_H
 #define CORDON_ERROR_H
 
@@ -20,10 +22,7 @@
 #define CORDON_ECORRUPT 13 /* a table or structure in memory is not what we left there */
 #define CORDON_EPENDING 14 /* the map has changed; frames stay REVOKING until hardware is quiet */
 #define CORDON_EFAULT 15   /* a translation stops: not present or not permitted */
-/* A handle that was closed, is of another kind, or of another context; where that can be seen: its
- * memory lies in the context's RAM, and may have become the same kind again. Functions without a
- * code answer 0, or fill in zeroes. */
-#define CORDON_EHANDLE 16
+#define CORDON_EHANDLE 16  /* a handle that was closed, or is of another kind or context */
 #define CORDON_ERROR_LAST CORDON_EHANDLE
 
 /* A short English sentence for a code (0, or negative as returned). Never null; static storage. */
