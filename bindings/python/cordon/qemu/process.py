@@ -70,7 +70,10 @@ class QemuProcess:
             self.qmp = Qmp(self._ours[1], timeout)
         except (OSError, QmpError, ValueError) as why:
             self.kill()
-            raise QemuError(f"{self.command[0]} did not start ({why}):\n{self.stderr()}") from None
+            said = self.stderr()
+            old = ("\nQEMU 10.0 or newer has the RISC-V IOMMU: is this one older?"
+                   if "iommu" in said and ("not found" in said or "not a valid device" in said) else "")
+            raise QemuError(f"{self.command[0]} did not start ({why}):\n{said}{old}") from None
 
     @property
     def pid(self):
