@@ -13,6 +13,9 @@ FAULT_BUDGET = 4096
 class Cause(enum.IntEnum):
     """Why a request was refused [IOMMU table of causes], those that are met here."""
 
+    INSN_ACCESS = 1
+    READ_ACCESS = 5
+    WRITE_ACCESS = 7
     INSN_GUEST_PAGE = 20
     READ_GUEST_PAGE = 21
     WRITE_GUEST_PAGE = 23

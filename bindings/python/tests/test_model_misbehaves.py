@@ -106,6 +106,48 @@ def test_a_late_request_is_judged_when_it_comes(plat, red):
         assert is_handed_out(plat, frame)
 
 
+@pytest.mark.parametrize("how", ["held", "rogue", "late"])
+def test_requests_that_wait_keep_their_own_bytes_and_go_in_order(plat, red, how):
+    nic = plat.device("dma2")
+    with red.assign(nic):
+        buf, _ = lone_buffer(red, nic)
+        with getattr(nic.dma, how)():
+            nic.dma.write(buf.iova, b"first")
+            nic.dma.write(buf.iova + 8, b"second")
+            nic.dma.write(buf.iova, b"third")
+        nic.dma.write(buf.iova + 16, b"at once")
+        assert buf.read(24) == b"warm".ljust(16, b"\0") + b"at once\0"
+        assert nic.dma.step(2) == (2, 0)
+        assert buf.read(14) == b"first\0\0\0second"
+        assert nic.dma.step() == (1, 0) and buf.read(5) == b"third"
+
+
+def test_an_engine_that_holds_all_it_can_refuses_more(plat, red):
+    nic = plat.device("dma2")
+    with red.assign(nic):
+        buf = red.map(nic, size="128K")
+        with nic.dma.late():
+            nic.dma.write(buf.iova, b"f" * (64 << 10))
+            with pytest.raises(ValueError, match="holds 0x10000 bytes at most: step"):
+                nic.dma.write(buf.iova, b"x")
+            assert nic.dma.step() == (16, 0)
+            nic.dma.write(buf.iova + (64 << 10), b"more")
+            assert nic.dma.step() == (1, 0)
+        assert buf.read((64 << 10) + 4) == b"f" * (64 << 10) + b"more"
+
+
+def test_an_address_outside_ram_that_nothing_stands_at_is_an_access_fault(plat, red):
+    window = plat.context.resource_add(0x4000_0000, PAGE)
+    red.grant(0x3000_0000, window, "rw", mmio=True, peer=True)
+    nic = plat.device("dma2")
+    with red.assign(nic):
+        with plat.expect_fault(nic, Cause.WRITE_ACCESS, 0x3000_0000):
+            nic.dma.write(0x3000_0000, b"past RAM")
+        with plat.expect_fault(nic, Cause.READ_ACCESS, 0x3000_0000):
+            assert nic.dma.read(0x3000_0000, 8) == bytes(8)
+    assert plat.messages == []
+
+
 def test_a_write_in_flight_lands_before_its_frame_is_anybody_elses(plat, red):
     nic = plat.device("dma2")
     with red.assign(nic):
