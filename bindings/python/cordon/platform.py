@@ -139,15 +139,17 @@ class Platform(FaultLog, metaclass=_Opening):
             raise pending
 
     def release(self, name):
-        """Take a device off the bus, out of its domain, reset it if only that drains it, forget it."""
+        """Take a device off the bus, out of its domain, reset it if only that drains it, forget it.
+        Pending: it is out, and known until its domain is retired and this is called again."""
         part = self.part(name)
-        device = self.devices.pop(part.name)
+        device = self.devices[part.name]
         self.quiet(part)
         if device.drain is Drain.RESET:
             self.reset(part)
             device.close_after_reset()
         else:
             device.close()
+        del self.devices[part.name]
 
     # ---- what a backend says --------------------------------------------------------------------------
 

@@ -232,6 +232,19 @@ def test_a_device_whose_withdrawal_is_not_confirmed_is_drained_all_the_same(plat
     assert is_handed_out(plat, frame)
 
 
+def test_a_release_that_is_not_confirmed_can_be_finished_later(plat, red):
+    nic = plat.device("dma2")
+    nic.attach(red.domain)
+    plat.model.fail_fences(1000)
+    with pytest.raises(Pending):
+        plat.release("dma2")
+    assert plat.device("dma2") is nic and nic.domain is None
+    plat.model.fail_fences(0)
+    red.domain.retire()
+    plat.release("dma2")
+    assert plat.device("dma2") is not nic and not nic.is_open
+
+
 def test_a_device_that_ignores_fences_and_is_said_to_heed_them_breaks_isolation(plat, red):
     """The same device, wrongly described: what drain methods are for."""
     nic = plat.device("dma2")
