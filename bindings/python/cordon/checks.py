@@ -69,8 +69,12 @@ def _owns(domain, gpa, hpa):
     frame = domain.context.frame(hpa)
     if frame.state is FrameState.NONE:
         return True  # no RAM: the region and the translation decide
-    return (frame.state is FrameState.OWNED and frame.domain == domain.number
-            and int(frame.gpa) // PAGE == gpa // PAGE)
+    if frame.state is not FrameState.OWNED:
+        return False
+    stands = {(frame.domain, int(frame.gpa) // PAGE)}
+    if frame.domain != domain.number:
+        stands = {(loan.domain, int(loan.gpa) // PAGE) for loan in domain.context.borrowers(hpa)}
+    return (domain.number, gpa // PAGE) in stands
 
 
 def _translate(domain, gpa):

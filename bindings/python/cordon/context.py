@@ -6,7 +6,7 @@ from contextlib import suppress
 from . import _abi
 from ._base import as_int
 from ._lib import library
-from .errors import Corrupt, UseAfterClose, from_code
+from .errors import Busy, Corrupt, NotFound, UseAfterClose, from_code
 from .port import PortTable
 from .types import (PAGE, Extent, FrameState, Hpa, Mode, address, extents_array, extents_of,
                     size_bytes)
@@ -106,6 +106,18 @@ class Context:
         self.call("cordon_frame_query", self.ptr, address(Hpa, hpa), ctypes.byref(out))
         return FrameInfo(out)
 
+    def borrowers(self, hpa):
+        """The loans of the frame that holds HPA, one a domain: `domain` (a number), `gpa`, `perms`."""
+        found, first, hpa = [], 0, address(Hpa, hpa)
+        while True:
+            out = _abi.Borrower()
+            try:
+                self.call("cordon_frame_borrower", self.ptr, hpa, first, ctypes.byref(out), hpa=hpa)
+            except NotFound:
+                return found
+            found.append(out)
+            first = out.domain + 1
+
     def alloc(self, length, *, align=0, boundary=0, highest=0, zero=True):
         """One run of frames, contiguous, HELD: an Extent."""
         want = _abi.RunWant(len=size_bytes(length), align=size_bytes(align), highest=as_int(highest),
@@ -167,10 +179,24 @@ class Context:
         Closing twice is allowed."""
         if self._ptr is None:
             return
-        for child in sorted(self.children, key=lambda child: child.closed_after):
-            child.close()
+        left = sorted(self.children, key=lambda child: child.closed_after)
+        while left:
+            left = self._close_all(left)
         self.call("cordon_ctx_destroy", self._ptr)
         self._ptr = None
+
+    @staticmethod
+    def _close_all(children):
+        """Close what can be closed; those that were in use by another of them are left for a next try."""
+        busy = []
+        for child in children:
+            try:
+                child.close()
+            except Busy:
+                busy.append(child)
+        if len(busy) == len(children):
+            busy[0].close()
+        return busy
 
     def abandon(self):
         """Forget the context without a call: its state lies in the RAM it was given."""

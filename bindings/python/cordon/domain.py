@@ -129,6 +129,31 @@ class Domain(Child):
         self.change([Protect(gpa, length, perms)], gpa=address(Gpa, gpa), len=size_bytes(length),
                     perms=Perm.of(perms))
 
+    def share(self, borrower, gpa, to, length, perms=Perm.RW, *, dma=True):
+        """Lend [GPA, GPA+LENGTH) to another domain, where it stands at TO. The frames stay this domain's;
+        while anybody borrows them, they cannot be revoked here (Busy). The borrower revokes as its own."""
+        what = _abi.Share(gpa=address(Gpa, gpa), to=address(Gpa, to), len=size_bytes(length),
+                          perms=int(Perm.of(perms)), flags=0 if dma else _abi.CORDON_REGION_NODMA)
+        self.context.call("cordon_share", self.ptr, borrower.ptr, ctypes.byref(what), domain=self.number,
+                          borrower=borrower.number, gpa=what.gpa, to=what.to, len=what.len,
+                          perms=Perm.of(perms))
+
+    def move(self, gpa, to, length):
+        """Have [GPA, GPA+LENGTH) stand at TO, with the same frames; accesses fault in between."""
+        self._remap(gpa, to, length, ())
+
+    def replace(self, gpa, extents):
+        """Back the range from GPA on with EXTENTS (HELD) instead of its frames. Contents are not copied."""
+        extents = [extents] if isinstance(extents, Extent) else list(extents)
+        self._remap(gpa, gpa, sum(extent.len for extent in extents), extents)
+
+    def _remap(self, gpa, to, length, extents):
+        array, count = extents_array(extents) if extents else (None, 0)
+        what = _abi.Remap(gpa=address(Gpa, gpa), to=address(Gpa, to), len=size_bytes(length), extents=array,
+                          extent_count=count)
+        self.context.call("cordon_remap", self.ptr, ctypes.byref(what), domain=self.number, gpa=what.gpa,
+                          to=what.to, len=what.len)
+
     def retire(self):
         """Try again to release what a Pending change left."""
         self.context.call("cordon_retire", self.ptr, domain=self.number)
