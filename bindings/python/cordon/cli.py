@@ -64,7 +64,8 @@ def cli():
 def dump(source, as_json, picture, save, runs):
     """What each domain's harts and each device reach, where it stands, and who else reaches it.
 
-    Exit status 1 if two domains reach the same memory, or tables break a rule of the specification.
+    Exit status 1 if two domains reach the same memory and it was not lent, or tables break a rule of the
+    specification.
     """
     from .dump import text
     with _open(source) as found:
@@ -79,7 +80,7 @@ def dump(source, as_json, picture, save, runs):
         click.echo(json.dumps(told, indent=1))
     else:
         text.show(Console(width=None if sys.stdout.isatty() else 140), found, views, runs)
-    foreign = any(not other["same_domain"] for view in told["views"] for run in view["runs"]
+    foreign = any(not other["entitled"] for view in told["views"] for run in view["runs"]
                   for other in run["others"])
     sys.exit(1 if foreign or any(view.broken for view in views) else 0)
 

@@ -75,7 +75,7 @@ def test_every_page_is_told_with_its_size_and_who_else_reaches_it(dump_file):
     assert views.keys() == {"harts of red", "harts of blue", "device 0x10 edu2", "device 0x18 edu3"}
     assert [(r["gpa"], r["len"], r["size"], r["perms"]) for r in views["device 0x10 edu2"]["runs"]] == [
         (RED, 2 << 20, "4K", "rwx"), (RED + (2 << 20), 2 << 20, "2M", "rwx")]
-    assert views["device 0x18 edu3"]["runs"][0]["others"] == [{"agent": "harts of blue", "same_domain": True}]
+    assert views["device 0x18 edu3"]["runs"][0]["others"] == [{"agent": "harts of blue", "entitled": "same"}]
     status, said = run("dump", dump_file)
     assert status == 0 and "0x80200000-0x803fffff" in said and "device 0x18 edu3" in said
 
@@ -83,7 +83,7 @@ def test_every_page_is_told_with_its_size_and_who_else_reaches_it(dump_file):
 def _leak(plat):
     """Have a leaf of blue's device lead to a frame of red, behind the library's back."""
     walk = plat.guests[1].domain.walk(BLUE, view=1)
-    stolen = plat.guests[0].hpa(RED)
+    stolen = plat.guests[0].hpa(RED + 8 * PAGE)
     plat.memory(walk.steps[-1].word, 8)[:] = (stolen >> 2 | 0xdf).to_bytes(8, "little")
 
 
@@ -93,8 +93,22 @@ def test_memory_that_two_domains_reach_is_shown_and_fails(plat, tmp_path):
     status, said = run("dump", tmp_path / "leak.dump", "--json")
     views = {view["agent"]: view for view in json.loads(said)["views"]}
     assert status == 1
-    assert {"agent": "device 0x10 edu2", "same_domain": False} in views["device 0x18 edu3"]["runs"][0]["others"]
+    assert {"agent": "device 0x10 edu2", "entitled": ""} in views["device 0x18 edu3"]["runs"][0]["others"]
     assert shared_bytes(views_of(load(tmp_path / "leak.dump"))) == PAGE
+
+
+def test_memory_that_was_lent_is_told_apart(plat, tmp_path):
+    red, blue = plat.guests
+    red.domain.share(blue.domain, RED, 0x100_0000, 4 * PAGE, "r")
+    save(capture(plat), tmp_path / "lent.dump")
+    status, said = run("dump", tmp_path / "lent.dump", "--json")
+    views = {view["agent"]: view for view in json.loads(said)["views"]}
+    assert status == 0
+    assert {"agent": "harts of red", "entitled": "loan"} in views["device 0x18 edu3"]["runs"][-1]["others"]
+    assert "device 0x18 edu3 (loan)" in run("dump", tmp_path / "lent.dump")[1]
+    _leak(plat)  # and one page that was not
+    save(capture(plat), tmp_path / "both.dump")
+    assert run("dump", tmp_path / "both.dump")[0] == 1
 
 
 def test_picture_names_agents_and_addresses_and_leaks(plat, tmp_path):
@@ -209,6 +223,7 @@ def _rewritten(path, change):
     (lambda h: h["devices"][0].update(name=7), "devices[0]", "not a short text"),
     (lambda h: h["domains"].append(3), "domains[2]", "is no object"),
     (lambda h: h["domains"][0].update(hgatp=True), "domains[0]", "hgatp is True"),
+    (lambda h: h.update(loans=[{"hpa": 1, "len": 4096, "owner": 1, "borrower": 2}]), "loans[0]", "whole pages"),
     (lambda h: h.update(requests=[{"access": "q"}]), "requests[0]", "not r, w or x")])
 def test_header_that_does_not_fit_is_refused_by_its_part(dump_file, change, part, sentence):
     _rewritten(dump_file, change)

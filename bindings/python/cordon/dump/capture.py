@@ -1,6 +1,7 @@
 """Dumps of live platforms: all that hardware would walk, and what the library says of it."""
 import ctypes
 
+from .. import _abi
 from ..domain import Domain
 from ..judge import Directory
 from .format import PAGE, DeviceState, DomainState, Dump, IommuState
@@ -22,6 +23,7 @@ def capture(platform, whole=False):
     for domain in (child for child in context.children if isinstance(child, Domain)):
         name = names.get(domain.number, f"domain{domain.number}")
         dump.domains.append(DomainState(domain.number, name, domain.hgatp))
+        dump.loans += _loans(context, domain)
     for device in platform.devices.values():
         number = device.domain.number if device.domain is not None else None
         dump.devices.append(DeviceState(device.device_id, device.name, number))
@@ -33,6 +35,23 @@ def capture(platform, whole=False):
     crawl(dump, read)
     dump.pages = read.pages
     return dump
+
+
+def _loans(context, domain):
+    """What a domain borrows, run by run."""
+    found = []
+    for region in domain.regions():
+        if not region.flags & _abi.CORDON_REGION_SHARED:
+            continue
+        for gpa in range(region.gpa.v, region.end.v, PAGE):
+            hpa = int(domain.translate(gpa).hpa)
+            owner = context.frame(hpa).domain
+            last = found[-1] if found else None
+            if last and last[0] + last[1] == hpa and last[2] == owner:
+                found[-1] = (last[0], last[1] + PAGE, owner, domain.number)
+            else:
+                found.append((hpa, PAGE, owner, domain.number))
+    return found
 
 
 class _Recorder:

@@ -73,6 +73,7 @@ class Dump:
     harts: list = field(default_factory=list)
     direct_map: int | None = None  # HVA = HPA + this, modulo 2^64
     requests: list = field(default_factory=list)
+    loans: list = field(default_factory=list)  # (hpa, bytes, owner's number, borrower's number)
 
     def read(self, hpa, length):
         """LENGTH bytes inside one page; LookupError where the dump has none."""
@@ -154,6 +155,8 @@ def _header(dump):
         "harts": [{**{k: hex(v) for k, v in vars(h).items() if k not in ("number", "virtual")},
                    "number": h.number, "virtual": h.virtual} for h in dump.harts],
         "direct_map": None if dump.direct_map is None else hex(dump.direct_map),
+        "loans": [{"hpa": hex(hpa), "len": length, "owner": owner, "borrower": borrower}
+                  for hpa, length, owner, borrower in dump.loans],
         "requests": [{**r, "iova": hex(r["iova"])} for r in dump.requests]}
 
 
@@ -246,6 +249,8 @@ def _build(reader, table, blob):
         dump.harts.append(HartState(reader.number(item, "number", 32), *(reader.number(item, name) for name in (
             "satp", "vsatp", "hgatp")), item.get("virtual") is True))
     dump.direct_map = reader.number(table, "direct_map", none=True)
+    for item in reader.items(table, "loans"):
+        dump.loans.append(_loan(reader, item))
     for item in reader.items(table, "requests"):
         dump.requests.append(_request(reader, item, len(dump.iommus)))
     return dump
@@ -262,6 +267,14 @@ def _registers(reader, item):
     if not {0x00, 0x08, 0x10} <= found.keys():
         reader.refuse("capabilities (0x0), fctl (0x8) and ddtp (0x10) have to be there")
     return found
+
+
+def _loan(reader, item):
+    hpa, length, owner, borrower = (reader.number(item, name, bits) for name, bits in (
+        ("hpa", 56), ("len", 56), ("owner", 32), ("borrower", 32)))
+    if hpa % PAGE or length % PAGE or not length:
+        reader.refuse(f"{hpa:#x} + {length:#x} is not whole pages")
+    return hpa, length, owner, borrower
 
 
 def _request(reader, item, iommus):

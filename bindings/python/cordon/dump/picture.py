@@ -3,7 +3,7 @@ reaches it."""
 from math import log2
 
 from .format import PAGE
-from .views import SIZES, Reach
+from .views import SIZES, Reach, partners_of
 
 COLOURS = ("#4c72b0", "#dd8452", "#55a868", "#8172b3", "#937860", "#da8bc3", "#8c8c8c", "#ccb974")
 SHADES = {"4K": "#c6dbef", "2M": "#6baed6", "1G": "#2171b5"}
@@ -20,7 +20,7 @@ def draw(dump, views, path):
     from matplotlib import pyplot
     rows = len(views) + 1
     figure, axes = pyplot.subplots(rows, 1, figsize=(11, 1.3 * rows + 0.6), squeeze=False)
-    reach = Reach(views)
+    reach = Reach(views, partners_of(dump))
     for axis, view in zip(axes[:-1, 0], views):
         _agent(axis, view, reach)
     _host(axes[-1, 0], views)
@@ -53,7 +53,7 @@ def _agent(axis, view, reach):
         if number and view.runs[number - 1].gpa + view.runs[number - 1].len != run.gpa:
             axis.text(at + 0.3, 0, "…", ha="center", va="center")
             at += 0.6
-        foreign = any(not same for _, same in reach.others(view, run))
+        foreign = any(not why for _, why in reach.others(view, run))
         colour = FOREIGN if foreign else SHADES.get(SIZES.get(run.size), "#eeeeee")
         width = _width(run.len)
         _block(axis, at, width, colour, f"{SIZES.get(run.size, run.size)} {run.perms}\n{len(run.parts)} host runs",

@@ -2,7 +2,7 @@
 from rich.table import Table
 from rich.text import Text
 
-from .views import SIZES, Reach
+from .views import SIZES, Reach, partners_of
 
 COLUMNS = (("GPA", "left"), ("bytes", "right"), ("rights", "left"), ("leaves", "right"), ("host memory", "left"),
            ("also reached by", "left"))
@@ -25,15 +25,15 @@ def _backing(run, dump):
 
 def _others(reach, view, run):
     text = Text()
-    for agent, same in reach.others(view, run):
+    for agent, why in reach.others(view, run):
         text.append(", " if text else "")
-        text.append(agent, style="" if same else "bold red")
+        text.append(agent + (" (loan)" if why == "loan" else ""), style="" if why else "bold red")
     return text if text else Text("nobody else", style="dim")
 
 
 def show(console, dump, views, most=16):
     """Print the dump on a rich console, at most MOST runs a view."""
-    reach = Reach(views)
+    reach = Reach(views, partners_of(dump))
     console.print(f"{dump.made_by}: {len(dump.domains)} domains, {len(dump.devices)} devices, "
                   f"{len(dump.iommus)} IOMMUs, {len(dump.pages)} pages of memory")
     for iommu in dump.iommus:
@@ -66,7 +66,7 @@ def _table(dump, view, reach, most):
 
 def to_json(dump, views):
     """The same as plain values, with every run and part."""
-    reach = Reach(views)
+    reach = Reach(views, partners_of(dump))
     return {
         "made_by": dump.made_by,
         "iommus": [{"base": i.base, "ddtp": i.register(0x10, 8), "capabilities": i.register(0, 8)}
@@ -76,5 +76,5 @@ def to_json(dump, views):
         "views": [{"agent": v.agent, "domain": v.domain, "mode": v.mode, "root": v.root, "bytes": v.bytes,
                    "msis": {str(k): hpa for k, hpa in v.msis.items()}, "broken": v.broken,
                    "runs": [{**run.to_json(), "others": [
-                       {"agent": agent, "same_domain": same} for agent, same in reach.others(v, run)]}
+                       {"agent": agent, "entitled": why} for agent, why in reach.others(v, run)]}
                        for run in v.runs]} for v in views]}

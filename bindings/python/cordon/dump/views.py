@@ -87,10 +87,21 @@ def _runs(leaves):
     return runs
 
 
-class Reach:
-    """Which agents reach a stretch of host memory."""
+def partners_of(dump):
+    """{page: names of the domains that may reach it together}, out of the dump's loans."""
+    names = {domain.number: domain.name for domain in dump.domains}
+    found = {}
+    for hpa, length, owner, borrower in dump.loans:
+        for page in range(hpa, hpa + length, PAGE):
+            found.setdefault(page, set()).update((names.get(owner), names.get(borrower)))
+    return found
 
-    def __init__(self, views):
+
+class Reach:
+    """Which agents reach a stretch of host memory. `partners` are those who may: see partners_of."""
+
+    def __init__(self, views, partners=None):
+        self._partners = partners or {}
         self._parts = sorted((hpa, hpa + length, number) for number, view in enumerate(views)
                              for run in view.runs for hpa, length in run.parts)
         self._starts = [part[0] for part in self._parts]
@@ -98,14 +109,22 @@ class Reach:
         self._views = views
 
     def others(self, view, run):
-        """Agents besides VIEW that reach some byte of RUN, by name, each with whether they belong to
-        the same domain."""
-        found = set()
+        """Agents besides VIEW that reach some byte of RUN, by name, each with what entitles them to it:
+        "same" domain, "loan", or "" for nothing."""
+        found = {}
         for hpa, length in run.parts:
             at = bisect_right(self._starts, hpa + length - 1) - 1
             while at >= 0 and self._parts[at][0] > hpa - self._longest:
-                if self._parts[at][1] > hpa:
-                    found.add(self._parts[at][2])
+                start, end, number = self._parts[at]
+                if end > hpa:
+                    common = range(max(start, hpa), min(end, hpa + length), PAGE)
+                    why = self._why(view, self._views[number], common)
+                    found[number] = why and found.get(number, why)
                 at -= 1
-        return [(self._views[n].agent, self._views[n].domain == view.domain) for n in sorted(found)
-                if self._views[n] is not view]
+        return [(self._views[n].agent, why) for n, why in sorted(found.items()) if self._views[n] is not view]
+
+    def _why(self, view, other, pages):
+        if view.domain == other.domain:
+            return "same"
+        both = {view.domain, other.domain}
+        return "loan" if all(both <= self._partners.get(page, set()) for page in pages) else ""
