@@ -77,7 +77,7 @@ class QemuMachine:
     def hold(self, part, bytes_per_second=1):
         """Reads from PART's disk wait for this rate, once one has used up what is free; 0: no more."""
         others = dict.fromkeys(("bps", "bps_wr", "iops", "iops_rd", "iops_wr"), 0)
-        self.qmp.command("block_set_io_throttle", id=part.name, bps_rd=bytes_per_second, **others)
+        self.qmp.command("block_set_io_throttle", id=part.block_id, bps_rd=bytes_per_second, **others)
 
     def stderr(self):
         return self.process.stderr()

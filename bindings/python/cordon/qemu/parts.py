@@ -2,6 +2,7 @@
 from dataclasses import dataclass, field
 
 from .. import parts
+from ..devices.virtio import reset
 from ..types import Drain, size_bytes
 from .process import SharedFile
 
@@ -21,6 +22,10 @@ class Part(parts.Part):
     def properties(self):
         return []
 
+    def reset(self, function):
+        """Reset the part's FUNCTION; its DMA is over when this returns."""
+        function.flr()
+
 
 @dataclass
 class Edu(Part):
@@ -33,13 +38,18 @@ class Edu(Part):
 
 
 @dataclass
-class Nvme(Part):
-    """An NVMe controller with one namespace in `disk.map`. Its DMA in flight is drained by reset only."""
+class Disk(Part):
+    """A controller with one disk, whose blocks are `disk.map`. It translates addresses when it takes a
+    command, so that its DMA in flight is drained by reset only."""
 
     size: int | str = "4M"
     disk: SharedFile | None = field(default=None, repr=False)
-    kind = "nvme"
     drain = Drain.RESET
+
+    @property
+    def block_id(self):
+        """What QMP calls the device that has the disk."""
+        return self.name
 
     def arguments(self, files):
         self.disk = SharedFile(f"{self.name}-disk", size_bytes(self.size))
@@ -49,7 +59,37 @@ class Nvme(Part):
         return command + super().arguments(files)
 
     def properties(self):
-        return [f"serial={self.name}", f"drive={self.name}-disk"]
+        return [f"drive={self.name}-disk"]
+
+
+@dataclass
+class Nvme(Disk):
+    """An NVMe controller with one namespace."""
+
+    kind = "nvme"
+
+    def properties(self):
+        return [f"serial={self.name}", *super().properties()]
+
+
+@dataclass
+class Virtio(Disk):
+    """A virtio block device of the modern kind. Without `access_platform` (QEMU's iommu_platform) its
+    DMA passes every IOMMU by: it reads and writes host addresses, whatever the tables say."""
+
+    access_platform: bool = True
+    kind = "virtio-blk-pci"
+
+    @property
+    def block_id(self):
+        return f"/machine/peripheral/{self.name}/virtio-backend"
+
+    def properties(self):
+        on = "on" if self.access_platform else "off"
+        return [*super().properties(), "disable-legacy=on", f"iommu_platform={on}"]
+
+    def reset(self, function):
+        reset(function)
 
 
 @dataclass
@@ -64,6 +104,14 @@ class E1000e(Part):
 
     def properties(self):
         return [f"netdev={self.name}-port", "romfile="]
+
+
+@dataclass
+class Igb(E1000e):
+    """Intel's 82576 network card, on a wire as the other is. Its virtual functions, which nobody switches
+    on, take the slots from 16 above its own on: two cards need two slots between them."""
+
+    kind = "igb"
 
 
 @dataclass

@@ -91,7 +91,7 @@ class QemuPlatform(Platform):
         self.function(part.name).command(master=True)
 
     def reset(self, part):
-        self.function(part.name).flr()
+        part.reset(self.function(part.name))
 
     def close(self):
         super().close()
