@@ -347,7 +347,7 @@ static void test_shares_at_random_agree_with_an_array(void **state)
 {
     cordon_domain *const to[] = {guest, third};
     int16_t where[2][8]; /* the borrower's page, or -1 */
-    uint64_t seed = 77;
+    uint64_t seed = 77, base = FROM;
 
     (void)state;
     memset(where, -1, sizeof(where));
@@ -364,7 +364,7 @@ static void test_shares_at_random_agree_with_an_array(void **state)
             }
         }
         if (bench_random(&seed) % 2 == 0) {
-            int err = share(to[who], FROM + page * PAGE, TO + (uint64_t)at * PAGE, len, RW);
+            int err = share(to[who], base + page * PAGE, TO + (uint64_t)at * PAGE, len, RW);
 
             assert_int_equal(err, clear ? 0 : -CORDON_EEXIST);
             for (unsigned i = 0; i < len && clear; i++) {
@@ -373,6 +373,15 @@ static void test_shares_at_random_agree_with_an_array(void **state)
         } else if (where[who][page] >= 0) {
             assert_int_equal(bench_revoke(to[who], TO + (uint64_t)where[who][page] * PAGE, 1), 0);
             where[who][page] = -1;
+        }
+        if (turn % 16 == 5) { /* the owner's side moves under its borrowers */
+            const struct cordon_remap away = {.size = sizeof(away),
+                                              .gpa = {base},
+                                              .to = {FROM + 16 * MIB - base + FROM},
+                                              .len = 8 * PAGE};
+
+            assert_int_equal(cordon_remap(owner, &away), 0);
+            base = away.to.v;
         }
         bench_sound(&b);
         for (unsigned i = 0; i < 8; i++) {
@@ -387,7 +396,7 @@ static void test_shares_at_random_agree_with_an_array(void **state)
             }
             assert_int_equal(borrower_of(hpa.v + i * PAGE, 0, &info) != 0, lent);
             if (lent) {
-                assert_int_equal(bench_revoke(owner, FROM + i * PAGE, 1), -CORDON_EBUSY);
+                assert_int_equal(bench_revoke(owner, base + i * PAGE, 1), -CORDON_EBUSY);
             }
         }
     }

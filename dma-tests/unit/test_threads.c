@@ -32,6 +32,7 @@
 #define DOMAINS 3u
 #define TURNS 40u
 #define MOST_PAGES 6u
+#define SCATTERED 24u
 #define WINDOW UINT64_C(0x40000000) /* where the engines write, in each domain */
 #define ASIDE UINT64_C(0x50000000)  /* where they do not */
 #define LENT UINT64_C(0x60000000)   /* the first domain's, lent to the others */
@@ -417,7 +418,8 @@ static void *watch_thread(void *arg)
     return NULL;
 }
 
-/* A context of its own, again and again, and domains in the one that all share. */
+/* A context of its own, again and again, and domains in the one that all share: frames that touch
+ * nowhere. */
 static void *lone_thread(void *arg)
 {
     const uint64_t len = UINT64_C(8) << 20;
@@ -429,11 +431,19 @@ static void *lone_thread(void *arg)
         bool own = turn % 2 == 0;
         cordon_ctx *ctx = own ? context_over(ram, len, NULL) : m.ctx;
         cordon_domain *d = domain_of(ctx);
-        struct cordon_extent e = {.len = 3 * PAGE};
-        const struct cordon_run_want want = {.size = sizeof(want), .len = e.len};
+        struct cordon_extent e[SCATTERED], theirs = {m.lent, PAGE};
+        size_t count = SCATTERED;
+        struct cordon_op op = {.kind = CORDON_OP_GRANT,
+                               .gpa = {WINDOW},
+                               .len = SCATTERED * PAGE,
+                               .perms = CORDON_RW,
+                               .extents = e};
 
-        MUST(d != NULL && cordon_run_alloc(ctx, &want, &e.hpa) == 0 &&
-             grant(d, WINDOW, &e, 0) == 0);
+        MUST(d != NULL && cordon_scatter_alloc(ctx, op.len, 1, turn, e, &count) == 0);
+        op.extent_count = count;
+        MUST(change(d, op) == 0);
+        MUST(own || grant(d, ASIDE, &theirs, 0) == -CORDON_EPERM);
+        MUST(revoke(d, WINDOW + PAGE, op.len - 2 * PAGE) == 0); /* more runs than fit in a line */
         MUST(cordon_domain_destroy(d) == 0);
         MUST(!own || cordon_ctx_destroy(ctx) == 0);
         (void)sched_yield();

@@ -39,6 +39,9 @@ struct cordon_ctx;
  */
 uint64_t frames_word(const struct cordon_ctx *ctx, cordon_hpa hpa);
 
+/* The same for who does not own the frame: its block may be split or joined by others meanwhile. */
+uint64_t frames_word_locked(const struct cordon_ctx *ctx, cordon_hpa hpa);
+
 /* The word of a frame in a split block, to be read and written in place by who owns the frame (the
  * table layer its refs and valid counts). Asserts that the block is split. */
 uint64_t *frames_word_at(struct cordon_ctx *ctx, cordon_hpa hpa);

@@ -17,7 +17,10 @@ struct gone_page {
 
 static bool room_make(struct cordon_ctx *ctx, struct gone *g)
 {
+    lock_take(&ctx->frames.lock);
     uint64_t most = GONE_PAGES + ctx->frames.word_pages / GONE_BLOCKS;
+
+    lock_give(&ctx->frames.lock);
     struct gone_page *page = g->page_count < most ? pool_page_alloc(ctx) : NULL;
 
     if (page == NULL) {

@@ -112,8 +112,7 @@ static struct lock *lock_of(const struct cordon_ctx *ctx)
     return &((struct cordon_ctx *)(uintptr_t)ctx)->frames.lock;
 }
 
-/* For who does not own the frame: its block may be split or joined by others meanwhile. */
-static uint64_t word_locked(const struct cordon_ctx *ctx, cordon_hpa hpa)
+uint64_t frames_word_locked(const struct cordon_ctx *ctx, cordon_hpa hpa)
 {
     lock_take(lock_of(ctx));
     uint64_t word = frames_word(ctx, hpa);
@@ -130,7 +129,7 @@ int cordon_frame_query(const cordon_ctx *ctx, cordon_hpa hpa, struct cordon_fram
     if (!handle_is(ctx, HANDLE_CTX)) {
         return -CORDON_EHANDLE;
     }
-    uint64_t word = word_locked(ctx, hpa);
+    uint64_t word = frames_word_locked(ctx, hpa);
     uint64_t state = field_get(FW_STATE, word);
     bool owned = state == CORDON_FRAME_OWNED || state == CORDON_FRAME_REVOKING;
 

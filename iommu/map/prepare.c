@@ -148,7 +148,7 @@ static int refusal(const struct txn *t, const struct cordon_op *op, cordon_hpa b
 
         return ours || (!held && resource_known(ctx, bad)) ? -CORDON_EEXIST : -CORDON_EPERM;
     }
-    uint64_t word = frames_word(ctx, bad);
+    uint64_t word = frames_word_locked(ctx, bad);
     uint64_t state = field_get(FW_STATE, word);
     bool ours = state == CORDON_FRAME_OWNED && field_get(FW_DOMAIN, word) == t->d->number &&
                 granted_here(t, field_get(FW_GFN, word));

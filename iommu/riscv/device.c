@@ -226,6 +226,16 @@ int device_confirm(struct cordon_device *dev)
     return 0;
 }
 
+/* Another thread's retire may be letting go of a device that has been detached. */
+static struct cordon_domain *device_domain(const struct cordon_device *dev)
+{
+    lock_take(&dev->iommu->lock);
+    struct cordon_domain *d = dev->domain;
+
+    lock_give(&dev->iommu->lock);
+    return d;
+}
+
 int cordon_device_detach(cordon_device *dev)
 {
     struct cordon_domain *d;
@@ -237,7 +247,7 @@ int cordon_device_detach(cordon_device *dev)
     if (!handle_is(dev, HANDLE_DEVICE)) {
         return -CORDON_EHANDLE;
     }
-    d = dev->domain;
+    d = device_domain(dev);
     if (d == NULL || !dev->attached) {
         return -CORDON_ENOENT;
     }
@@ -269,14 +279,16 @@ int cordon_device_drained(cordon_device *dev)
     if (!handle_is(dev, HANDLE_DEVICE)) {
         return -CORDON_EHANDLE;
     }
-    d = dev->domain;
+    d = device_domain(dev);
     if (d == NULL) {
         return 0;
     }
     lock_take(&d->lock);
-    dev->undrained = false;
-    if (!device_uses_view(dev)) {
-        device_leave(dev);
+    if (dev->domain == d) { /* nobody was quicker */
+        dev->undrained = false;
+        if (!device_uses_view(dev)) {
+            device_leave(dev);
+        }
     }
     pending = d->pending;
     lock_give(&d->lock);
