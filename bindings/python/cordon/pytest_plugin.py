@@ -15,6 +15,8 @@ import pytest
 
 from .backends import BACKENDS, default_parts
 from .checks import directory_of, findings, walker_of
+from .dump import capture, views_of
+from .dump.oracle import OracleError, ask, differences, walker_verdicts, with_requests
 from .hexdump import difference
 
 _KEEP: pytest.StashKey = pytest.StashKey()
@@ -30,6 +32,9 @@ def pytest_addoption(parser):
                     help=f"platforms to run each test on, out of {', '.join(BACKENDS)} (default: "
                          f"{DEFAULT_BACKEND}, which needs nothing but the libraries; model,qemu has two "
                          "IOMMUs that share no code judge the same tests)")
+    group.addoption("--cordon-oracle", metavar="CMD", action="append", default=[],
+                    help="a judge of your own: after each test CMD FILE answers requests about a dump of the "
+                         "platform, and has to say what the literal walker says (docs/dump.md)")
     group.addoption("--cordon-keep", metavar="FOLDER",
                     help="where a failed test's walks, faults and console go (default: a new folder)")
 
@@ -90,11 +95,25 @@ def _evidence_and_findings(item, plat, held):
     """What is wrong after the test; the evidence is taken before the platform is taken down."""
     plat.unexpected_faults()
     evidence = _evidence(plat)
-    told = findings(plat, held)
+    told = [sentence for command in item.config.getoption("--cordon-oracle")
+            for sentence in _oracle_differs(plat, command)]
+    told += findings(plat, held)
     if told:
         told.append(f"kept in {_keep(item, {**evidence, 'findings': chr(10).join(told)})}")
         told += [f"---- {name}\n{text}" for name, text in evidence.items() if text]
     return told
+
+
+def _oracle_differs(plat, command):
+    """Sentences where an oracle and the walker do not say the same of the platform's tables."""
+    dump = capture(plat)
+    dump = with_requests(dump, views_of(dump))
+    try:
+        apart = differences(dump, walker_verdicts(dump), ask(command, dump))
+    except OracleError as why:
+        return [str(why)]
+    return [f"oracle {command!r} differs: device {request['device']:#x} {request['access']} {request['iova']:#x}: "
+            f"walker says {ours}, oracle {theirs}" for request, ours, theirs in apart[:8]]
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 """The plugin fails what a test leaves behind, keeps the evidence, and lets a clean test pass."""
+import sys
 from pathlib import Path
 
 import pytest
@@ -241,3 +242,15 @@ def test_a_difference_names_rows_and_lengths():
     assert difference(bytes(17), bytes(16) + b"A")[0].startswith("- 000010  00")
     assert difference(b"", b"A")[0] == "0 and 1 bytes"
     assert difference(bytes(16 * 20), b"A" * 16 * 20)[-1] == "... and 4 more rows"
+
+
+def test_an_oracle_of_the_users_judges_each_test(run, pytester):
+    body = "\ndef test_it(platform, dma):\n    pass\n"
+    agrees = f"{sys.executable} -m cordon.judge"
+    run(body, f"--cordon-oracle={agrees}").assert_outcomes(passed=1)
+    pytester.makefile(".sh", liar=f"{agrees} \"$1\" | sed '0,/hpa/s/\"0x[0-9a-f]*\"/\"0x1000\"/'")
+    result = run(body, "--cordon-oracle=sh liar.sh")
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*oracle 'sh liar.sh' differs: device 0x10 r*: walker says 0x*, oracle 0x1000*"])
+    result = run(body, "--cordon-oracle=false")
+    result.stdout.fnmatch_lines(["*oracle 'false': exit status 1*"])
