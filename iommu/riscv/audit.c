@@ -77,7 +77,7 @@ static int audit_walk(const struct cordon_iommu *iommu, uint32_t device_id, uint
 
 static bool audit_attached(const struct cordon_iommu *iommu, uint32_t device_id)
 {
-    const struct cordon_device *dev = iommu->devices;
+    const struct cordon_device *dev = iommu->devices[device_id % IOMMU_DEVICE_LISTS];
 
     while (dev != NULL && dev->device_id != device_id) {
         dev = dev->next;
@@ -183,6 +183,18 @@ static int audit_context(const struct cordon_device *dev, struct cordon_finding 
     return audit_words(dev, context, words, want, first);
 }
 
+static int audit_contexts(const struct cordon_device *dev, struct cordon_finding *first)
+{
+    int err = 0;
+
+    for (; dev != NULL && !err; dev = dev->next) {
+        if (dev->attached) {
+            err = audit_context(dev, first);
+        }
+    }
+    return err;
+}
+
 static int audit_iommu(const struct cordon_iommu *iommu, struct cordon_finding *first)
 {
     int err = audit_register(iommu, first);
@@ -190,10 +202,8 @@ static int audit_iommu(const struct cordon_iommu *iommu, struct cordon_finding *
     if (!err) {
         err = audit_directory(iommu, first);
     }
-    for (const struct cordon_device *dev = iommu->devices; dev != NULL && !err; dev = dev->next) {
-        if (dev->attached) {
-            err = audit_context(dev, first);
-        }
+    for (uint32_t i = 0; i < IOMMU_DEVICE_LISTS && !err; i++) {
+        err = audit_contexts(iommu->devices[i], first);
     }
     return err;
 }

@@ -369,7 +369,7 @@ int cordon_iommu_remove(cordon_iommu *iommu)
     }
     ctx = iommu->ctx;
     lock_take(&iommu->lock);
-    err = iommu->devices != NULL ? -CORDON_EBUSY : 0;
+    err = iommu->device_count != 0 ? -CORDON_EBUSY : 0;
     if (!err) {
         iommu->open = false;
         err = iommu_shut(iommu) != 0 ? -CORDON_ETIMEOUT : 0;

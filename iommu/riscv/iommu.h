@@ -17,6 +17,8 @@
 
 struct device_slab;
 
+#define IOMMU_DEVICE_LISTS 64u /* by the low bits of the id */
+
 struct cordon_iommu {
     uint64_t mark; /* HANDLE_IOMMU */
     struct cordon_ctx *ctx;
@@ -30,7 +32,8 @@ struct cordon_iommu {
     struct lock lock;
     struct cq cq;
     struct ddt ddt;
-    struct cordon_device *devices;
+    struct cordon_device *devices[IOMMU_DEVICE_LISTS];
+    uint32_t device_count;
     struct device_slab *slabs;
     uint32_t contexts; /* valid device contexts */
 

@@ -60,7 +60,7 @@ void device_slabs_free(struct cordon_iommu *iommu)
 
 static struct cordon_device *device_find(const struct cordon_iommu *iommu, uint32_t device_id)
 {
-    struct cordon_device *dev = iommu->devices;
+    struct cordon_device *dev = iommu->devices[device_id % IOMMU_DEVICE_LISTS];
 
     while (dev != NULL && dev->device_id != device_id) {
         dev = dev->next;
@@ -89,6 +89,7 @@ static int device_enter(struct cordon_iommu *iommu, const struct cordon_device_c
                         struct device_slab **spare, struct cordon_device **out)
 {
     struct device_slab *slab = device_slab_with_room(iommu);
+    struct cordon_device **list = &iommu->devices[cfg->device_id % IOMMU_DEVICE_LISTS];
     struct cordon_device *dev;
 
     if (!iommu->open) {
@@ -109,8 +110,9 @@ static int device_enter(struct cordon_iommu *iommu, const struct cordon_device_c
     dev->device_id = cfg->device_id;
     dev->drain = cfg->drain;
     memcpy(dev->name, cfg->name, sizeof(dev->name));
-    dev->next = iommu->devices;
-    iommu->devices = dev;
+    dev->next = *list;
+    *list = dev;
+    iommu->device_count++;
     *out = dev;
     return 0;
 }
@@ -163,9 +165,12 @@ int cordon_device_remove(cordon_device *dev)
     lock_take(&iommu->lock);
     err = dev->domain != NULL ? -CORDON_EBUSY : 0;
     if (!err) {
-        for (at = &iommu->devices; *at != dev; at = &(*at)->next) {
+        at = &iommu->devices[dev->device_id % IOMMU_DEVICE_LISTS];
+        while (*at != dev) {
+            at = &(*at)->next;
         }
         *at = dev->next;
+        iommu->device_count--;
         dev->mark = 0;
         device_slot_give(dev);
     }
