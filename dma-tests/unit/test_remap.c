@@ -452,6 +452,44 @@ static void test_a_borrowed_frame_is_its_owners_again_once_the_borrowers_iommu_i
     sound();
 }
 
+/* The IOMMU falls silent at its first, second, ... operation: nothing is lost, nothing freed early.
+ */
+static void test_whichever_wait_of_a_move_or_a_loan_ends_in_silence(void **state)
+{
+    cordon_domain *owner = machine_domain(&machine);
+    cordon_hpa lent = machine_grant(&machine, owner, AT, 1),
+               hpa = machine_grant(&machine, d, AT, 3);
+    const struct cordon_share s = {
+        .size = sizeof(s), .gpa = {AT}, .to = {TO}, .len = PAGE, .perms = RW};
+    uint64_t from = AT, silent = 0;
+
+    (void)state;
+    for (uint64_t n = 1; n <= 24; n++) {
+        uint64_t to = from == AT ? AT + 64 * MIB : AT;
+
+        machine.iommu[0].never_from = machine.iommu[0].operations + n;
+        int moved = move(from, to, 3), shared = cordon_share(owner, d, &s);
+        int back = machine_revoke(d, TO, 1);
+
+        sound();
+        assert_true(moved == 0 || moved == -CORDON_EPENDING);
+        assert_true(shared == 0 || shared == -CORDON_EPENDING);
+        assert_int_equal(machine_revoke(owner, AT, 1), back == 0 ? 0 : -CORDON_EBUSY);
+        assert_int_equal(bench_leads(d, 1, to, RW), hpa.v);
+        silent += back != 0;
+        silence(false);
+        assert_int_equal(cordon_retire(d), 0);
+        if (back == 0) {
+            lent = machine_grant(&machine, owner, AT, 1);
+        }
+        assert_int_equal(machine_frame_state(&machine, lent), CORDON_FRAME_OWNED);
+        sound();
+        from = to;
+    }
+    assert_in_range(silent, 1, 23); /* some of them fell silent, and some not */
+    assert_int_equal(cordon_domain_destroy(owner), 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -466,6 +504,7 @@ int main(void)
         TEST(test_moves_at_random_agree_with_an_array),
         SLOW(test_a_frame_that_moved_is_not_freed_before_its_old_place_is_told_away),
         SLOW(test_frames_that_were_replaced_wait_for_the_iommu),
+        SLOW(test_whichever_wait_of_a_move_or_a_loan_ends_in_silence),
         SLOW(test_a_borrowed_frame_is_its_owners_again_once_the_borrowers_iommu_is_quiet),
     };
 
