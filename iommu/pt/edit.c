@@ -76,7 +76,7 @@ static uint64_t *copy_table(struct pt_edit *e, unsigned level, const uint64_t *f
         }
         pt_store(f, &to[i], word);
     }
-    *pt_own(f, to) |= *pt_own(f, from) & FW_TABLE_VALID;
+    pt_own_set(pt_own(f, to), *pt_own(f, to) | (*pt_own(f, from) & FW_TABLE_VALID));
     return to;
 }
 

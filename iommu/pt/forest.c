@@ -15,7 +15,7 @@ static void bury(struct pt_forest *f, struct pt_retire *retire, const uint64_t *
 {
     uint64_t *own = pt_own(f, table);
 
-    *own = (*own & FW_STATE) | retire->tables.v | (root ? DEAD_ROOT : 0);
+    pt_own_set(own, (*own & FW_STATE) | retire->tables.v | (root ? DEAD_ROOT : 0));
     retire->tables = pt_word_at(f, table);
     retire->count++;
 }

@@ -186,7 +186,7 @@ void pt_map(struct pt_forest *f, const struct pt_run *run, struct pt_pool *pool,
     port_fence(f->ctx->cookie);
     write_run(f, 0, &f->ready[pt_index_below(0, first)], run->pages,
               pt_leaf_make(f->fmt, 0, run->hpa.v, run->perms), false);
-    *f->ready_own += run->pages * PT_VALID_ONE;
+    pt_own_set(f->ready_own, *f->ready_own + run->pages * PT_VALID_ONE);
 }
 
 void pt_map_grant(struct pt_forest *f, const struct pt_grant *grant, struct pt_pool *pool,

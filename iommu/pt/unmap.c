@@ -10,15 +10,18 @@ static inline bool clear_run(const struct pt_forest *f, uint64_t *table, uint64_
                              unsigned index, uint64_t pages, struct pt_retire *retire)
 {
     uint64_t *word = &table[index], *end = word + pages;
-    uint64_t gone = 0;
+    uint64_t empty = 0; /* rare: nothing else is counted */
 
     for (; word != end; word++) {
-        if (*word != 0) {
+        if (*word == 0) {
+            empty++;
+        } else {
             pt_store(f, word, 0);
-            gone++;
         }
     }
-    *own -= gone * PT_VALID_ONE;
+    uint64_t gone = pages - empty;
+
+    pt_own_set(own, *own - gone * PT_VALID_ONE);
     retire->downgrade |= gone != 0;
     return gone != 0 && pt_valid(*own) == 0;
 }

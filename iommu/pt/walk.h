@@ -160,12 +160,19 @@ static inline uint64_t pt_valid(uint64_t own)
     return field_get(FW_TABLE_VALID, own);
 }
 
+/* Change an ownership word. Others write none of ours, but may scan the words of the block for
+ * their states, which stay. */
+static inline void pt_own_set(uint64_t *own, uint64_t value)
+{
+    __atomic_store_n(own, value, __ATOMIC_RELAXED);
+}
+
 /* Add to the count of valid entries; returns the new one. */
 static inline uint64_t pt_valid_add(const struct pt_forest *f, const uint64_t *table, int delta)
 {
     uint64_t *own = pt_own(f, table);
 
-    *own += (uint64_t)(int64_t)delta * PT_VALID_ONE;
+    pt_own_set(own, *own + (uint64_t)(int64_t)delta * PT_VALID_ONE);
     return pt_valid(*own);
 }
 
@@ -173,7 +180,7 @@ static inline uint64_t pt_refs_add(const struct pt_forest *f, const uint64_t *ta
 {
     uint64_t *own = pt_own(f, table);
 
-    *own += (uint64_t)(int64_t)delta * PT_REFS_ONE;
+    pt_own_set(own, *own + (uint64_t)(int64_t)delta * PT_REFS_ONE);
     return field_get(FW_TABLE_REFS, *own);
 }
 

@@ -18,7 +18,7 @@ $(OUT)/tsan/test_threads: $(TSAN_OBJ)
 	$(quiet)$(CC) -fsanitize=thread -o $@ $^ -lcmocka
 
 check-threads: $(OUT)/tsan/test_threads ## many threads on one context, under ThreadSanitizer
-	@TSAN_OPTIONS="halt_on_error=1 suppressions=dma-tests/unit/support/tsan.txt $$TSAN_OPTIONS" $(PYTHON) tools/run-unit $^
+	@TSAN_OPTIONS="halt_on_error=1 $$TSAN_OPTIONS" $(PYTHON) tools/run-unit $^
 
 # A part of the unit tests, unless one of them was asked for.
 ifeq ($(T),)
