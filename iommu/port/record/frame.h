@@ -28,6 +28,7 @@ struct table {
     const uint64_t *place;      /* its words in memory, once known */
     unsigned level;             /* while live or dead */
     bool root, live, dead;
+    bool owed; /* freed, and the root that leads here has to be next */
     struct waiting waiting;
 };
 

@@ -45,6 +45,19 @@ const char *order_broken(const struct record_order *o)
     return o->broken;
 }
 
+bool order_owed(const struct record_order *o)
+{
+    return o->owed != 0;
+}
+
+void order_step(struct record_order *o)
+{
+    o->now++;
+    if (o->owed != 0) {
+        order_fail(o, ORDER_TABLE_LED_TO);
+    }
+}
+
 void order_expect(struct record_order *o, uint32_t domain, uint32_t views)
 {
     o->expect[domain % CORDON_MAX_DOMAINS] = views;
@@ -179,6 +192,8 @@ static void table_die(struct record_order *o, struct table *t, bool unused)
 {
     t->live = false;
     t->dead = true;
+    o->owed -= t->owed;
+    t->owed = false;
     if (!unused) {
         wait_from_now(o, &t->waiting);
     }
@@ -242,7 +257,7 @@ void order_store(struct record_order *o, const uint64_t *word, uint64_t hpa, uin
     struct frame *f = frame_find(&o->frames, hpa >> CORDON_PAGE_SHIFT);
     unsigned index = (unsigned)(hpa >> 3) % TABLE_WORDS;
 
-    o->now++;
+    order_step(o);
     if (f == NULL || f->table == NULL) {
         return; /* registers, and frames claimed before the record began */
     }
@@ -267,7 +282,8 @@ void order_store(struct record_order *o, const uint64_t *word, uint64_t hpa, uin
 
 void order_fence(struct record_order *o)
 {
-    o->fence = ++o->now;
+    order_step(o);
+    o->fence = o->now;
 }
 
 void order_root_gone(struct record_order *o, struct table *root)

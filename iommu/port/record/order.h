@@ -17,6 +17,8 @@ void order_levels(struct record_order *o, unsigned levels);
 
 /* What was found first, or null. */
 const char *order_broken(const struct record_order *o);
+/* A table was freed, and a root that leads to it was not yet: broken unless that comes next. */
+bool order_owed(const struct record_order *o);
 
 /* The port's other steps, for the log. */
 void record_hart_fence(void *cookie, uint16_t vmid, uint64_t gpa, uint64_t len);

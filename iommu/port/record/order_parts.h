@@ -17,11 +17,17 @@ struct record_order {
     uint64_t now, fence; /* steps so far; that of the last fence */
     unsigned root_level;
     const char *broken;
+    size_t owed; /* tables */
     uint32_t expect[CORDON_MAX_DOMAINS];
 };
 
+#define ORDER_TABLE_LED_TO "a table was freed that a word still leads to"
+
 /* Keep TEXT, if it is the first. */
 void order_fail(struct record_order *o, const char *text);
+
+/* A step that frees nothing. */
+void order_step(struct record_order *o);
 
 /* A root is freed, with what it still leads to. */
 void order_root_gone(struct record_order *o, struct table *root);

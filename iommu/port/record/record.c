@@ -1,5 +1,5 @@
 /* The recording port: words, fences and notes. */
-#include "order.h"
+#include "order_parts.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -45,6 +45,9 @@ static void look(struct port_record *r)
 
 const char *record_broken(const struct port_record *r)
 {
+    if (order_broken(r->order) == NULL && order_owed(r->order)) {
+        return ORDER_TABLE_LED_TO;
+    }
     return order_broken(r->order);
 }
 
@@ -106,6 +109,7 @@ void port_fence(void *cookie)
     if (r != NULL) {
         log_event(r, RECORD_FENCE, 0, 0, 0);
         order_fence(r->order);
+        look(r);
     }
     atomic_thread_fence(memory_order_seq_cst);
 }
