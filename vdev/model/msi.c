@@ -48,20 +48,18 @@ uint32_t msi_translate(struct cordon_model *m, const struct dc *dc, uint64_t gpa
     uint64_t pte;
     uint32_t cause;
 
-    if ((access & CORDON_MODEL_EXEC) != 0) {
-        return CAUSE_INSN_ACCESS;
-    }
     if (e != NULL) {
         *out = (struct leaf){.ppn = e->ppn, .perms = e->perms};
-        return 0;
+    } else {
+        cause = msi_load(m, dc, gpa, &pte);
+        if (cause != 0) {
+            return cause;
+        }
+        *out = (struct leaf){.ppn = FIELD(pte, 53, 10), .perms = 3};
+        if (cached && fill) {
+            cache_put(&m->msi_cache, dc->space, 0, gpa >> 12, out);
+        }
     }
-    cause = msi_load(m, dc, gpa, &pte);
-    if (cause != 0) {
-        return cause;
-    }
-    *out = (struct leaf){.ppn = FIELD(pte, 53, 10), .perms = 3};
-    if (cached && fill) {
-        cache_put(&m->msi_cache, dc->space, 0, gpa >> 12, out);
-    }
-    return 0;
+    /* Step 15: what the access may do is looked at last. */
+    return (access & CORDON_MODEL_EXEC) != 0 ? CAUSE_INSN_ACCESS : 0;
 }
