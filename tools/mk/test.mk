@@ -97,3 +97,5 @@ RUN_WITH = $(if $(CONTROL),--control '$(CONTROL)') $(if $(call on,$(INTERACTIVE)
 	$(if $(JSON),--json '$(JSON)') $(if $(call on,$(QUICK)),--quick)
 run: host hyp guest ## the story: two guests, real devices, a rogue that stays confined (CONTROL= INTERACTIVE=1 JSON=)
 	@$(PYTHON) tools/run $(RUN_WITH)
+
+include tools/mk/judged.mk

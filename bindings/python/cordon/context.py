@@ -7,6 +7,7 @@ from . import _abi
 from ._base import as_int
 from ._lib import library
 from .errors import Busy, Corrupt, NotFound, UseAfterClose, from_code
+from .order import Order
 from .port import PortTable
 from .types import (PAGE, Extent, FrameState, Hpa, Mode, address, extents_array, extents_of,
                     size_bytes)
@@ -42,6 +43,7 @@ class Context:
         self._pin = (ctypes.c_char * len(self._ram)).from_buffer(self._ram)
         self._port = PortTable(port)
         self._lib = library()
+        self.order = Order.over(self._lib, self._port.ops)  # None but over a recording build
         self._ptr = None
         self.children = []
         self._create(banks, reserved, hart_modes, vmid_bits, seed)
@@ -50,7 +52,7 @@ class Context:
         banks, bank_count = extents_array([Extent(self.base, len(self._ram))] if banks is None else banks)
         reserved, reserved_count = extents_array(reserved)
         config = _abi.Config(
-            cookie=self._port.address, banks=banks, bank_count=bank_count, reserved=reserved,
+            cookie=(self.order or self._port).address, banks=banks, bank_count=bank_count, reserved=reserved,
             reserved_count=reserved_count, hart_modes=int(hart_modes), vmid_bits=vmid_bits,
             seed=as_int(seed, "seed"),
             ram_offset=(ctypes.addressof(self._pin) - self.base.v) % (1 << 64))
