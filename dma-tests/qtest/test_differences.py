@@ -75,8 +75,8 @@ class ModelBench(Bench):
 @pytest.mark.skipif(model.missing() is not None, reason=str(model.missing()))
 @by_row
 def test_a_probe_sees_what_the_specification_says_on_the_model(row):
-    if row.id == "pdt-host-address":
-        pytest.skip("the model has no process directories")
+    if row.id in ("pdt-host-address", "bridge-device-id"):
+        pytest.skip("the model has no process directories, and no bridges")
     with ModelBench() as bench:
         slow = bench.model.late(2) if row.id == "never-busy" else nullcontext()
         with slow:
@@ -105,15 +105,15 @@ def test_a_judge_may_ask_the_table():
 @pytest.mark.parametrize("version, seen, state", [
     ((10, 0, 2), True, "SAME"), ((10, 0, 2), False, "CHANGED"), ((10, 0, 2), None, "CHANGED"),
     ((10, 0, 13), False, "SAME"), ((10, 0, 13), True, "CHANGED"),
-    ((9, 2, 0), True, "SAME"), ((12, 0, 0), False, "SAME"), ((12, 0, 0), True, "CHANGED")])
+    ((10, 0, 14), True, "CHANGED"), ((9, 2, 0), True, "SAME"), ((12, 0, 0), False, "SAME"), ((12, 0, 0), True, "CHANGED")])
 def test_a_row_that_has_changed_is_told(version, seen, state):
     assert Finding(differences.row("napot"), version, seen).state == state
 
 
 def test_another_version_is_news_and_no_failure(monkeypatch, version):
     """The installed QEMU, taken for another: what it does is not what the table says of that one."""
-    if version != differences.FIRST:
-        pytest.skip("needs the oldest QEMU that the table knows")
+    if version != (10, 0, 2):
+        pytest.skip("needs a QEMU that has every difference")
     monkeypatch.setattr(run, "version_of", lambda binary: (12, 3, 4))
     done = CliRunner().invoke(main, ["--json"])
     assert done.exit_code == 0
@@ -121,7 +121,7 @@ def test_another_version_is_news_and_no_failure(monkeypatch, version):
     assert (told["qemu"], told["version_known"]) == ("12.3.4", False)
     rows = {row["id"]: row for row in told["rows"]}
     assert (rows["napot"]["seen"], rows["napot"]["state"]) == ("differs", "CHANGED")
-    assert rows["pv"]["state"] == "SAME" and rows["fence-order"]["state"] == "UNPROBED"
+    assert rows["gvma-superpage"]["state"] == "SAME" and rows["fence-order"]["state"] == "UNPROBED"
 
 
 def test_the_command_prints_a_line_for_each_row():

@@ -7,5 +7,5 @@ from .parts import E1000e, Edu, Igb, Nvme, Part, PciIommu, Virtio
 from .platform import QemuPlatform, QtestPort
 from .process import QemuError, QemuProcess
 
-__all__ = ["E1000e", "Edu", "EduDma", "Guest", "Igb", "Nvme", "Part", "PciIommu", "QemuError", "QemuMachine",
-           "QemuPlatform", "QemuProcess", "QtestPort", "Snapshot", "Virtio", "guest_file"]
+__all__ = ["E1000e", "Edu", "EduDma", "Guest", "Igb", "Nvme", "Part", "PciIommu", "QemuError",
+           "QemuMachine", "QemuPlatform", "QemuProcess", "QtestPort", "Snapshot", "Virtio", "guest_file"]

@@ -62,8 +62,8 @@ class Function:
 
     def place_bars(self, cursor):
         """Give each memory BAR a place of its own pages from CURSOR on; the next free address."""
-        index = 0
-        while index < 6:
+        index, end = 0, 2 if self.config(0x0e, 1) & 0x7f == 1 else 6  # a bridge has two
+        while index < end:
             flags, size, wide = self._probe(index)
             if size and not flags & 1:
                 step = max(size, 0x1000)

@@ -4,7 +4,7 @@
 judges that compare QEMU with something stricter."""
 from .bench import Bench, Unclear
 from .run import Finding, is_known, look, look_at_all, version_of
-from .table import FIRST, LAST, ROWS, Row, known, row
+from .table import LOOKED_AT, ROWS, Row, known, row
 
-__all__ = ["Bench", "FIRST", "Finding", "LAST", "ROWS", "Row", "Unclear", "is_known", "known", "look",
+__all__ = ["Bench", "Finding", "LOOKED_AT", "ROWS", "Row", "Unclear", "is_known", "known", "look",
            "look_at_all", "row", "version_of"]

@@ -10,7 +10,7 @@ from rich.table import Table
 from ..process import BINARY, QemuError
 from .document import rendered
 from .run import answer_text, is_known, look_at_all
-from .table import FIRST, LAST, text_of
+from .table import LOOKED_AT, text_of
 
 
 @click.command()
@@ -51,7 +51,7 @@ def tell(findings, console):
     console.print(table)
     if not is_known(version):
         console.print(f"Nobody has looked at QEMU {text_of(version)} before: it is held against the "
-                      f"nearest of {text_of(FIRST)} to {text_of(LAST)}.")
+                      f"nearest of {', '.join(map(text_of, LOOKED_AT))}.")
     changed = sum(finding.state == "CHANGED" for finding in findings)
     console.print(f"{len(findings)} rows, {changed} CHANGED")
 

@@ -79,8 +79,8 @@ class Bench:
 
     device_id = 2 << 3
 
-    def __init__(self, binary=BINARY, globals_=()):
-        self.machine = QemuMachine([Edu(2)], ram=_RAM, globals_=globals_, binary=binary)
+    def __init__(self, binary=BINARY, arguments=()):
+        self.machine = QemuMachine([Edu(2)], ram=_RAM, arguments=arguments, binary=binary)
         try:
             self.ram = self.machine.ram
             self.function = self.machine.function("edu2")

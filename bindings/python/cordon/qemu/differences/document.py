@@ -1,5 +1,5 @@
 """docs/qemu-differences.md, made from the table."""
-from .table import FIRST, LAST, ROWS, text_of
+from .table import LOOKED_AT, ROWS, text_of
 
 _HEAD = """\
 # Known differences of QEMU's IOMMU
@@ -18,10 +18,11 @@ made from them:
     python3 -m cordon.qemu.differences --qemu PATH      # another
     python3 -m cordon.qemu.differences --json
 
-prints for each row what the table expects of that version, what was seen, and `SAME` or `CHANGED`. A
-version that nobody has looked at (the table knows {first} to {last}) is held against the nearest; what
-has changed there is printed and is no failure. `dma-tests/qtest/test_differences.py` fails when, on a
-version inside a row's range, a probe sees something else than the row says, in either direction.
+prints for each row what the table expects of that version, what was seen, and `SAME` or `CHANGED`.
+Looked at: {versions}, all Debian's. A version that nobody has looked at is held against the nearest;
+what has changed there is printed and is no failure. `dma-tests/qtest/test_differences.py` fails when,
+on a version inside a row's range, a probe sees something else than the row says, in either direction;
+it skips the rows that say nothing about a version.
 `CORDON_QEMU=PATH` runs the tests of `dma-tests/qtest` on another QEMU. In Python,
 `cordon.qemu.differences.known("napot", (10, 0, 2))` asks the table.
 
@@ -35,6 +36,22 @@ specified".
 | row | what QEMU does | section | seen in |
 |-----|----------------|---------|---------|
 """
+_DEVICES = """
+## Devices
+
+- Only devices that ask the IOMMU are held back by it. A virtio device without `iommu_platform=on` does
+  not: it reads and writes host addresses though no context is valid, and no fault tells of it
+  (`dma-tests/qtest/test_virtio.py` shows it). With the flag, a driver that does not accept
+  `VIRTIO_F_ACCESS_PLATFORM` is refused by the device.
+- A virtio disk and an NVMe controller translate when they take a command: what is in flight then lands
+  after any revocation, and is drained by a reset only. `edu`, `e1000e` and `igb` translate when they
+  access.
+- On the root bus a virtio device has no function level reset; writing 0 to its status resets it, and
+  ends what it has in flight before it reads 0.
+- An `igb` takes the slots from 16 above its own for its virtual functions: two cards need two slots
+  between them.
+- Devices say success of DMA that was refused. Look at memory, then at the faults.
+"""
 _TAIL = """
 ## Without a probe
 
@@ -45,11 +62,12 @@ _TAIL = """
 
 def rendered():
     """The text of the file."""
-    text = _HEAD.format(first=text_of(FIRST), last=text_of(LAST))
+    text = _HEAD.format(versions=", ".join(map(text_of, LOOKED_AT)))
     text += "".join(f"| `{row.id}` | {row.sentence} | {row.section} | {row.versions} |\n"
                     for row in ROWS if row.probe)
-    return text + _TAIL + "".join(f"| `{row.id}` | {row.sentence} | {row.section} | {row.why} |\n"
-                                  for row in ROWS if not row.probe)
+    text += _TAIL + "".join(f"| `{row.id}` | {row.sentence} | {row.section} | {row.why} |\n"
+                            for row in ROWS if not row.probe)
+    return text + _DEVICES
 
 
 __all__ = ["rendered"]

@@ -8,15 +8,17 @@ stand here because a test that runs on QEMU cannot see their opposite.
 from dataclasses import dataclass
 from typing import Any, Callable
 
-from . import caching, contexts, msis, records, registers, stages
+from . import bridges, caching, contexts, msis, records, registers, stages
 
-FIRST, LAST = (10, 0, 2), (10, 0, 13)  # Debian's packages that were looked at, oldest and newest
+LOOKED_AT = (10, 0, 2), (10, 0, 13), (11, 1, 3)  # Debian's packages
+FIRST, LAST = LOOKED_AT[0], LOOKED_AT[-1]
 
 
 @dataclass(frozen=True)
 class Row:
     """One difference. Seen from version `first` to `last`, both included, and not from `gone` on;
-    between `last` and `gone` nobody has looked. Without a probe, `why` says why there is none."""
+    between `last` and `gone` nobody has looked. Without a probe, `why` says why there is none. The
+    machine of the probe has QEMU's `arguments` besides."""
 
     id: str
     sentence: str
@@ -26,6 +28,7 @@ class Row:
     gone: tuple | None = None
     why: str = ""
     first: tuple = FIRST
+    arguments: tuple = ()
 
     def expected(self, version):
         """Whether this version differs: True, False, or None where nobody has looked."""
@@ -54,7 +57,8 @@ def text_of(version):
     return ".".join(map(str, version))
 
 
-_OLD: dict[str, Any] = {"last": FIRST, "gone": LAST}  # seen in the oldest, not in the newest
+_OLD: dict[str, Any] = {"last": (10, 0, 2), "gone": (10, 0, 13)}
+_TEN: dict[str, Any] = {"last": (10, 0, 13), "gone": (11, 1, 3)}
 
 ROWS = (
     # What is cached, and what drops it.
@@ -70,7 +74,7 @@ ROWS = (
         caching.off_does_not_stop_a_cached_device, **_OLD),
     Row("bare-cached",
         "from Bare to a directory a device that has done DMA goes on unchecked until IODIR.INVAL_DDT",
-        "5.5", caching.bare_outlives_its_mode),
+        "5.5", caching.bare_outlives_its_mode, **_TEN),
     Row("far-pages-alias", "pages whose addresses differ only above bit 55 share a cached translation",
         "2.8", caching.far_pages_alias),
     Row("reset-keeps-bases", "cqb and fqb outlive a reset, which is permitted", "5.2",
@@ -97,7 +101,7 @@ ROWS = (
     Row("no-memory-silent", "a page that leads where no memory is: nothing lands, nothing is told", "2.3",
         stages.nothing_is_told_of_what_is_no_memory),
     # Device contexts.
-    Row("dc-tc-reserved", "reserved bits of tc are ignored", "2.1.4", contexts.reserved_bits_of_tc),
+    Row("dc-tc-reserved", "reserved bits of tc are ignored", "2.1.4", contexts.reserved_bits_of_tc, **_TEN),
     Row("dc-ta-reserved", "reserved bits of ta are ignored", "2.1.4", contexts.reserved_bits_of_ta),
     Row("dc-qosid", "ta.RCID and MCID are ignored though capabilities.QOSID is 0", "2.1.4",
         contexts.quality_of_service_ids),
@@ -131,11 +135,11 @@ ROWS = (
         msis.address_of_a_refused_msi_is_not_told),
     Row("iotval2", "iotval2 is 0 for guest-page faults of one stage", "3.2",
         records.guest_address_is_not_told, **_OLD),
-    Row("pv", "PV is 1 for requests without a process", "3.2", records.process_id_is_called_valid),
+    Row("pv", "PV is 1 for requests without a process", "3.2", records.process_id_is_called_valid, **_TEN),
     Row("fqof-any-write", "fqcsr.fqof is cleared by any write, not by a 1", "5.16",
         records.overflow_is_cleared_by_any_write),
     Row("translation-request", "tr_response.PPN is not the page that was found", "5.26",
-        records.translation_request_tells_a_wrong_page),
+        records.translation_request_tells_a_wrong_page, **_TEN),
     # MSIs.
     Row("msi-offset", "an MSI arrives at the beginning of the page, whatever its offset", "2.3.3",
         msis.offset_is_lost),
@@ -149,16 +153,21 @@ ROWS = (
         msis.mask_of_own_msis_is_ignored),
     # Commands and registers.
     Row("fence-wire", "IOFENCE.C with WSI never sets fence_w_ip", "3.1.2", registers.fence_raises_no_wire),
-    Row("command-reserved", "reserved bits of commands are ignored", "3.1",
+    Row("command-reserved", "reserved bits of IOTINVAL and IODIR are ignored", "3.1.1, 3.1.3",
         registers.reserved_bits_of_commands),
+    Row("fence-reserved", "reserved bits of IOFENCE.C are ignored", "3.1.2",
+        registers.reserved_bits_of_fences, **_TEN),
     Row("queue-restart", "a command queue whose error was cleared waits for a write of cqt", "3.1",
-        registers.stopped_queue_waits_for_its_tail),
+        registers.stopped_queue_waits_for_its_tail, **_TEN),
     Row("ipsr", "a write of ipsr clears pending bits that were not written", "5.18",
         registers.pending_bits_go_together),
     Row("fctl-be", "fctl.BE can be set though capabilities.END is 0, and changes nothing", "5.4",
-        registers.big_endian_can_be_chosen),
+        registers.big_endian_can_be_chosen, **_TEN),
     Row("never-busy", "ddtp, cqcsr and fqcsr are never seen busy, which is permitted", "5.5, 5.15, 5.16",
         registers.busy_is_never_seen),
+    # Around the IOMMU.
+    Row("bridge-device-id", "a device that stood behind a bridge at the start has device id 0 for its DMA",
+        "2.1", bridges.device_is_on_bus_zero, arguments=bridges.ARGUMENTS, **_OLD),
     # What no probe can see from here.
     Row("fence-order", "IOFENCE.C ignores PR and PW", "3.1.2",
         why="requests are over before a command is read: there is nothing to wait for"),
