@@ -135,6 +135,25 @@ static void test_a_second_stage_entry_stays_until_gvma(void **state)
     bench_close(&b);
 }
 
+/* A leaf's page alone is told with AV: the word that leads to its table stays known. */
+static void test_a_table_stays_until_gvma_of_the_whole_guest(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    bench_open(&b, 0, 0);
+    (void)second_stage(&b);
+    assert_int_equal(goes(&b, GPA), RAM_HPA + AT_PAGE);
+    *at(&b, AT_G + 0x6000 + 8 * (GPA >> 12 & 0x1ff)) = ppn(AT_OTHER) << 10 | LEAF;
+    *at(&b, AT_G + 0x4000 + 8 * (GPA >> 21 & 0x1ff)) = ppn(AT_G + 0x6000) << 10 | 1;
+    command(&b, GVMA(1), ADDRESS(GPA));
+    assert_int_equal(goes(&b, GPA), RAM_HPA + AT_PAGE);
+    assert_int_equal(goes(&b, GPA + 0x1000), -21); /* nothing stands in the old table */
+    command(&b, GVMA(0), 0);
+    assert_int_equal(goes(&b, GPA), RAM_HPA + AT_OTHER);
+    bench_close(&b);
+}
+
 static void test_a_context_stays_until_inval_ddt(void **state)
 {
     struct bench b;
@@ -242,6 +261,7 @@ int main(void)
         cmocka_unit_test(test_a_second_stage_leaf_is_judged_strictly),
         cmocka_unit_test(test_superpages_and_napot_must_be_aligned),
         cmocka_unit_test(test_a_second_stage_entry_stays_until_gvma),
+        cmocka_unit_test(test_a_table_stays_until_gvma_of_the_whole_guest),
         cmocka_unit_test(test_a_context_stays_until_inval_ddt),
         cmocka_unit_test(test_nested_stages_and_the_first_ones_cache),
         cmocka_unit_test(test_msi_tables_and_their_cache),

@@ -40,34 +40,41 @@ static bool covers(const struct entry *e, uint64_t page)
     return e->page == page >> e->shift << e->shift;
 }
 
-struct entry *cache_find(struct cache *c, uint32_t space, uint32_t pscid, uint64_t page)
+struct entry *cache_find_at(struct cache *c, uint32_t space, uint32_t pscid, uint64_t page,
+                            uint32_t shift)
 {
-    for (uint64_t left = c->shifts; left != 0; left &= left - 1) {
-        uint32_t shift = (uint32_t)__builtin_ctzll(left);
-        struct entry *set = set_of(c, space, pscid, page, shift);
+    struct entry *set = set_of(c, space, pscid, page, shift);
 
-        for (uint32_t i = 0; i < WAYS; i++) {
-            if (is_live(c, &set[i]) && set[i].space == space && set[i].pscid == pscid &&
-                set[i].shift == shift && covers(&set[i], page)) {
-                return &set[i];
-            }
+    for (uint32_t i = 0; i < WAYS; i++) {
+        if (is_live(c, &set[i]) && set[i].space == space && set[i].pscid == pscid &&
+            set[i].shift == shift && covers(&set[i], page)) {
+            return &set[i];
         }
     }
     return NULL;
 }
 
-void cache_put(struct cache *c, uint32_t space, uint32_t pscid, uint64_t page,
-               const struct leaf *leaf)
+struct entry *cache_find(struct cache *c, uint32_t space, uint32_t pscid, uint64_t page)
+{
+    for (uint64_t left = c->shifts; left != 0; left &= left - 1) {
+        uint32_t shift = (uint32_t)__builtin_ctzll(left);
+        struct entry *e = cache_find_at(c, space, pscid, page, shift);
+
+        if (e != NULL) {
+            return e;
+        }
+    }
+    return NULL;
+}
+
+void cache_put_at(struct cache *c, uint32_t space, uint32_t pscid, uint64_t page,
+                  const struct leaf *leaf)
 {
     struct entry *set = set_of(c, space, pscid, page, leaf->shift);
-    struct entry *e = cache_find(c, space, pscid, page);
+    struct entry *e = cache_find_at(c, space, pscid, page, leaf->shift);
 
     for (uint32_t i = 0; i < WAYS && e == NULL; i++) {
         e = is_live(c, &set[i]) ? NULL : &set[i];
-    }
-    if (e != NULL && e->valid && is_live(c, e) && e->shift != leaf->shift) {
-        e->valid = 0; /* another size: it belongs into another set */
-        e = NULL;
     }
     if (e == NULL) {
         e = &set[c->victim++ % WAYS];
@@ -85,6 +92,17 @@ void cache_put(struct cache *c, uint32_t space, uint32_t pscid, uint64_t page,
                         .global = leaf->global,
                         .dirty = leaf->dirty};
     c->shifts |= BIT(leaf->shift);
+}
+
+void cache_put(struct cache *c, uint32_t space, uint32_t pscid, uint64_t page,
+               const struct leaf *leaf)
+{
+    struct entry *e = cache_find(c, space, pscid, page);
+
+    if (e != NULL && e->shift != leaf->shift) {
+        e->valid = 0; /* another size: it stands in another set */
+    }
+    cache_put_at(c, space, pscid, page, leaf);
 }
 
 void cache_flush(struct cache *c)

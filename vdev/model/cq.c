@@ -38,9 +38,11 @@ static void inval_second(struct cordon_model *m, const uint64_t d[2])
 
     if ((d[0] & BIT(33)) == 0) {
         cache_flush(&m->stage2);
+        cache_flush(&m->tables2);
         cache_flush(&m->msi_cache);
     } else if ((d[0] & BIT(10)) == 0) {
         cache_flush_space(&m->stage2, space);
+        cache_flush_space(&m->tables2, space);
         cache_flush_space(&m->msi_cache, space);
     } else {
         cache_drop_page(&m->stage2, space, FIELD(d[1], 61, 10));

@@ -77,6 +77,8 @@ struct cordon_model {
     struct msi_vector msi[16];
 
     struct cache stage1, stage2, msi_cache;
+    struct cache
+        tables2; /* second-stage words that lead on: shift of their part, PPN of the table */
     struct dc_slot *contexts;
     uint32_t context_epoch;
 
@@ -116,6 +118,11 @@ void cache_destroy(struct cache *c);
 struct entry *cache_find(struct cache *c, uint32_t space, uint32_t pscid, uint64_t page);
 void cache_put(struct cache *c, uint32_t space, uint32_t pscid, uint64_t page,
                const struct leaf *leaf);
+/* The same for entries of one size, where others may cover the page too. */
+struct entry *cache_find_at(struct cache *c, uint32_t space, uint32_t pscid, uint64_t page,
+                            uint32_t shift);
+void cache_put_at(struct cache *c, uint32_t space, uint32_t pscid, uint64_t page,
+                  const struct leaf *leaf);
 void cache_flush(struct cache *c);
 void cache_flush_space(struct cache *c, uint32_t space);
 void cache_drop_page(struct cache *c, uint32_t space, uint64_t page);

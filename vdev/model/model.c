@@ -19,6 +19,7 @@ static void model_reset(struct cordon_model *m)
     dma_drop(m, NULL);
     cache_flush(&m->stage1);
     cache_flush(&m->stage2);
+    cache_flush(&m->tables2);
     cache_flush(&m->msi_cache);
     ddt_forget_all(m);
     m->hold = m->late = m->late_left = m->fail_fences = m->fail_fetches = 0;
@@ -58,10 +59,11 @@ int cordon_model_create(const struct cordon_model_config *config, cordon_model *
     m->ram_hpa = config->ram_hpa;
     m->ram_len = config->ram_len;
     if (m->contexts == NULL || cache_create(&m->stage1, entries) != 0 ||
-        cache_create(&m->stage2, entries) != 0 || cache_create(&m->msi_cache, 64) != 0 ||
-        pthread_mutex_init(&m->lock, NULL) != 0) {
+        cache_create(&m->stage2, entries) != 0 || cache_create(&m->tables2, 256) != 0 ||
+        cache_create(&m->msi_cache, 64) != 0 || pthread_mutex_init(&m->lock, NULL) != 0) {
         cache_destroy(&m->stage1);
         cache_destroy(&m->stage2);
+        cache_destroy(&m->tables2);
         cache_destroy(&m->msi_cache);
         free(m->contexts);
         free(m);
@@ -81,6 +83,7 @@ void cordon_model_destroy(cordon_model *m)
     (void)pthread_mutex_destroy(&m->lock);
     cache_destroy(&m->stage1);
     cache_destroy(&m->stage2);
+    cache_destroy(&m->tables2);
     cache_destroy(&m->msi_cache);
     free(m->contexts);
     free(m);

@@ -69,17 +69,38 @@ static enum walk_end mark_used(struct cordon_model *m, uint64_t hpa, uint64_t pt
     return WALK_OK;
 }
 
+/* Where a second-stage walk begins: at the lowest table that is known, or the root. Returns the
+ * number of levels from there on. A table may be gone since, as long as nobody has told us. */
+static uint32_t begin(struct cordon_model *m, const struct dc *dc, uint64_t gpa, bool cached,
+                      uint64_t *table)
+{
+    for (uint32_t levels = 1; cached && levels < dc->g_levels; levels++) {
+        const struct entry *e = cache_find_at(&m->tables2, dc->space, 0, gpa >> 12, 9 * levels);
+
+        if (e != NULL) {
+            *table = e->ppn << 12;
+            return levels;
+        }
+    }
+    *table = dc->g_root;
+    return dc->g_levels;
+}
+
 static enum walk_end second_from_memory(struct cordon_model *m, const struct dc *dc, uint64_t gpa,
                                         uint32_t access, bool fill, struct leaf *out)
 {
-    uint64_t table = dc->g_root;
-    uint64_t index_mask = 0x7ff; /* the root is four pages */
+    bool cached = (m->config.flags & CORDON_MODEL_NO_STAGE_CACHE) == 0;
+    uint64_t table;
+    uint32_t levels;
 
     if (gpa >> (9 * dc->g_levels + 14) != 0) {
         return WALK_PAGE;
     }
     m->stats.walks++;
-    for (uint32_t level = dc->g_levels; level-- > 0; index_mask = 0x1ff) {
+    levels = begin(m, dc, gpa, cached, &table);
+    for (uint32_t level = levels; level-- > 0;) {
+        uint64_t index_mask =
+            level + 1 == dc->g_levels ? 0x7ff : 0x1ff; /* the root is four pages */
         uint64_t hpa = table + 8 * (gpa >> (12 + 9 * level) & index_mask);
         uint64_t pte;
         bool is_leaf;
@@ -102,6 +123,11 @@ static enum walk_end second_from_memory(struct cordon_model *m, const struct dc 
             return end;
         }
         table = FIELD(pte, 53, 10) << 12;
+        if (cached && fill) {
+            const struct leaf on = {.ppn = table >> 12, .shift = (uint8_t)(9 * level)};
+
+            cache_put_at(&m->tables2, dc->space, 0, gpa >> 12, &on);
+        }
     }
     return WALK_PAGE;
 }
