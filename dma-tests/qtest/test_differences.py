@@ -133,7 +133,16 @@ def test_the_command_prints_a_line_for_each_row():
     assert f"{len(differences.ROWS)} rows, " in done.stdout
 
 
-def test_a_qemu_that_is_missing_is_an_error_that_names_it():
-    done = CliRunner().invoke(main, ["--qemu", "/nowhere/qemu"])
-    assert done.exit_code == 1 and "/nowhere/qemu" in str(done.exception or done.output)
-    assert isinstance(done.exception, SystemExit)
+@pytest.mark.parametrize("script, words", [
+    (None, "cannot start"), ("exit 3", "did not start"),
+    ('exec "$REAL" "${@/iommu-sys=on/no-such-iommu=on}"', "no-such-iommu")])
+def test_a_qemu_that_will_not_do_is_one_clear_error(tmp_path, monkeypatch, script, words):
+    """Missing, broken, or without an IOMMU."""
+    binary = tmp_path / "qemu"
+    if script:
+        binary.write_text(f"#!/bin/bash\n{script}\n")
+        binary.chmod(0o755)
+    monkeypatch.setenv("REAL", process.BINARY)
+    done = CliRunner().invoke(main, ["--qemu", str(binary)])
+    assert isinstance(done.exception, SystemExit) and done.exit_code == 1
+    assert done.output.startswith("error: ") and words in done.output and str(binary) in done.output

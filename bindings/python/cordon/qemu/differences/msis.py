@@ -38,6 +38,27 @@ def offset_is_lost(bench):
     return True
 
 
+def only_256_files(bench):
+    """A window of 512 files; number 300 leads to a page of RAM."""
+    base, table, frame = bench.gpa(512 * PAGE), bench.frame(2, 2 * PAGE), bench.frame()
+    bench.put(table + 16 * 300, frame >> 2 | _BASIC | V)
+    bench.put(table + 16 * 200, frame >> 2 | _BASIC | V)
+    bench.context(msiptp=_FLAT | table >> 12, mask=0x1ff, pattern=base >> 12)
+    bench.forget()
+    bench.signal(base + 200 * PAGE, _DATA)
+    bench.must(_taken(bench, frame), "an MSI for file 200 arrives")
+    bench.signal(base + 300 * PAGE, _DATA)
+    return not _taken(bench, frame)
+
+
+def _taken(bench, hpa):
+    """Whether an MSI has arrived at HPA; it is taken away."""
+    word = bench.memory(hpa, 4)
+    seen, = struct.unpack("<I", word)
+    word[:] = bytes(4)
+    return seen == _DATA
+
+
 def reserved_bits_of_entries(bench):
     told = {}
     for bit in (3, 9, 54, 62):

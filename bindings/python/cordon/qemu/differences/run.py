@@ -1,7 +1,8 @@
 """Running the probes on one QEMU, and telling what they saw."""
 from dataclasses import dataclass
 
-from ..process import BINARY, QemuError, QemuProcess
+from ..machine import QemuMachine
+from ..process import BINARY, QemuError
 from ..qmp import QmpError
 from ..qtest import QTestError
 from .bench import Bench, Unclear
@@ -48,13 +49,13 @@ def answer_text(answer):
 
 
 def version_of(binary=BINARY):
-    """The version that a QEMU tells, such as (10, 0, 2); QemuError where it does not start."""
-    process = QemuProcess(["-M", "none"], binary=binary)
+    """The version that a QEMU tells, such as (10, 0, 2); QemuError where it does not start, or has no
+    IOMMU."""
     try:
-        found = process.qmp.command("query-version")["qemu"]
-    finally:
-        process.close()
-    return found["major"], found["minor"], found["micro"]
+        with QemuMachine(ram="1M", binary=binary) as machine:
+            return machine.version
+    except (QmpError, QTestError) as why:
+        raise QemuError(f"{binary} has died: {why}") from None
 
 
 def look(row, version, binary=BINARY):

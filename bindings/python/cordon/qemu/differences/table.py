@@ -143,6 +143,8 @@ ROWS = (
     # MSIs.
     Row("msi-offset", "an MSI arrives at the beginning of the page, whatever its offset", "2.3.3",
         msis.offset_is_lost),
+    Row("msi-256-files", "an MSI for an interrupt file beyond number 255 is refused", "2.1.3.6, 2.3.3",
+        msis.only_256_files, **_OLD),
     Row("msi-reserved", "reserved bits of an MSI page table entry are ignored", "2.3.3",
         msis.reserved_bits_of_entries, **_OLD),
     Row("msi-after-cache", "MSIs follow the second stage once their page has been read through it",
