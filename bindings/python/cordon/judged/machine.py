@@ -4,7 +4,7 @@ Rules draw plain numbers, so a failing example is a program that can be pasted: 
 Hypothesis shrinks it first. `machine_of("qemu", "base")` is a machine over another platform; a class
 of yours may add rules of its own, which use `self.world`."""
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from ..types import PAGE
 from .places import FILES, RIGHTS, ZONES
@@ -66,6 +66,14 @@ class IommuMachine(RuleBasedStateMachine):
         finally:
             self.excuses.update(self.world.excuses)
             self.world.close()
+
+    @initialize(begin=_mostly, orders=_orders, own_view=st.booleans())
+    def begin(self, begin, orders, own_view):
+        """Most programs begin with memory, and two devices that reach it."""
+        if begin:
+            self._step("grant", guest=0, zone=1, page=0, orders=orders, perms="rw")
+            self._step("attach", device=0, guest=0)
+            self._step("attach", device=1, guest=0, own_view=own_view)
 
     # ---- maps -----------------------------------------------------------------------------------
 

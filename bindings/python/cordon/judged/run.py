@@ -1,5 +1,6 @@
 """Running the machine: examples by number or by time, from a seed."""
 import time
+from contextlib import suppress
 
 from hypothesis import HealthCheck, Phase, seed as seeded, settings
 from hypothesis.stateful import run_state_machine_as_test
@@ -19,16 +20,23 @@ class Failure(AssertionError):
                          f"---- the program:\n{self.program}")
 
 
+class TimeIsUp(BaseException):
+    """Past what Hypothesis takes for a failure."""
+
+
 def timed(machine, deadline, tell):
-    """MACHINE with `found_at`, the number of the step that failed first. Once the DEADLINE has passed
-    steps do nothing, unless one has failed: shorter programs may take their time."""
+    """MACHINE with `found_at`, the number of the step that failed first. Once the DEADLINE has passed no
+    example begins, unless one has failed: shorter programs may take their time."""
     class Timed(machine):
         found_at, started, said = None, time.monotonic(), time.monotonic()
 
+        def __init__(self):
+            if deadline is not None and time.monotonic() > deadline and self.found_at is None:
+                raise TimeIsUp
+            super().__init__()
+
         def _step(self, name, **drawn):
             cls, now = type(self), time.monotonic()
-            if deadline is not None and now > deadline and cls.found_at is None:
-                return
             if tell and now - cls.said > EVERY_S:
                 cls.said = now
                 tell(f"  {self.backend}/{self.variant}: {now - cls.started:5.0f} s, {cls.examples} examples, "
@@ -68,7 +76,8 @@ def run(backend, variant, seed, seconds, tell=None, shrink=True, **world):
     deadline = start + seconds
     machine, batch = timed(machine_of(backend, variant, **world), deadline, tell), 0
     while batch == 0 or time.monotonic() < deadline:
-        run_examples(machine, seed + batch, BATCH, shrink=shrink)
+        with suppress(TimeIsUp):
+            run_examples(machine, seed + batch, BATCH, shrink=shrink)
         batch += 1
     order = "with" if machine.latest.context.order is not None else "without"
     told = f"; excused: {', '.join(sorted(machine.excuses))}" if machine.excuses else ""

@@ -179,7 +179,8 @@ class Traffic:
     @step
     def let_go(self, device):
         """All that a device has in flight goes on."""
-        self.land(self.device(device))
+        if self.flights[self.device(device).name]:
+            self.land(self.device(device))
 
     def land(self, d):
         """Everything in flight lands now: what was translated where it led then, what is late where it

@@ -51,7 +51,7 @@ class World(Changes, Traffic):
         self.owner, self.kept, self.limbo = {}, set(), {}
         self.loans, self.clinging = {}, {}  # by (borrower's name, host page)
         self.due, self.fresh, self.came, self.lost = Counter(), set(), [], (0, 0)  # faults
-        self.ghosts, self.excuses, self._made = [], {}, 0
+        self.ghosts, self.excuses, self.doubtful, self._made = [], {}, {}, 0
         self.content = Content(self.plat)
         self.bystanders = self.context.scatter(8 * PAGE)
         for extent in self.bystanders:
