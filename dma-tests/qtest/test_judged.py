@@ -47,6 +47,8 @@ def test_a_program_of_every_step_ends_without_a_difference(backend):
         w.read(1, 4, 8, 64)
         w.revoke(0, 0, 100, 3)  # refused: lent
         w.revoke(1, 1, 0, 2)
+        w.share(0, 0, 200, 2, 1, 4, 8, "rw", dma=False)
+        w.write(1, 6, 8, 64)
         w.move(0, 0, 300, 3, 3, 0)
         w.swap(0, 0, 30, 3)
         w.revoke(0, 0, 2, 1)
@@ -54,6 +56,7 @@ def test_a_program_of_every_step_ends_without_a_difference(backend):
         w.hold(0, 0, 0, 64)
         w.hold(0, 0, 5000, 64, late=True)
         w.revoke(0, 0, 0, 1)
+        w.swap(0, 0, 0, 513)
         w.let_go(0)
         w.attach(3, 0)
         w.write(3, 1, -64, 64)

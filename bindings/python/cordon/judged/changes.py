@@ -91,7 +91,9 @@ class Changes:
             return g, 0, 0
         start, length = areas[area % len(areas)]
         start, length = start + first * PAGE % length, length - first * PAGE % length
-        return g, start, length + PAGE if beyond else min(length, count * PAGE)
+        length = min(length, length if beyond else count * PAGE)
+        self.warm(g, start, length)
+        return g, start, length + PAGE if beyond else length
 
     @step
     def revoke(self, guest, area, first, count, beyond=False):
@@ -146,7 +148,6 @@ class Changes:
         for at in range(gpa, gpa + length, PAGE):
             del g.pages[at]
         g.pages.update(zip(target, pages))
-        self.ghosts += [gpa, gpa + length - PAGE]
 
     @step
     def swap(self, guest, area, first, count, seed=1):
@@ -261,9 +262,6 @@ class Changes:
             self.content.forget(page.hpa)
             self.limbo[page.hpa] = (g, on_its_way, page.hpa in self.kept)
             self.kept.discard(page.hpa)
-        if pages:
-            self.ghosts += [min(pages), max(pages)]
-            del self.ghosts[:-12]
 
     # ---- what has to come of a call ---------------------------------------------------------------
 

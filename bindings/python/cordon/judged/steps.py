@@ -16,7 +16,7 @@ def step(method):
     @functools.wraps(method)
     def told(self, *args, **named):
         shown = [repr(value) for value in args] + [f"{name}={value!r}" for name, value in named.items()]
-        self.lines.append(f"    w.{method.__name__}({', '.join(shown)})")
+        self.note(f"    w.{method.__name__}({', '.join(shown)})")
         method(self, *args, **named)
         self.steps += 1
         self.judge()

@@ -119,6 +119,22 @@ class Traffic:
             if hpa is None and any(here) and set(here) != {0xff}:
                 self.fail(f"{d.name} read {at:#x}, which it may not, and got {here[:16].hex()}...")
 
+    def warm(self, g, gpa, length):
+        """Each device of G makes requests at the edges of what is about to change, so that caches have
+        it; the judges ask for the same addresses after the change."""
+        edges = sorted({gpa, gpa + length // PAGE // 2 * PAGE, gpa + length - PAGE})
+        self.ghosts = [*self.ghosts, *edges][-12:]
+        for d in self.devices:
+            for at in edges:
+                if self.holder[d.name] is not g or self.is_msi(d, at):
+                    continue
+                if self.backend == "model":
+                    for access in "rwx":
+                        if self.plat.model.translate(d.device_id, at, access).cause:
+                            self.fault(d, at, access)
+                elif self.reach(d, at, "r")[1] is not None and self.can_show(d):
+                    d.dma.read(at, 4)
+
     def can_show(self, d):
         """QEMU's device shows what it read through a page that it may write."""
         g = self.holder[d.name]

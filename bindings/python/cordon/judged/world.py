@@ -25,19 +25,24 @@ from .traffic import Traffic
 _MSI_FLAT = 1 << 22
 VARIANTS = {
     "model": {"extended": {}, "base": {"capabilities": CORDON_MODEL_CAPABILITIES & ~_MSI_FLAT},
-              "small": {"cache_entries": 4}},
+              "small": {"cache_entries": 64}},
     "qemu": {"extended": {}, "base": {"globals_": ("riscv-iommu.intremap=off",)}, "pci": {"iommu": "pci"}},
 }
 
 
 class World(Changes, Traffic):
     """World(backend, variant="extended"): steps take plain numbers only, which choose among what there
-    is, so that every program of steps is a good one. `ddt_levels` and other settings are those of
-    Platform."""
+    is, so that every program of steps is a good one. `journal` is a file that always has the program
+    as far as it went, should the process die; other settings are those of Platform."""
 
-    def __init__(self, backend="model", variant="extended", **settings):
+    def __init__(self, backend="model", variant="extended", *, journal=None, **settings):
         shown = "".join(f", {name}={value!r}" for name, value in settings.items())
-        self.lines = ["from cordon.judged import World", f"with World({backend!r}, {variant!r}{shown}) as w:"]
+        self.lines, self._journal = [], journal
+        if journal is not None:
+            journal.seek(0)
+            journal.truncate()
+        self.note("from cordon.judged import World")
+        self.note(f"with World({backend!r}, {variant!r}{shown}) as w:")
         self.backend, self.variant, self.steps = backend, variant, 0
         self.windows = variant != "base"
         drains = [Drain.IOMMU] * 3 + ([Drain.RESET] if backend == "model" else [])
@@ -129,6 +134,11 @@ class World(Changes, Traffic):
 
     def fail(self, text):
         raise Disagreement(text, self)
+
+    def note(self, line):
+        self.lines.append(line)
+        if self._journal is not None:
+            print(line, file=self._journal, flush=True)
 
     @property
     def program(self):
