@@ -17,7 +17,7 @@ _first = st.sampled_from((0, 0, 0, 1, 2, 5, 100, 511, 512))
 _count = st.sampled_from((1, 1, 2, 3, 16, 33, 511, 512, 513, 1024))
 _orders = st.one_of(
     st.lists(st.sampled_from((0, 0, 0, 1, 2)), min_size=1, max_size=8),
-    st.lists(st.sampled_from((9, 9, 0, 0, 3)), min_size=1, max_size=4)).map(tuple)
+    st.lists(st.sampled_from((9, 9, 0, 0, 3)), min_size=1, max_size=4)).map(lambda orders: tuple(orders))
 _rights = st.sampled_from(RIGHTS)
 _offset = st.one_of(st.sampled_from((-4096, -64, -8, -1, 0, 1, PAGE - 4, PAGE)), st.integers(-5000, 5000))
 _length = st.one_of(st.sampled_from((1, 2, 4, 8, 64, 512, PAGE)), st.integers(1, 2 * PAGE))
@@ -38,7 +38,8 @@ def _has_device(self):
 class IommuMachine(RuleBasedStateMachine):
     """Over the model; `settings` are those of World."""
 
-    backend, variant, settings_of_world = "model", "extended", {}
+    backend, variant = "model", "extended"
+    settings_of_world: dict = {}
     latest = None  # the world of the run before or now: after a failure, that of the shortest example
     steps = examples = 0
     excuses: set = set()  # ids of the differences of QEMU's that were met
