@@ -1,5 +1,6 @@
 """All judges, heard after each step: memory first, then what may be reached by each of them, then the
 library's own audit and the order of what it did."""
+import functools
 import random
 from collections import Counter
 
@@ -13,6 +14,7 @@ from .places import FILES, WINDOW
 _DDTP, _IOVA, _CTL, _RESPONSE = 0x10, 0x258, 0x260, 0x268
 REPORTS_OF_A_DEVICE = 8
 STALE_EVERY = 4  # steps: page by page through the library's own calls, the slowest of all judges
+RW = int(Perm.RW)
 VIEWS_OF_A_DOMAIN = 4096  # GSCIDs of one view
 
 
@@ -99,6 +101,12 @@ def tables(world):
     return found
 
 
+@functools.cache
+def rights(text):
+    """Of a leaf, as a plain number: there are many of them."""
+    return int(Perm.of(text))
+
+
 def leaves(world, judgement, g, walked):
     """Page by page: the leaves of one device, and the record of its guest."""
     wanted = {gpa: page for gpa, page in g.pages.items() if page.dma}
@@ -112,7 +120,8 @@ def leaves(world, judgement, g, walked):
         page = wanted.get(gpa)
         if page is None or page.hpa != hpa:
             world.fail(f"{who} reaches {hpa:#x} by {gpa:#x}; the record says {page}")
-        if Perm.of(perms) & ~page.perms or page.perms & Perm.RW & ~Perm.of(perms):
+        have, wanted_rights = rights(perms), int(page.perms)
+        if have & ~wanted_rights or wanted_rights & RW & ~have:
             world.fail(f"{who} has {gpa:#x} with {perms}; the record says {page}")
         if hpa in walked:
             world.fail(f"{who} reaches {hpa:#x}, which the IOMMU walks")
