@@ -196,6 +196,16 @@ def test_both_agree_wherever_a_bundle_is_cut(program, tmp_path):
     assert c_says(program, tmp_path, cuts) == python
 
 
+@pytest.mark.parametrize("length", [0xfffffff0, 0xfffffff4, 0xfffffff8, 0xffffffff, 0x7fffffff])
+def test_both_refuse_a_property_whose_length_wraps_around(program, tmp_path, length):
+    data = bytearray(good().bytes())
+    at = data.index(b"\0\0\0\3", int.from_bytes(data[8:12], "big"))
+    data[at + 4:at + 8] = length.to_bytes(4, "big")
+    python = check_bundle(bytes(data))
+    assert python["error"].startswith("bundle: malformed tree")
+    assert c_says(program, tmp_path, [data]) == [python]
+
+
 @pytest.mark.parametrize("token", [3, 4, 9])
 def test_both_refuse_a_tree_without_a_root(program, tmp_path, token):
     data = bytearray(good().bytes())

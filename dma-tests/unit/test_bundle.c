@@ -153,6 +153,20 @@ static void test_what_is_no_tree_is_refused_in_words(void **state)
     expect_bundle_refused(m, "bundle: malformed tree (FDT_ERR_TRUNCATED)");
 }
 
+/* libfdt 1.6.1 would go on at the same property for ever. */
+static void test_a_property_whose_length_wraps_around_is_refused(void **state)
+{
+    struct made *m = *state;
+    struct fdt_property *p;
+    int len;
+
+    set_text(m, "/", "description", "guests");
+    p = fdt_get_property_w(m->bytes, 0, "description", &len);
+    assert_non_null(p);
+    p->len = cpu_to_fdt32(UINT32_C(0xFFFFFFF4));
+    expect_bundle_refused(m, "bundle: malformed tree (a property goes over its end)");
+}
+
 static void test_unknown_and_missing_parts_around_the_vms_refuse_the_bundle(void **state)
 {
     struct made *m = *state;
@@ -318,6 +332,7 @@ int main(void)
         TEST(test_an_image_of_a_refused_vm_alone_is_not_used),
         TEST(test_a_bundle_cut_short_anywhere_is_refused),
         TEST(test_what_is_no_tree_is_refused_in_words),
+        TEST(test_a_property_whose_length_wraps_around_is_refused),
         TEST(test_unknown_and_missing_parts_around_the_vms_refuse_the_bundle),
         TEST(test_a_part_given_twice_is_refused),
         TEST(test_one_to_eight_vms),

@@ -5,11 +5,44 @@
 #include "config/tree_check.h"
 
 #include <libfdt.h>
+#include <string.h>
 
 #include <cordon/error.h>
 
 #define FDT_VERSION 17u
 #define HEADER_BYTES 40u
+#define TAG_BYTES 4u
+#define PROP_BYTES 8u /* length and name, behind the tag */
+
+/* No property goes over the end of the tags. libfdt 1.6.1 does not see a length that wraps around:
+ * its full check would go on at the same property for ever. What else is wrong it says itself. */
+static bool properties_fit(const void *tree)
+{
+    const uint8_t *tags = (const uint8_t *)tree + fdt_off_dt_struct(tree);
+    uint32_t at = 0, size = fdt_size_dt_struct(tree);
+
+    while (at <= size && size - at >= TAG_BYTES) {
+        uint32_t tag = fdt32_ld((const fdt32_t *)(const void *)(tags + at));
+        uint32_t left = size - at - TAG_BYTES;
+        uint32_t len = 0;
+
+        if (tag == FDT_BEGIN_NODE) {
+            const uint8_t *end = memchr(tags + at + TAG_BYTES, 0, left);
+
+            len = end != NULL ? (uint32_t)(end - (tags + at + TAG_BYTES)) + 1 : left;
+        } else if (tag == FDT_PROP && left >= PROP_BYTES) {
+            len = fdt32_ld((const fdt32_t *)(const void *)(tags + at + TAG_BYTES));
+            if (len > left - PROP_BYTES) {
+                return false;
+            }
+            len += PROP_BYTES;
+        } else if (tag != FDT_END_NODE && tag != FDT_NOP) {
+            break;
+        }
+        at = (at + TAG_BYTES + len + TAG_BYTES - 1) & ~(TAG_BYTES - 1);
+    }
+    return true;
+}
 
 /*
  * What fdt_check_full lets pass and libfdt's readers then do not see: a tree whose first tag is no
@@ -55,6 +88,9 @@ int tree_check(const void *tree, uint64_t len, const char *who, struct config_er
     if (fdt_version(tree) != FDT_VERSION) {
         return config_refuse(why, "%s: its tree has version %u, it must have %u", who,
                              (unsigned)fdt_version(tree), FDT_VERSION);
+    }
+    if (fdt_check_header(tree) == 0 && !properties_fit(tree)) {
+        return config_refuse(why, "%s: malformed tree (a property goes over its end)", who);
     }
     status = fdt_check_full(tree, fdt_totalsize(tree));
     if (status != 0) {

@@ -126,6 +126,26 @@ def children_known(node, who, names):
             raise Refused(f'{who}: unknown node "{one.name[:40]}"')
 
 
+def _properties_fit(tree):
+    """No property goes over the end of the tags: libfdt 1.6.1 does not see a length that wraps around, and
+    its full check would never end. What else is wrong it says itself."""
+    start, size = int.from_bytes(tree[8:12], "big"), int.from_bytes(tree[36:40], "big")
+    tags, at = tree[start:start + size], 0
+    while size - at >= 4:
+        tag, left, length = int.from_bytes(tags[at:at + 4], "big"), size - at - 4, 0
+        if tag == BEGIN_NODE:
+            end = tags.find(b"\0", at + 4)
+            length = end - at - 3 if end >= 0 else left
+        elif tag == PROP and left >= 8:
+            length = int.from_bytes(tags[at + 4:at + 8], "big") + 8
+            if length > left:
+                return False
+        elif tag not in (END_NODE, NOP):
+            break
+        at = at + length + 7 & ~3
+    return True
+
+
 def _check_tree(data):
     """The root node of a bundle."""
     if len(data) < 40 or data[:4] != b"\xd0\x0d\xfe\xed":
@@ -137,6 +157,8 @@ def _check_tree(data):
     if version != 17:
         raise Refused(f"bundle: its tree has version {version}, it must have 17")
     tree = bytearray(data[:total])
+    if libfdt.fdt_check_header(tree) == 0 and not _properties_fit(tree):
+        raise Refused("bundle: malformed tree (a property goes over its end)")
     status = libfdt.fdt_check_full(tree, total)
     if status:
         raise Refused(f"bundle: malformed tree ({libfdt.fdt_strerror(status)})")
