@@ -1,10 +1,7 @@
 """Changes of maps as steps: what each must do, by the world's own record, and whether it did."""
-import ctypes
-
-from .. import _abi
 from ..errors import AlreadyExists, Busy, NotFound, OutOfMemory, OutOfRange, Pending
 from ..guest import Page
-from ..types import PAGE, FrameState, Gpa, Perm, extents_array
+from ..types import PAGE, FrameState, Perm
 from .places import LIMIT, MOST_GUESTS, MOST_PAGES, ZONES
 from .steps import step
 
@@ -124,6 +121,28 @@ class Changes:
         self.refused(expected, lambda: g.protect(gpa, length, perms), pending=self.slow_devices(g))
 
     @step
+    def unanswered(self, guest, area, first, count):
+        """The IOMMU does not answer while a part of a guest's memory goes, and does when asked again."""
+        g, gpa, length = self.stretch(guest, area, first, count)
+        pages = {at: g.pages[at] for at in range(gpa, gpa + length, PAGE)}
+        plain = all(page.dma and self.owner[page.hpa] is g for page in pages.values())
+        asked = any(holder is g for holder in self.holder.values()) and not self.slow_devices(g)
+        if self.backend != "model" or not (pages and plain and asked) or self.in_use(g, pages):
+            return
+        with self.plat.model.hold(commands=True):
+            try:
+                g.revoke(gpa, length)
+            except Pending:
+                free = [p.hpa for p in pages.values()
+                        if self.context.frame(p.hpa).state is not FrameState.REVOKING]
+            else:
+                self.fail("the IOMMU did not answer, and yet the revoke is over")
+        if free:
+            self.fail(f"the IOMMU did not answer, and {free[0]:#x} is {self.context.frame(free[0]).state.name}")
+        g.domain.retire()
+        self.gone(g, pages, set())
+
+    @step
     def retire(self, guest):
         """Ask again for what is pending."""
         g = self.pick(guest)
@@ -143,7 +162,7 @@ class Changes:
         self.views_not_of(g, dict(enumerate(pages)))
         expected = (OutOfRange if to + length > LIMIT else
                     AlreadyExists if any(at in g.pages for at in target) else None)
-        if self.refused(expected, lambda: self.remap(g, gpa, to, length), pending=self.slow_devices(g)):
+        if self.refused(expected, lambda: g.domain.move(gpa, to, length), pending=self.slow_devices(g)):
             return
         for at in range(gpa, gpa + length, PAGE):
             del g.pages[at]
@@ -164,7 +183,7 @@ class Changes:
             return
         busy = Busy if self.in_use(g, dict(zip(places, pages))) else None
         self.views_not_of(g, dict(zip(places, pages)))
-        if self.refused(busy, lambda: self.remap(g, gpa, gpa, length, extents), pending=self.slow_devices(g)):
+        if self.refused(busy, lambda: g.domain.replace(gpa, extents), pending=self.slow_devices(g)):
             self.give_back(extents)
             return
         keep = {hpa for page, hpa in zip(pages, hosts) if page.hpa in self.kept}
@@ -177,13 +196,6 @@ class Changes:
         """Frames of its own, one kind of region: the others are refused, elsewhere tested."""
         kinds = {(page.perms, page.dma, page.hpa in self.kept) for page in pages}
         return len(kinds) == 1 and all(self.owner[page.hpa] is g for page in pages)
-
-    def remap(self, g, gpa, to, length, extents=None):
-        array, count = extents_array(extents or [])
-        what = _abi.Remap(gpa=Gpa(gpa), to=Gpa(to), len=length, extent_count=count)
-        if extents:
-            what.extents = array
-        self.context.call("cordon_remap", g.domain.ptr, ctypes.byref(what), gpa=gpa, to=to, len=length)
 
     # ---- loans --------------------------------------------------------------------------------------
 
@@ -199,11 +211,9 @@ class Changes:
         target, has = range(to, to + length, PAGE), b.host_pages() | self.clinging_of(b)
         expected = (OutOfRange if to + length > LIMIT else AlreadyExists
                     if any(at in b.pages for at in target) or any(p.hpa in has for p in pages) else None)
-        what = _abi.Share(gpa=Gpa(gpa), to=Gpa(to), len=length, perms=int(Perm.of(perms)),
-                          flags=0 if dma else _abi.CORDON_REGION_NODMA)
 
         def lend():
-            self.context.call("cordon_share", g.domain.ptr, b.domain.ptr, ctypes.byref(what), gpa=gpa, to=to)
+            g.domain.share(b.domain, gpa, to, length, perms, dma=dma)
         if not self.refused(expected, lend, pending=self.slow_devices(b)):
             b.pages.update((at, Page(p.hpa, Perm.of(perms), dma)) for at, p in zip(target, pages))
             self.loans.update(((b.name, p.hpa), Perm.of(perms)) for p in pages)

@@ -119,6 +119,11 @@ class IommuMachine(RuleBasedStateMachine):
     def share(self, **drawn):
         self._step("share", **drawn)
 
+    @precondition(lambda self: self.backend == "model" and _has_guest(self) and _has_device(self))
+    @rule(guest=_few, area=_few, first=_first, count=_count)
+    def unanswered(self, **drawn):
+        self._step("unanswered", **drawn)
+
     @rule(guest=_few)
     def retire(self, guest):
         self._step("retire", guest=guest)

@@ -26,12 +26,13 @@ class TimeIsUp(BaseException):
 
 def timed(machine, deadline, tell):
     """MACHINE with `found_at`, the number of the step that failed first. Once the DEADLINE has passed no
-    example begins, unless one has failed: shorter programs may take their time."""
+    further example begins, unless one has failed: shorter programs may take their time."""
     class Timed(machine):
         found_at, started, said, over = None, time.monotonic(), time.monotonic(), False
 
         def __init__(self):
-            if deadline is not None and time.monotonic() > deadline and self.found_at is None:
+            late = deadline is not None and time.monotonic() > deadline
+            if late and self.examples and self.found_at is None:
                 type(self).over = True
                 raise TimeIsUp
             super().__init__()

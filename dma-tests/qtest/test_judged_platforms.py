@@ -52,6 +52,7 @@ def test_a_program_of_every_step_ends_without_a_difference(backend):
         w.move(0, 0, 300, 3, 3, 0)
         w.swap(0, 0, 30, 3)
         w.revoke(0, 0, 2, 1)
+        w.unanswered(0, 0, 60, 2)
         w.revoke(0, 0, 0, 1, beyond=True)  # refused
         w.hold(0, 0, 0, 64)
         w.hold(0, 0, 5000, 64, late=True)
