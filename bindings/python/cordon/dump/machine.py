@@ -91,7 +91,7 @@ def _harts(qmp, folder, dump):
     """A guest's satp stands in vsatp's place in QEMU while it runs; the hypervisor's is hidden then."""
     said = qmp.hmp("info registers -a")
     states = re.findall(r"CPU#(\d+).*?\bV += +(\d).*?\bsatp +([0-9a-f]+)", said, re.S)
-    stub = GdbStub(folder)
+    stub = GdbStub(folder, stay=True)
     qmp.hmp("gdbserver none")  # QEMU keeps the one that there may be
     qmp.hmp(f"gdbserver {stub.device}")
     for number, virtual, satp in states:

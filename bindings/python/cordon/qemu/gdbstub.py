@@ -8,17 +8,18 @@ TIMEOUT = 20.0
 
 
 class GdbStub:
-    """QEMU gets .arguments; .read() may be called as often as one likes, one at a time."""
+    """QEMU gets .arguments; .read() may be called as often as one likes, one at a time. After it the machine
+    goes on, even one that stood still before, unless `stay`."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, stay=False):
+        self._stay = stay
         self._path = f"{folder}/gdb.sock"
         self.device = f"unix:{self._path},server=on,wait=off"
         self.arguments = ("-gdb", self.device)
         self._numbers = {}
 
     def read(self, *names, hart=0):
-        """The values of control and status registers of a hart, by name: the machine stops, is read, goes
-        on."""
+        """The values of control and status registers of a hart, by name."""
         deadline = time.monotonic() + TIMEOUT
         while True:  # QEMU refuses while it has not seen the last reader go
             try:
@@ -39,7 +40,8 @@ class GdbStub:
                 raise LookupError(f"the machine has no hart {hart}")
             values = [int.from_bytes(bytes.fromhex(stub.ask(f"p{self._numbers[name]:x}")), "little")
                       for name in names]
-            stub.ask("D")
+            if not self._stay:
+                stub.ask("D")  # QEMU lets the machine run then, whoever has stopped it
         return values
 
 
