@@ -35,7 +35,8 @@ struct cordon_iommu_info {
  * Take an IOMMU over and close it: queues up, a directory in which no entry is valid, all caches
  * flushed, whatever firmware had left turned off first. Bare is never used.
  * Errors: EINVAL, EEXIST, ENOTSUP (version, no second stage, device ids too wide), ETIMEOUT, EHW,
- * ENOMEM, ELIMIT. After an error the IOMMU is Off.
+ * ENOMEM, ELIMIT. After an error the IOMMU is Off; only if it did not answer even to being turned
+ * off (ETIMEOUT) may it still read its tables and queues: their frames are never used again then.
  */
 CORDON_API CORDON_MUST_CHECK int cordon_iommu_add(cordon_ctx *ctx,
                                                   const struct cordon_iommu_config *cfg,
