@@ -10,10 +10,11 @@ _libc.memcmp.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
 
 
 class Touched:
-    """Memory that has changed. False, so that `assert guest.untouched()` shows it."""
+    """Memory that has changed: `pages`, as (gpa, hpa), and `first`, the GPA of the first byte. False, so that
+    `assert guest.untouched()` shows it."""
 
-    def __init__(self, name, pages):
-        self.name, self.pages = name, pages
+    def __init__(self, name, pages, first):
+        self.name, self.pages, self.first = name, pages, first
 
     def __bool__(self):
         return False
@@ -21,7 +22,7 @@ class Touched:
     def __repr__(self):
         shown = ", ".join(f"{gpa:#x} (host {hpa:#x})" for gpa, hpa in self.pages[:4])
         more = f" and {len(self.pages) - 4} more" if len(self.pages) > 4 else ""
-        return f"<memory of {self.name} has changed at {shown}{more}>"
+        return f"<memory of {self.name} has changed at {shown}{more}; first byte {self.first:#x}>"
 
 
 class Canary:
@@ -45,7 +46,13 @@ class Canary:
                 if _libc.memcmp(start + at, self._block, length):
                     pages += [(gpa + at + page, hpa + at + page) for page in range(0, length, PAGE)
                               if memory[at + page:at + page + PAGE] != self._block[page:page + PAGE]]
-        return Touched(self.name, pages) if pages else True
+        return Touched(self.name, pages, self._first(pages[0][0])) if pages else True
+
+    def _first(self, page):
+        """The first changed byte of a page that has one."""
+        gpa, memory, _ = next(run for run in self._runs if 0 <= page - run[0] < len(run[1]))
+        block = self._block[(page - gpa) % _BLOCK:][:PAGE]
+        return page + next(at for at, byte in enumerate(memory[page - gpa:page - gpa + PAGE]) if byte != block[at])
 
 
 __all__ = ["Canary", "Touched"]

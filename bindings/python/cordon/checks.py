@@ -115,10 +115,19 @@ def leaks(platform, held_before):
         return told + [f"what the test made cannot be taken down: {error}"]
     stats = context.stats()
     if stats.held > held_before:
-        told.append(f"leak: {stats.held - held_before:#x} bytes of frames were allocated and not freed")
+        told.append(f"leak: {stats.held - held_before:#x} bytes of frames were allocated and not freed "
+                    f"(Context.free){'' if held_before else _first_held(platform)}")
     told += [f"leak: {getattr(stats, kind):#x} bytes are {kind} with no domain left"
              for kind in ("owned", "revoking", "table") if getattr(stats, kind)]
     return told
+
+
+def _first_held(platform):
+    """Where a frame lies that was allocated; looked for in the first GiB."""
+    for hpa in range(platform.ram_base, platform.ram_base + min(len(platform.ram), 1 << 30), PAGE):
+        if platform.context.frame(hpa).state is FrameState.HELD:
+            return f", the first at {hpa:#x}"
+    return ""
 
 
 def findings(platform, held_before=0):

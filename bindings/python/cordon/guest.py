@@ -65,6 +65,7 @@ class Guest:
         try:
             yield device
         except BaseException:
+            self.platform.evidence.note_contexts()
             with suppress(Exception):
                 self.platform.withdraw(device)
             raise

@@ -87,7 +87,7 @@ class Iommu(Child):
 
     def __init__(self, context, base, *, cq_log2=0, fq_log2=0, timeout_us=0, max_device_id=0xffff):
         super().__init__(context)
-        self.base = address(Hpa, base)
+        self.base, self._seen = address(Hpa, base), []
         config = _abi.IommuConfig(base=self.base, cq_log2=cq_log2, fq_log2=fq_log2,
                                   timeout_us=timeout_us, max_device_id=max_device_id)
         out = ctypes.POINTER(_abi.Iommu)()
@@ -118,18 +118,28 @@ class Iommu(Child):
 
     def take_faults(self, count=64):
         """Up to COUNT reports, oldest first, without polling."""
+        seen, self._seen = self._seen[:count], self._seen[count:]
+        return seen + self._take(count - len(seen))
+
+    def _take(self, count):
+        if count == 0:
+            return []
         array = (_abi.Fault * count)()
         taken = self.context.call("cordon_faults_take", self.ptr, array, count)
         return [Fault.of(raw, self.cause_name(raw.cause)) for raw in array[:taken]]
 
     def faults(self):
         """Poll until the hardware's queue is empty, then take every report."""
+        reports, self._seen = self.peek_faults(), []
+        return reports
+
+    def peek_faults(self):
+        """Poll as faults() does; what it would give, and will."""
         while self.poll_faults() == FAULT_BUDGET:
             pass
-        reports = []
-        while taken := self.take_faults():
-            reports += taken
-        return reports
+        while taken := self._take(64):
+            self._seen += taken
+        return list(self._seen)
 
     @property
     def fault_stats(self):

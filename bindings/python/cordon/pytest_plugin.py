@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from .backends import BACKENDS, default_parts
-from .checks import directory_of, findings, walker_of
+from .checks import findings
 from .dump import capture, views_of
 from .dump.oracle import OracleError, ask, differences, walker_verdicts, with_requests
 from .hexdump import difference
@@ -132,22 +132,9 @@ def _evidence(plat):
             return what()
         except Exception as error:  # a broken machine must not hide why the test failed
             return f"(cannot be read: {error})"
-    return {"faults": "\n".join(map(str, plat.fault_log)), "walks": tried(lambda: _walks(plat)),
-            "contexts": tried(lambda: _contexts(plat)),
+    return {"faults": "\n".join(map(str, plat.fault_log)), "walks": tried(plat.evidence.walks),
+            "contexts": tried(plat.evidence.contexts),
             "console": tried(plat.machine.stderr) if hasattr(plat, "machine") else ""}
-
-
-def _walks(plat):
-    walker = walker_of(plat)
-    last = {(f.device_id, int(f.iova), "w" if "w" in str(f.access) else "r") for f in plat.fault_log}
-    return "\n".join(str(walker.walk(*request)) for request in sorted(last)[:8])
-
-
-def _contexts(plat):
-    return "\n".join(
-        f"device {found.device_id:#x} gscid {found.gscid}: " + ", ".join(
-            f"{leaf.gpa:#x}+{leaf.size:#x}->{leaf.hpa:#x} {leaf.perms}" for leaf in found.leaves[:16])
-        for found in directory_of(plat).judge())
 
 
 def _keep(item, texts):

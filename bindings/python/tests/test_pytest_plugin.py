@@ -68,6 +68,32 @@ def test_it(platform, dma):
     assert "DMA DENIED" in (folder / "faults.txt").read_text()
 
 
+def test_the_walk_that_is_shown_is_the_faults_own_though_its_device_has_been_withdrawn(run, pytester):
+    result = run("""
+def test_it(platform, guest):
+    nic = platform.device("dma2")
+    with guest.assign(nic):
+        guest.map(nic, iova=0x1_0000_0000, size="4K")
+        nic.dma.write(0x1_0000_1000, b"A")
+""")
+    result.assert_outcomes(passed=1, errors=1)
+    (folder,) = (pytester.path / "kept").iterdir()
+    walks = (folder / "walks.txt").read_text()
+    assert "cause 23: nothing stands at level 0" in walks and "258" not in walks
+
+
+def test_the_contexts_that_are_shown_are_those_of_the_failure(run, pytester):
+    result = run("""
+def test_it(platform, guest):
+    nic = platform.device("dma2")
+    with guest.assign(nic):
+        buf = guest.map(nic, iova=0x1_0000_0000, size="4K")
+        assert buf.read(1) == b"A"
+""")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["device 0x10 gscid *: 0x100000000+0x1000->0x* rw"])
+
+
 def test_an_expected_fault_that_does_not_come_fails(run):
     result = run("""
 def test_it(platform, dma):
@@ -89,7 +115,7 @@ def test_it(platform, dma):
     result.stdout.fnmatch_lines(["*unexpected fault: *iova 0x300000000*"])
 
 
-LEAKS = [("platform.context.alloc(PAGE)", "*leak: 0x1000 bytes of frames*"),
+LEAKS = [("platform.context.alloc(PAGE)", "*leak: 0x1000 bytes of frames * (Context.free), the first at 0x8*"),
          ("platform.context.domain()", "*leak: <Domain * was left open*")]
 
 
