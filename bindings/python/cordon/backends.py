@@ -5,8 +5,8 @@ import shutil
 
 from ._lib import library
 from .errors import LibraryError
-from .parts import Dma
-
+from .parts import Dma, Part
+from .types import Drain
 
 _QEMU_ALONE = {"iommu", "globals_"}
 _MODEL_ALONE = {"capabilities", "without", "cache_entries"}
@@ -56,6 +56,9 @@ class Qemu:
 
     @staticmethod
     def lacks(parts, settings):
+        resets = [part for part in parts if isinstance(part, Dma) and part.drain is not Drain.IOMMU]
+        if resets:
+            return f"{resets[0].name}: QEMU's edu device has no reset: it is drained by the IOMMU"
         return _others(settings, _MODEL_ALONE, "the model's")
 
     @staticmethod
@@ -89,9 +92,23 @@ def default_parts():
 
 
 def open_platform(backend, parts=None, **settings):
-    """The platform called BACKEND; LibraryError where it cannot run."""
+    """The platform called BACKEND; LibraryError where it cannot run, ValueError where it cannot be like that."""
     if backend not in BACKENDS:
         raise ValueError(f"there is no platform {backend!r}; there are {', '.join(BACKENDS)}")
     if why := BACKENDS[backend].missing():
         raise LibraryError(f"{backend}: {why}")
-    return BACKENDS[backend].open(default_parts() if parts is None else list(parts), settings)
+    parts = default_parts() if parts is None else parts_of(parts)
+    if why := BACKENDS[backend].lacks([], settings):
+        raise ValueError(f"{backend}: {why}")
+    return BACKENDS[backend].open(parts, settings)
+
+
+def parts_of(parts):
+    """PARTS as a list, or TypeError."""
+    if isinstance(parts, Part):
+        raise TypeError(f"parts are a list: [{parts!r}]")
+    parts = list(parts)
+    for part in parts:
+        if not isinstance(part, Part):
+            raise TypeError(f"{part!r} is not a part, such as Dma(2)")
+    return parts

@@ -38,4 +38,12 @@ class Dma(Part):
     kind = "dma"
 
 
-__all__ = ["Dma", "Part"]
+def refuse_twins(parts):
+    """ValueError if two of PARTS have one name or stand in one place."""
+    for what, values in (("name", [part.name for part in parts]), ("place", [part.bdf for part in parts])):
+        twice = next((value for value in values if values.count(value) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two parts have the same {what}: {twice}")
+
+
+__all__ = ["Dma", "Part", "refuse_twins"]

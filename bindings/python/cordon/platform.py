@@ -6,6 +6,7 @@ from .context import Context
 from .errors import HardwareError, Pending
 from .expect import FaultLog
 from .guest import Guest
+from .parts import refuse_twins
 from .types import Drain
 
 # The highest device id that a directory of so many levels reaches, in either form of context.
@@ -37,9 +38,8 @@ class Platform(FaultLog, metaclass=_Opening):
     def __init__(self, parts, *, ram, ram_base, port, iommu_base, reserved=(), take_over=True,
                  ddt_levels=None, before=None, **iommu_settings):
         super().__init__()
+        refuse_twins(parts)
         self.parts = {part.name: part for part in parts}
-        if len(self.parts) != len(parts):
-            raise ValueError("two parts have the same name")
         self.ram, self.ram_base, self.port, self.iommu_base = ram, ram_base, port, iommu_base
         self.guests, self.devices, self.iommu_settings = [], {}, iommu_settings
         self._levels = ddt_levels
@@ -81,6 +81,8 @@ class Platform(FaultLog, metaclass=_Opening):
     def guest(self, name, memory=None, *, gpa_limit=1 << 41, modes=0):
         """A Guest with nothing in its map, or with MEMORY bytes of RAM of its own. `modes` are the
         second-stage formats that it may have (0: any)."""
+        if not isinstance(name, str):
+            raise TypeError(f"a guest's name is text, not {name!r}")
         domain = self.context.domain(gpa_limit, modes=modes)
         try:
             guest = Guest(self, name, domain, memory)
@@ -123,6 +125,7 @@ class Platform(FaultLog, metaclass=_Opening):
         """Quiesce DEVICE, take its context away and drain it. It stays known, and may try again: what
         keeps it out is the IOMMU. Pending: all of that is done, and the guest waits to be retired."""
         part, pending = self.part(device.name), None
+        self.look()
         self.quiet(part)
         try:
             device.detach()
@@ -143,6 +146,7 @@ class Platform(FaultLog, metaclass=_Opening):
         Pending: it is out, and known until its domain is retired and this is called again."""
         part = self.part(name)
         device = self.devices[part.name]
+        self.look()
         self.quiet(part)
         if device.drain is Drain.RESET:
             self.reset(part)

@@ -17,10 +17,11 @@ class Snapshot:
         ctypes.memmove(self._copy, self._ram, self._size)
 
     def _differs(self, at, length):
+        length = min(length, self._size - at)
         return _libc.memcmp(ctypes.byref(self._ram, at), ctypes.byref(self._copy, at), length) != 0
 
     def changed(self):
         """Host addresses of the pages that have changed."""
         return {self._base + page
                 for block in range(0, self._size, STEP) if self._differs(block, STEP)
-                for page in range(block, block + STEP, PAGE) if self._differs(page, PAGE)}
+                for page in range(block, min(block + STEP, self._size), PAGE) if self._differs(page, PAGE)}

@@ -171,7 +171,7 @@ def test_a_guests_own_memory_has_a_canary_in_every_byte(plat):
         touched = red.untouched()
         assert not touched and [gpa for gpa, _ in touched.pages] == [int(last) & ~(PAGE - 1)]
         assert repr(touched) == (f"<memory of red has changed at {int(last) & ~(PAGE - 1):#x} "
-                                 f"(host {int(red.hpa(last)) & ~(PAGE - 1):#x})>")
+                                 f"(host {int(red.hpa(last)) & ~(PAGE - 1):#x}); first byte {int(last):#x}>")
         nic.dma.write(last, bytes([old]))
         assert red.untouched() is True
 
@@ -280,8 +280,14 @@ def test_bytes_outside_a_buffer_are_refused(plat):
 def test_ill_described_platforms_are_refused_by_name(backend):
     with pytest.raises(HardwareError, match="the directory has 3 levels, not 1"):
         Platform(backend, ddt_levels=1, max_device_id=0xffff)
-    with pytest.raises(ValueError, match="two parts have the same name"):
+    with pytest.raises(ValueError, match="two parts have the same name: nic"):
         Platform(backend, [Dma(2, name="nic"), Dma(3, name="nic")])
+    with pytest.raises(ValueError, match="two parts have the same place: 00:02.0"):
+        Platform(backend, [Dma(2), Dma(2, name="nic")])
+    with pytest.raises(TypeError, match=r"parts are a list: \[Dma\(slot=2"):
+        Platform(backend, Dma(2))
+    with pytest.raises(TypeError, match="'dma2' is not a part, such as Dma"):
+        Platform(backend, ["dma2"])
     with pytest.raises(ValueError, match="1, 2 or 3 levels, not 4"):
         Platform(backend, ddt_levels=4)
 
@@ -296,6 +302,47 @@ def test_platforms_that_are_not_there_are_refused_by_name(monkeypatch):
         Platform("qemu")
 
 
+def test_names_that_are_none_are_refused(plat):
+    with pytest.raises(TypeError, match="a guest's name is text, not 5"):
+        plat.guest(5)
+    with pytest.raises(LookupError, match="no device 'dma9' here; there are: 00:02.0 dma2"):
+        with plat.expect_fault("dma9"):
+            pass
+
+
+def test_an_expected_fault_may_name_its_device_by_its_place_and_says_what_came_instead(plat):
+    nic, red = plat.device("dma2"), plat.guest("red")
+    with red.assign(nic):
+        with plat.expect_fault("00:02.0"):
+            nic.dma.write(0x5000, b"x")
+        with pytest.raises(AssertionError, match=r"with cause 21 \(READ_GUEST_PAGE\): what came: DMA DENIED"):
+            with plat.expect_fault(nic, Cause.READ_GUEST_PAGE):
+                nic.dma.write(0x5000, b"x")
+    plat.unexpected.clear()
+
+
+def test_a_snapshot_ends_where_ram_does():
+    with Platform("model", ram="4100K") as plat:
+        before = Snapshot(plat)
+        assert before.changed() == set()
+        plat.ram[-1] ^= 1
+        assert before.changed() == {plat.ram_base + len(plat.ram) - PAGE}
+
+
+def test_faults_are_noted_at_a_withdrawal_and_stay_to_be_taken(plat):
+    nic, red = plat.device("dma2"), plat.guest("red")
+    with plat.expect_fault(nic, Cause.WRITE_GUEST_PAGE, iova=0x5000):
+        with red.assign(nic):
+            nic.dma.write(0x5000, b"x")
+    with red.assign(nic):
+        nic.dma.write(0x6000, b"x")
+        assert [f.iova.v for f in plat.iommu.peek_faults()] == [0x6000]
+        assert [f.iova.v for f in plat.iommu.take_faults(1)] == [0x6000]
+        assert plat.iommu.faults() == []
+    walk = plat.evidence.walks()
+    assert "cause 23" in walk and "cause 258" not in walk
+
+
 def test_each_backend_refuses_what_only_the_other_has():
     with pytest.raises(ValueError, match="edu2: the model has no edu: use Dma.2."):
         Platform("model", [Edu(2)])
@@ -303,6 +350,10 @@ def test_each_backend_refuses_what_only_the_other_has():
         QemuPlatform([Dma(2, drain=Drain.RESET)])
     assert BACKENDS["model"].lacks([Nvme(4)], {}) == "nvme4 is a device of QEMU's alone"
     assert BACKENDS["qemu"].lacks([Nvme(4)], {}) is None
+    assert BACKENDS["qemu"].lacks([Dma(2), Dma(3, drain=Drain.RESET)], {}) == (
+        "dma3: QEMU's edu device has no reset: it is drained by the IOMMU")
+    with pytest.raises(ValueError, match="model: iommu is a setting of QEMU's alone"):
+        Platform("model", iommu="pci")
     assert BACKENDS["qemu"].lacks([], {"without": 1}) == "without is a setting of the model's alone"
 
 

@@ -35,6 +35,7 @@ class QemuPlatform(Platform):
     def __init__(self, parts=(), *, iommu="sys", globals_=(), ram="64M", reserved=(), firmware=None,
                  **settings):
         pci_iommu = [PciIommu()] if iommu == "pci" else []
+        neutral.refuse_twins([*pci_iommu, *parts])
         self.machine = QemuMachine([*pci_iommu, *map(for_qemu, parts)], ram=ram, iommu=iommu,
                                    globals_=globals_)
         try:
