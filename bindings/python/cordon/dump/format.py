@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 MAGIC = "CORDON-DUMP 1"
 HEADER_MAX = 1 << 26
+DOMAINS_MAX, IOMMUS_MAX = 4095, 8  # as the library has them
 PAGE = 0x1000
 
 
@@ -181,11 +182,13 @@ class _Reader:
     def refuse(self, why):
         raise DumpError(self.path, self.part, why)
 
-    def items(self, table, name):
+    def items(self, table, name, most=None):
         """Each dictionary of a list, with the place in it for messages."""
         found = table.get(name, [])
         if not isinstance(found, list):
             self.refuse(f"{name} is {type(found).__name__}, not a list")
+        if most is not None and len(found) > most:
+            self.refuse(f"{len(found)} {name} are more than {most}")
         for number, item in enumerate(found):
             self.part = f"{name}[{number}]"
             if not isinstance(item, dict):
@@ -207,8 +210,8 @@ class _Reader:
 
     def text(self, table, name):
         value = table.get(name, "")
-        if not isinstance(value, str) or len(value) > 256:
-            self.refuse(f"{name} is {value!r:.40}, not a short text")
+        if not isinstance(value, str) or len(value) > 256 or not value.isprintable():
+            self.refuse(f"{name} is {value!a:.40}, not a short text")
         return value
 
 
@@ -217,12 +220,12 @@ def load(path):
     reader = _Reader(path)
     try:
         with open(path, "rb") as file:
-            first, line = file.readline(64), file.readline(HEADER_MAX)
-            blob = file.read()
+            first = file.readline(64)
+            if first != MAGIC.encode() + b"\n":  # what is no dump may have no end
+                reader.refuse(f"the first line is {first!r:.40}, not {MAGIC!r}")
+            line, blob = file.readline(HEADER_MAX), file.read()
     except OSError as why:
         raise DumpError(path, "file", why.strerror or str(why)) from None
-    if first != MAGIC.encode() + b"\n":
-        reader.refuse(f"the first line is {first!r:.40}, not {MAGIC!r}")
     try:
         table = json.loads(line)
     except (ValueError, RecursionError) as why:
@@ -234,11 +237,13 @@ def load(path):
 
 def _build(reader, table, blob):
     dump = Dump(reader.text(table, "made_by"), _pages(reader, table, blob))
-    for item in reader.items(table, "iommus"):
+    for item in reader.items(table, "iommus", IOMMUS_MAX):
         dump.iommus.append(IommuState(reader.number(item, "base"), _registers(reader, item)))
-    for item in reader.items(table, "domains"):
+    for item in reader.items(table, "domains", DOMAINS_MAX):
         dump.domains.append(DomainState(reader.number(item, "number", 32), reader.text(item, "name"),
                                         reader.number(item, "hgatp")))
+    if len({domain.number for domain in dump.domains}) < len(dump.domains):
+        reader.refuse("two domains have one number")
     for item in reader.items(table, "devices"):
         device = DeviceState(reader.number(item, "id", 24), reader.text(item, "name"),
                              reader.number(item, "domain", 32, none=True), reader.number(item, "iommu", 8))

@@ -2,7 +2,7 @@
 import re
 import socket
 import tempfile
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from ..judge import Directory, HartWalker, Unsupported
@@ -31,6 +31,8 @@ class _Memory(dict):
             data = self._file.read_bytes()
         except (QmpError, OSError) as why:
             raise KeyError(f"{hpa:#x}: {why}") from None
+        if len(data) != PAGE:
+            raise KeyError(f"{hpa:#x}: QEMU wrote {len(data)} bytes")
         self[hpa] = data
         return data
 
@@ -43,17 +45,26 @@ def machine(path):
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(10)
             sock.connect(path)
-            qmp = Qmp(sock)
-            running = qmp.command("query-status")["running"]
-            qmp.command("stop")
-            try:
-                with tempfile.TemporaryDirectory(prefix="cordon-dump-") as folder:
-                    yield _capture(qmp, folder)
-            finally:
-                if running:
-                    qmp.command("cont")
+            with closing(Qmp(sock)) as qmp:
+                running = _shaped(lambda: bool(qmp.command("query-status")["running"]))
+                qmp.command("stop")
+                try:
+                    with tempfile.TemporaryDirectory(prefix="cordon-dump-") as folder:
+                        yield _shaped(lambda: _capture(qmp, folder))
+                finally:
+                    if running:
+                        qmp.command("cont")
     except (OSError, QmpError, ValueError) as why:
         raise DumpError(f"qmp:{path}", "machine", why) from None
+
+
+def _shaped(ask):
+    """What ASK gives, or a QmpError where an answer is not of the form that QEMU's have, or leads to what
+    the machine does not have."""
+    try:
+        return ask()
+    except (LookupError, TypeError, AttributeError) as why:
+        raise QmpError(f"not what a QEMU with this machine answers ({type(why).__name__}: {why})") from None
 
 
 def _capture(qmp, folder):

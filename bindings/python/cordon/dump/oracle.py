@@ -1,14 +1,20 @@
 """Judges of a dump: the literal walker, and any command that a user names (docs/dump.md)."""
 import json
+import os
+import selectors
 import shlex
+import signal
 import subprocess
 import tempfile
+import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from ..judge import Walker
 from .format import PAGE, save
 
 TIMEOUT = 60.0
+LINE_MAX = 256  # bytes of a verdict, more than enough
 
 
 class OracleError(Exception):
@@ -36,7 +42,7 @@ def sample(views, devices):
     for device in devices:
         edges = {0, (1 << 41) - PAGE}
         for view in views:
-            if view.agent.startswith("device ") and int(view.agent.split()[1], 0) == device.id:
+            if (view.iommu, view.device) == (device.iommu, device.id):
                 for run in view.runs:
                     edges |= {run.gpa - 1, run.gpa, run.gpa + run.len // 2, run.gpa + run.len - 1,
                               run.gpa + run.len}
@@ -59,17 +65,50 @@ def ask(command, dump, timeout=TIMEOUT):
     """The verdicts of COMMAND (a command line) on each request of the dump."""
     with tempfile.NamedTemporaryFile(suffix=".dump") as file:
         save(dump, file.name)
-        try:
-            done = subprocess.run([*shlex.split(command), file.name], stdin=subprocess.DEVNULL,
-                                  capture_output=True, timeout=timeout)
-        except (OSError, ValueError) as why:
-            raise OracleError(command, f"cannot be run: {why}") from None
-        except subprocess.TimeoutExpired:
-            raise OracleError(command, f"no answer within {timeout:.0f} s") from None
-    if done.returncode:
-        raise OracleError(command, f"exit status {done.returncode}: "
-                          + done.stderr.decode(errors="replace").strip()[-400:])
-    return _verdicts(command, done.stdout, len(dump.requests))
+        most = 4096 + LINE_MAX * len(dump.requests)
+        status, said, complained = _run(command, file.name, timeout, most)
+    if status:
+        raise OracleError(command, f"exit status {status}: "
+                          + complained.decode(errors="replace").strip()[-400:])
+    return _verdicts(command, said, len(dump.requests))
+
+
+def _run(command, path, timeout, most):
+    """Exit status, output and errors of COMMAND PATH. It and what it has started end with this call, and it
+    may say MOST bytes: an oracle is a stranger."""
+    try:
+        process = subprocess.Popen([*shlex.split(command), path], stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    except (OSError, ValueError) as why:
+        raise OracleError(command, f"cannot be run: {why}") from None
+    said = {process.stdout: bytearray(), process.stderr: bytearray()}
+    try:
+        with selectors.DefaultSelector() as waiting:
+            for stream in said:
+                waiting.register(stream, selectors.EVENT_READ)
+            deadline = time.monotonic() + timeout
+            while waiting.get_map():
+                ready = waiting.select(max(0, deadline - time.monotonic()))
+                if not ready:
+                    raise OracleError(command, f"no answer within {timeout:.0f} s")
+                for key, _ in ready:
+                    part = os.read(key.fd, 1 << 16)
+                    said[key.fileobj] += part
+                    if not part:
+                        waiting.unregister(key.fileobj)
+                    if len(said[process.stdout]) > most:
+                        raise OracleError(command, f"more than {most} bytes for an answer")
+                    del said[process.stderr][:-4096]
+        status = process.wait(max(0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        raise OracleError(command, f"no answer within {timeout:.0f} s") from None
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for stream in said:
+            stream.close()
+    return status, bytes(said[process.stdout]), bytes(said[process.stderr])
 
 
 def _verdicts(command, said, count):
@@ -84,6 +123,8 @@ def _verdicts(command, said, count):
         if type(request) is not int or not 0 <= request < count or request in found or type(cause) is not int:
             raise OracleError(command, f"line {number}: request {request!r} is none of the {count} that are "
                                        f"left, or cause {cause!r} is no number")
+        if not cause and not 0 <= verdict.hpa < 1 << 64:
+            raise OracleError(command, f"line {number}: {verdict.hpa:#x} is no address of 64 bits")
         found[request] = verdict
     if len(found) < count:
         missing = next(n for n in range(count) if n not in found)

@@ -3,7 +3,7 @@ reaches it."""
 from math import log2
 
 from .format import PAGE
-from .views import SIZES, Reach, partners_of
+from .views import SIZES, Loans, Reach
 
 COLOURS = ("#4c72b0", "#dd8452", "#55a868", "#8172b3", "#937860", "#da8bc3", "#8c8c8c", "#ccb974")
 SHADES = {"4K": "#c6dbef", "2M": "#6baed6", "1G": "#2171b5"}
@@ -17,10 +17,11 @@ def draw(dump, views, path):
     import matplotlib
     matplotlib.use("Agg")
     matplotlib.rcParams["svg.fonttype"] = "none"  # text stays text
+    matplotlib.rcParams["text.parse_math"] = False  # in names, too
     from matplotlib import pyplot
     rows = len(views) + 1
     figure, axes = pyplot.subplots(rows, 1, figsize=(11, 1.3 * rows + 0.6), squeeze=False)
-    reach = Reach(views, partners_of(dump))
+    reach = Reach(views, Loans(dump))
     for axis, view in zip(axes[:-1, 0], views):
         _agent(axis, view, reach)
     _host(axes[-1, 0], views)

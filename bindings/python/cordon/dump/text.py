@@ -2,7 +2,7 @@
 from rich.table import Table
 from rich.text import Text
 
-from .views import SIZES, Reach, partners_of
+from .views import SIZES, Loans, Reach
 
 COLUMNS = (("GPA", "left"), ("bytes", "right"), ("rights", "left"), ("leaves", "right"), ("host memory", "left"),
            ("also reached by", "left"))
@@ -33,9 +33,9 @@ def _others(reach, view, run):
 
 def show(console, dump, views, most=16):
     """Print the dump on a rich console, at most MOST runs a view."""
-    reach = Reach(views, partners_of(dump))
-    console.print(f"{dump.made_by}: {len(dump.domains)} domains, {len(dump.devices)} devices, "
-                  f"{len(dump.iommus)} IOMMUs, {len(dump.pages)} pages of memory")
+    reach = Reach(views, Loans(dump))
+    console.print(Text(f"{dump.made_by}: {len(dump.domains)} domains, {len(dump.devices)} devices, "
+                       f"{len(dump.iommus)} IOMMUs, {len(dump.pages)} pages of memory"))
     for iommu in dump.iommus:
         ddtp = iommu.register(0x10, 8)
         mode = ("Off", "Bare", "1 level", "2 levels", "3 levels")[ddtp & 15] if ddtp & 15 < 5 else "reserved"
@@ -51,7 +51,7 @@ def show(console, dump, views, most=16):
 
 def _table(dump, view, reach, most):
     owner = f" of {view.domain}" if view.domain and not view.agent.endswith(f" {view.domain}") else ""
-    table = Table(title=f"{view.agent}{owner}: {view.mode}, root {view.root:#x}, {short(view.bytes)} reached",
+    table = Table(title=Text(f"{view.agent}{owner}: {view.mode}, root {view.root:#x}, {short(view.bytes)} reached"),
                   title_justify="left", title_style="bold", box=None, pad_edge=False)
     for name, justify in COLUMNS:
         table.add_column(name, justify=justify, no_wrap=name != "also reached by")
@@ -66,7 +66,7 @@ def _table(dump, view, reach, most):
 
 def to_json(dump, views):
     """The same as plain values, with every run and part."""
-    reach = Reach(views, partners_of(dump))
+    reach = Reach(views, Loans(dump))
     return {
         "made_by": dump.made_by,
         "iommus": [{"base": i.base, "ddtp": i.register(0x10, 8), "capabilities": i.register(0, 8)}

@@ -1,5 +1,6 @@
 """Who reaches what: the views that a dump's tables make, run by run."""
 from bisect import bisect_right
+from collections import Counter
 from dataclasses import dataclass, field
 
 from ..judge import Directory
@@ -36,6 +37,8 @@ class View:
     runs: list
     msis: dict
     broken: list
+    iommu: int | None = None
+    device: int | None = None
 
     @property
     def bytes(self):
@@ -49,26 +52,33 @@ def views_of(dump):
     """Each View, in the order of domains and then devices. LookupError where a table is not in the
     dump."""
     most = 64 + 16 * len(dump.pages)  # views share tables, and tables cannot lead in circles
-    found = []
+    found, domains = [], labels_of(dump)
     for domain in dump.domains:
         judged = Directory.second_stage(dump.read64, domain.hgatp, most)
-        found.append(_view(judged, f"harts of {domain.name}", domain.name, domain.hgatp))
-    names = {device.id: device for device in dump.devices}
-    domains = {domain.number: domain.name for domain in dump.domains}
-    for iommu in dump.iommus:
+        label = domains[domain.number]
+        found.append(_view(judged, f"harts of {label}", label, domain.hgatp))
+    names = {(device.iommu, device.id): device for device in dump.devices}
+    for number, iommu in enumerate(dump.iommus):
         directory = Directory(dump.read64, iommu.register(0x10, 8), bool(iommu.register(0, 8) & MSI_FLAT),
                               most)
         for judged in directory.judge():
-            known = names.get(judged.device_id)
+            known = names.get((number, judged.device_id))
             agent = f"device {judged.device_id:#x}" + (f" {known.name}" if known and known.name else "")
             domain = domains.get(known.domain) if known else None
-            found.append(_view(judged, agent, domain, judged.iohgatp))
+            found.append(_view(judged, agent, domain, judged.iohgatp, number))
     return found
 
 
-def _view(judged, agent, domain, atp):
+def labels_of(dump):
+    """{number: name} of the domains; one whose name another has is told by its number, too."""
+    used = Counter(domain.name for domain in dump.domains)
+    return {domain.number: domain.name if domain.name and used[domain.name] == 1
+            else f"{domain.name or 'domain'} {domain.number}" for domain in dump.domains}
+
+
+def _view(judged, agent, domain, atp, iommu=None):
     return View(agent, domain, MODES.get(atp >> 60, "?"), (atp & (1 << 44) - 1) * PAGE, _runs(judged.leaves),
-                judged.msis, judged.broken)
+                judged.msis, judged.broken, iommu, judged.device_id)
 
 
 def _runs(leaves):
@@ -87,21 +97,38 @@ def _runs(leaves):
     return runs
 
 
-def partners_of(dump):
-    """{page: names of the domains that may reach it together}, out of the dump's loans."""
-    names = {domain.number: domain.name for domain in dump.domains}
-    found = {}
-    for hpa, length, owner, borrower in dump.loans:
-        for page in range(hpa, hpa + length, PAGE):
-            found.setdefault(page, set()).update((names.get(owner), names.get(borrower)))
-    return found
+class Loans:
+    """Which domains may reach which memory together, out of the dump's loans; nothing goes page by page,
+    since a loan may be as long as an address reaches."""
+
+    def __init__(self, dump):
+        names, edges, now = labels_of(dump), {}, Counter()
+        for hpa, length, owner, borrower in dump.loans:
+            for at, step in ((hpa, 1), (hpa + length, -1)):
+                for number in (owner, borrower):
+                    edges.setdefault(at, Counter())[names.get(number)] += step
+        self._starts, self._parties = [0], [frozenset()]
+        for at in sorted(edges):
+            for name, step in edges[at].items():
+                now[name] += step
+            self._starts.append(at)
+            self._parties.append(frozenset(name for name, count in now.items() if count))
+
+    def allow(self, both, start, end):
+        """Whether all of [start, end) is lent between BOTH, or to both."""
+        at = bisect_right(self._starts, start) - 1
+        while both <= self._parties[at]:
+            at += 1
+            if at == len(self._starts) or self._starts[at] >= end:
+                return True
+        return False
 
 
 class Reach:
-    """Which agents reach a stretch of host memory. `partners` are those who may: see partners_of."""
+    """Which agents reach a stretch of host memory, and whether LOANS allow it."""
 
-    def __init__(self, views, partners=None):
-        self._partners = partners or {}
+    def __init__(self, views, loans=None):
+        self._loans = loans
         self._parts = sorted((hpa, hpa + length, number) for number, view in enumerate(views)
                              for run in view.runs for hpa, length in run.parts)
         self._starts = [part[0] for part in self._parts]
@@ -117,14 +144,14 @@ class Reach:
             while at >= 0 and self._parts[at][0] > hpa - self._longest:
                 start, end, number = self._parts[at]
                 if end > hpa:
-                    common = range(max(start, hpa), min(end, hpa + length), PAGE)
+                    common = max(start, hpa), min(end, hpa + length)
                     why = self._why(view, self._views[number], common)
                     found[number] = why and found.get(number, why)
                 at -= 1
         return [(self._views[n].agent, why) for n, why in sorted(found.items()) if self._views[n] is not view]
 
-    def _why(self, view, other, pages):
-        if view.domain == other.domain:
+    def _why(self, view, other, common):
+        if view.domain == other.domain and view.domain is not None:
             return "same"
         both = {view.domain, other.domain}
-        return "loan" if all(both <= self._partners.get(page, set()) for page in pages) else ""
+        return "loan" if self._loans and None not in both and self._loans.allow(both, *common) else ""

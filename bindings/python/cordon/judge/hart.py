@@ -4,9 +4,9 @@ The same literal steps as for a device: both stages have the words of [Privilege
 only that a guest's supervisor may use pages that are not for user mode, and that a hart or its hypervisor
 marks leaves accessed and dirty as it goes.
 """
-from .dc import DeviceContext, Stop
+from .dc import DeviceContext, Stop, Unsupported
 from .trail import Trail
-from .walker import PAGE_FAULT, Walker
+from .walker import PAGE_FAULT, WIDTH, Walker
 
 CAPABILITIES = 7 << 9 | 7 << 17 | 1 << 15 | 56 << 32  # all formats, Svpbmt, 56 bits of address
 
@@ -33,6 +33,9 @@ class HartWalker(Walker):
     def _walk(self, address, access, second, first):
         if access not in PAGE_FAULT:
             raise ValueError(f"access is r, w or x, not {access!r}")
+        for name, register in (("hgatp", second), ("satp", first)):
+            if register >> 60 not in (0, *WIDTH):
+                raise Unsupported(f"mode {register >> 60} of {name}")
         trail = Trail(None, address, access)
         context = trail.context = DeviceContext(1, second, 0, first)
         try:

@@ -74,8 +74,8 @@ class Directory:
             reader._root(result, (hgatp & _PPN) * PAGE, mode)
         return result
 
-    def _count(self):
-        self._left -= 1
+    def _count(self, pages=1):
+        self._left -= pages
         if self._left < 0:
             raise TooManyTables("the tables lead in circles, or there are too many of them")
 
@@ -160,6 +160,7 @@ class Directory:
         if mode != 1:
             return
         table, count = (msiptp & _PPN) * PAGE, 1 << mask.bit_count()
+        self._count(count * 16 // PAGE)
         if table % max(PAGE, 16 * count):
             result.refuse(f"the MSI table at {table:#x} is not aligned to its size")
         result.pages |= set(range(table, table + max(PAGE, 16 * count), PAGE))

@@ -1,5 +1,8 @@
 """QMP: QEMU's machine protocol, JSON lines over a socket."""
 import json
+import time
+
+LINE_MAX = 1 << 24  # of an answer; the longest seen are the registers of all harts
 
 
 class QmpError(Exception):
@@ -10,7 +13,7 @@ class Qmp:
     """A connection to a QEMU's QMP monitor, capabilities negotiated."""
 
     def __init__(self, sock, timeout=10.0):
-        self._sock = sock
+        self._sock, self._timeout = sock, timeout
         self._sock.settimeout(timeout)
         self._file = sock.makefile("rwb")
         self.events = []
@@ -18,26 +21,35 @@ class Qmp:
         self.command("qmp_capabilities")
 
     def _read(self):
-        line = self._file.readline()
+        line = self._file.readline(LINE_MAX)
         if not line:
             raise QmpError("QEMU closed the QMP connection")
-        return json.loads(line)
+        try:
+            answer = json.loads(line)
+        except (ValueError, RecursionError):
+            answer = None
+        if not isinstance(answer, dict):
+            raise QmpError(f"this is no QMP of a QEMU: it says {line!r:.60}")
+        return answer
 
     def command(self, name, **arguments):
         """Run a command; its result."""
         message = {"execute": name, "arguments": arguments}
+        deadline = time.monotonic() + self._timeout
         try:
             self._file.write(json.dumps(message).encode() + b"\n")
             self._file.flush()
-            while True:
-                answer = self._read()
-                if "event" not in answer:
-                    break
+            while "event" in (answer := self._read()):
                 self.events.append(answer)
+                if time.monotonic() > deadline:
+                    raise QmpError(f"QMP {name}: events, and no answer")
         except OSError as why:
             raise QmpError(f"QMP {name}: {why}") from None
         if "error" in answer:
-            raise QmpError(f"QMP {name}: {answer['error']['desc']}")
+            said = answer["error"]
+            raise QmpError(f"QMP {name}: {said.get('desc') if isinstance(said, dict) else said!r}")
+        if "return" not in answer:
+            raise QmpError(f"QMP {name}: neither a result nor an error, but {answer!r:.60}")
         return answer["return"]
 
     def hmp(self, line):
