@@ -6,7 +6,8 @@ from .device import Device
 from .domain import Domain, Grant, Hit, Protect, Region, Revoke
 from .errors import (AlreadyExists, Busy, CordonError, Corrupt, HardwareError, HardwareTimeout,
                      InvalidArgument, LibraryError, LimitReached, Misaligned, NotFound, NotOwner,
-                     NotSupported, OutOfMemory, OutOfRange, Pending, TranslationFault, UseAfterClose)
+                     NotSupported, OutOfMemory, OutOfRange, Pending, TranslationFault, UseAfterClose,
+                     WrongHandle)
 from .guest import Guest
 from .iommu import Cause, Fault, Iommu, Nearest
 from .parts import Dma
@@ -21,5 +22,5 @@ __all__ = [
     "InvalidArgument", "Iommu", "Iova", "Leaf", "LibraryError", "LimitReached", "Misaligned",
     "Mode", "Nearest", "NotFound", "NotOwner", "NotSupported", "OutOfMemory", "OutOfRange",
     "Pending", "Perm", "Platform", "Protect", "Region", "Revoke", "Step", "TranslationFault",
-    "UseAfterClose", "Walk", "WalkEnd",
+    "UseAfterClose", "Walk", "WalkEnd", "WrongHandle",
 ]

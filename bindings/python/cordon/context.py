@@ -1,7 +1,9 @@
 """Context: the memory of one machine, who owns each page of it, and what lives in it."""
 import ctypes
 import mmap
+from collections.abc import Collection, Iterable
 from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Self, overload
 
 from . import _abi
 from ._base import as_int
@@ -9,17 +11,21 @@ from ._lib import library
 from .errors import Busy, Corrupt, NotFound, UseAfterClose, from_code
 from .order import Order
 from .port import PortTable
-from .types import (PAGE, Extent, FrameState, Hpa, Mode, address, extents_array, extents_of,
-                    size_bytes)
+from .types import (PAGE, Bytes, Extent, ExtentLike, FrameState, Hpa, HpaLike, Mode, Size, address,
+                    extents_array, extents_of, size_bytes)
+
+if TYPE_CHECKING:
+    from .domain import Domain
+    from .iommu import Iommu
 
 
 class FrameInfo:
     """Who owns a frame: `state`, and for OWNED and REVOKING `domain` (a number) and `gpa`."""
 
-    def __init__(self, raw):
+    def __init__(self, raw: _abi.FrameInfo) -> None:
         self.state, self.domain, self.gpa = FrameState(raw.state), raw.domain, raw.gpa
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         owner = f" domain {self.domain} {self.gpa!r}" if self.domain else ""
         return f"<frame {self.state.name}{owner}>"
 
@@ -34,8 +40,10 @@ class Context:
     that led to it.
     """
 
-    def __init__(self, ram="64M", base=0x8000_0000, *, banks=None, reserved=(), hart_modes=Mode.ANY,
-                 vmid_bits=14, seed=0, port=None):
+    def __init__(self, ram: Any = "64M", base: HpaLike = 0x8000_0000, *,
+                 banks: Iterable[ExtentLike] | None = None, reserved: Iterable[ExtentLike] = (),
+                 hart_modes: int = Mode.ANY, vmid_bits: int = 14, seed: Size = 0,
+                 port: object = None) -> None:
         if isinstance(ram, (int, str)):
             ram = mmap.mmap(-1, size_bytes(ram, "ram"))
         self.base = address(Hpa, base)
@@ -44,11 +52,12 @@ class Context:
         self._port = PortTable(port)
         self._lib = library()
         self.order = Order.over(self._lib, self._port.ops)  # None but over a recording build
-        self._ptr = None
-        self.children = []
+        self._ptr: Any = None
+        self.children: list[Child] = []
         self._create(banks, reserved, hart_modes, vmid_bits, seed)
 
-    def _create(self, banks, reserved, hart_modes, vmid_bits, seed):
+    def _create(self, banks: Iterable[ExtentLike] | None, reserved: Iterable[ExtentLike], hart_modes: int,
+                vmid_bits: int, seed: Size) -> None:
         banks, bank_count = extents_array([Extent(self.base, len(self._ram))] if banks is None else banks)
         reserved, reserved_count = extents_array(reserved)
         config = _abi.Config(
@@ -63,7 +72,7 @@ class Context:
 
     # ---- calls --------------------------------------------------------------------------------
 
-    def call(self, name, *args, **fields):
+    def call(self, name: str, *args: Any, **fields: Any) -> Any:
         """Call the library; a negative result becomes an exception that carries FIELDS."""
         try:
             result = getattr(self._lib, name)(*args)
@@ -76,7 +85,7 @@ class Context:
         return result
 
     @property
-    def ptr(self):
+    def ptr(self) -> Any:
         if self._ptr is None:
             raise UseAfterClose("this context is closed")
         return self._ptr
@@ -84,33 +93,34 @@ class Context:
     # ---- memory as bytes ----------------------------------------------------------------------
 
     @property
-    def ram(self):
+    def ram(self) -> memoryview:
         """The RAM as a writable memoryview; offset 0 is `base`."""
         return self._ram
 
-    def _slice(self, hpa, length):
+    def _slice(self, hpa: HpaLike, length: int) -> slice:
         start = address(Hpa, hpa) - self.base
         if not 0 <= start <= start + length <= len(self._ram):
             raise IndexError(f"{address(Hpa, hpa)!r} + {length:#x} is not in this context's RAM")
         return slice(start, start + length)
 
-    def read(self, hpa, length):
+    def read(self, hpa: HpaLike, length: int) -> bytes:
         return bytes(self._ram[self._slice(hpa, length)])
 
-    def write(self, hpa, data):
+    def write(self, hpa: HpaLike, data: Bytes) -> None:
         self._ram[self._slice(hpa, len(data))] = data
 
     # ---- frames and resources -----------------------------------------------------------------
 
-    def frame(self, hpa):
+    def frame(self, hpa: HpaLike) -> FrameInfo:
         """Who owns the frame that holds HPA."""
         out = _abi.FrameInfo()
         self.call("cordon_frame_query", self.ptr, address(Hpa, hpa), ctypes.byref(out))
         return FrameInfo(out)
 
-    def borrowers(self, hpa):
+    def borrowers(self, hpa: HpaLike) -> list[_abi.Borrower]:
         """The loans of the frame that holds HPA, one a domain: `domain` (a number), `gpa`, `perms`."""
-        found, first, hpa = [], 0, address(Hpa, hpa)
+        found: list[_abi.Borrower] = []
+        first, hpa = 0, address(Hpa, hpa)
         while True:
             out = _abi.Borrower()
             try:
@@ -120,7 +130,8 @@ class Context:
             found.append(out)
             first = out.domain + 1
 
-    def alloc(self, length, *, align=0, boundary=0, highest=0, zero=True):
+    def alloc(self, length: Size, *, align: Size = 0, boundary: Size = 0, highest: Size = 0,
+              zero: bool = True) -> Extent:
         """One run of frames, contiguous, HELD: an Extent."""
         want = _abi.RunWant(len=size_bytes(length), align=size_bytes(align), highest=as_int(highest),
                             boundary=size_bytes(boundary), flags=0 if zero else _abi.CORDON_RUN_NOZERO)
@@ -129,12 +140,18 @@ class Context:
                   align=want.align, boundary=want.boundary, highest=want.highest)
         return Extent(out, want.len)
 
-    def free(self, extent, length=None):
+    @overload
+    def free(self, extent: Extent) -> None: ...
+
+    @overload
+    def free(self, extent: HpaLike, length: Size) -> None: ...
+
+    def free(self, extent: Any, length: Size | None = None) -> None:
         """Give HELD frames back: an Extent, or an address and a length."""
         run = extent if length is None else Extent(extent, length)
         self.call("cordon_run_free", self.ptr, run.hpa, run.len, hpa=run.hpa, len=run.len)
 
-    def scatter(self, length, *, pieces=(0,), seed=1):
+    def scatter(self, length: Size, *, pieces: Collection[int] = (0,), seed: Size = 1) -> list[Extent]:
         """LENGTH bytes in shuffled pieces of 2**n pages, n out of PIECES: a list of Extent."""
         length = size_bytes(length)
         count = ctypes.c_size_t(max(1, length // PAGE))
@@ -143,22 +160,22 @@ class Context:
                   as_int(seed), out, ctypes.byref(count), len=length, pieces=tuple(pieces))
         return extents_of((e.hpa, e.len) for e in out[:count.value])
 
-    def resource_add(self, hpa, length):
+    def resource_add(self, hpa: HpaLike, length: Size) -> Extent:
         """Declare an MMIO range that a domain may be given."""
         run = Extent(hpa, length)
         self.call("cordon_resource_add", self.ptr, run.hpa, run.len, hpa=run.hpa, len=run.len)
         return run
 
-    def resource_remove(self, hpa):
+    def resource_remove(self, hpa: HpaLike) -> None:
         self.call("cordon_resource_remove", self.ptr, address(Hpa, hpa), hpa=address(Hpa, hpa))
 
-    def stats(self):
+    def stats(self) -> _abi.MemoryStats:
         """Bytes by state: total, free, held, hyp, table, owned, revoking, largest_free, ownership."""
         out = _abi.MemoryStats()
         self.call("cordon_memory_stats", self.ptr, ctypes.byref(out))
         return out
 
-    def audit(self):
+    def audit(self) -> None:
         """Re-derive the invariants from memory; Corrupt, with `finding`, when one is broken."""
         finding = _abi.Finding()
         try:
@@ -168,15 +185,15 @@ class Context:
 
     # ---- what lives in it ---------------------------------------------------------------------
 
-    def domain(self, gpa_limit=1 << 41, *, modes=0):
+    def domain(self, gpa_limit: Size = 1 << 41, *, modes: int = 0) -> "Domain":
         from .domain import Domain
         return Domain(self, gpa_limit, modes=modes)
 
-    def iommu(self, base, **settings):
+    def iommu(self, base: HpaLike, **settings: int) -> "Iommu":
         from .iommu import Iommu
         return Iommu(self, base, **settings)
 
-    def close(self):
+    def close(self) -> None:
         """Close what lives in it (devices, then domains, then IOMMUs), then the context itself.
         Closing twice is allowed."""
         if self._ptr is None:
@@ -188,7 +205,7 @@ class Context:
         self._ptr = None
 
     @staticmethod
-    def _close_all(children):
+    def _close_all(children: "list[Child]") -> "list[Child]":
         """Close what can be closed; those that were in use by another of them are left for a next try."""
         busy = []
         for child in children:
@@ -200,20 +217,20 @@ class Context:
             busy[0].close()
         return busy
 
-    def abandon(self):
+    def abandon(self) -> None:
         """Forget the context without a call: its state lies in the RAM it was given."""
         for child in list(self.children):
             child.forget()
         self._ptr = None
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind, *_):
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         with suppress(Exception) if kind else suppress():
             self.close()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         if self._ptr is None:
             return "<Context closed>"
         s = self.stats()
@@ -226,32 +243,36 @@ class Child:
 
     closed_after = 0  # objects of a context are closed in this order
 
-    def __init__(self, context):
+    def __init__(self, context: Context) -> None:
         self.context = context
-        self._ptr = None
+        self._ptr: Any = None
         context.children.append(self)
 
     @property
-    def ptr(self):
+    def ptr(self) -> Any:
         if self._ptr is None:
             raise UseAfterClose(f"this {type(self).__name__.lower()} is closed")
         return self._ptr
 
     @property
-    def is_open(self):
+    def is_open(self) -> bool:
         """Whether the library still has it."""
         return self._ptr is not None
 
-    def forget(self):
+    def close(self) -> None:
+        """Give it back to the library. Closing twice is allowed."""
+        raise NotImplementedError
+
+    def forget(self) -> None:
         """The library no longer has it."""
         self._ptr = None
         with suppress(ValueError):
             self.context.children.remove(self)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind, *_):
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         with suppress(Exception) if kind else suppress():
             self.close()
 

@@ -1,28 +1,31 @@
 """Domain: what stands at each guest physical address of one guest."""
 import ctypes
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from . import _abi
 from ._base import as_int
-from .context import Child
+from .context import Child, Context
 from .errors import NotFound
-from .types import Extent, Gpa, Hpa, Perm, address, extents_array, extents_of, size_bytes
-from .walk import leaves, walk
+from .types import (Extent, ExtentLike, Extents, Gpa, GpaLike, Hpa, HpaLike, Perm, PermLike, Size, address,
+                    extents_array, extents_of, size_bytes)
+from .walk import Leaf, Walk, leaves, walk
 
 
 @dataclass(frozen=True)
 class Grant:
     """A new region: EXTENTS back GPA and what follows, in order."""
 
-    gpa: Gpa
-    extents: tuple
-    perms: Perm = Perm.RWX
+    gpa: GpaLike
+    extents: Iterable[ExtentLike]
+    perms: PermLike = Perm.RWX
     mmio: bool = False
     dma: bool = True
     peer: bool = False
     keep: bool = False
 
-    def fill(self, op):
+    def fill(self, op: _abi.Op) -> None:
         flags = ((_abi.CORDON_REGION_MMIO if self.mmio else 0) | (0 if self.dma else _abi.CORDON_REGION_NODMA)
                  | (_abi.CORDON_REGION_PEER if self.peer else 0)
                  | (_abi.CORDON_REGION_KEEP if self.keep else 0))
@@ -36,10 +39,10 @@ class Grant:
 class Revoke:
     """Take GPA and LEN bytes from there out of the map."""
 
-    gpa: Gpa
-    len: int
+    gpa: GpaLike
+    len: Size
 
-    def fill(self, op):
+    def fill(self, op: _abi.Op) -> None:
         op.kind, op.gpa, op.len = _abi.CORDON_OP_REVOKE, address(Gpa, self.gpa), size_bytes(self.len)
 
 
@@ -47,11 +50,11 @@ class Revoke:
 class Protect:
     """Change the rights of GPA and LEN bytes from there."""
 
-    gpa: Gpa
-    len: int
-    perms: Perm
+    gpa: GpaLike
+    len: Size
+    perms: PermLike
 
-    def fill(self, op):
+    def fill(self, op: _abi.Op) -> None:
         op.kind, op.gpa, op.len = _abi.CORDON_OP_PROTECT, address(Gpa, self.gpa), size_bytes(self.len)
         op.perms = int(Perm.of(self.perms))
 
@@ -64,10 +67,10 @@ class Region:
     flags: int
 
     @property
-    def end(self):
+    def end(self) -> Gpa:
         return self.gpa + self.len
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Region({self.gpa.v:#x}..{self.end.v - 1:#x} {self.perms})"
 
 
@@ -86,7 +89,7 @@ class Domain(Child):
 
     closed_after = 1
 
-    def __init__(self, context, gpa_limit=1 << 41, *, modes=0):
+    def __init__(self, context: Context, gpa_limit: Size = 1 << 41, *, modes: int = 0) -> None:
         super().__init__(context)
         config = _abi.DomainConfig(modes=int(modes), gpa_limit=as_int(gpa_limit, "gpa_limit"))
         out = ctypes.POINTER(_abi.Domain)()
@@ -99,16 +102,16 @@ class Domain(Child):
         self._ptr = out
 
     @property
-    def number(self):
+    def number(self) -> int:
         return self.context.call("cordon_domain_number", self.ptr)
 
     @property
-    def hgatp(self):
+    def hgatp(self) -> int:
         return self.context.call("cordon_domain_hgatp", self.ptr)
 
     # ---- changes ------------------------------------------------------------------------------
 
-    def change(self, ops, **fields):
+    def change(self, ops: Sequence[Grant | Revoke | Protect], **fields: Any) -> None:
         """Carry out Grant, Revoke and Protect operations as one transaction."""
         array = (_abi.Op * len(ops))()
         for op, slot in zip(ops, array):
@@ -116,20 +119,22 @@ class Domain(Child):
         self.context.call("cordon_change", self.ptr, array, len(ops), domain=self.number,
                           **(fields or {"ops": ops}))
 
-    def grant(self, gpa, extents, perms=Perm.RWX, **flags):
+    def grant(self, gpa: GpaLike, extents: Extents, perms: PermLike = Perm.RWX, **flags: bool) -> None:
         """Make EXTENTS (one Extent or a list) stand at GPA. Flags: mmio, dma, peer, keep."""
-        extents = [extents] if isinstance(extents, Extent) else list(extents)
-        self.change([Grant(gpa, tuple(extents), perms, **flags)], gpa=address(Gpa, gpa), extents=extents)
+        backing: list[ExtentLike] = [extents] if isinstance(extents, Extent) else list(extents)
+        self.change([Grant(gpa, tuple(backing), perms, **flags)], gpa=address(Gpa, gpa), extents=backing,
+                    perms=Perm.of(perms), **flags)
 
-    def revoke(self, gpa, length):
+    def revoke(self, gpa: GpaLike, length: Size) -> None:
         """Pending when the frames could not be released yet: see retire."""
         self.change([Revoke(gpa, length)], gpa=address(Gpa, gpa), len=size_bytes(length))
 
-    def protect(self, gpa, length, perms):
+    def protect(self, gpa: GpaLike, length: Size, perms: PermLike) -> None:
         self.change([Protect(gpa, length, perms)], gpa=address(Gpa, gpa), len=size_bytes(length),
                     perms=Perm.of(perms))
 
-    def share(self, borrower, gpa, to, length, perms=Perm.RW, *, dma=True):
+    def share(self, borrower: "Domain", gpa: GpaLike, to: GpaLike, length: Size, perms: PermLike = Perm.RW,
+              *, dma: bool = True) -> None:
         """Lend [GPA, GPA+LENGTH) to another domain, where it stands at TO. The frames stay this domain's;
         while anybody borrows them, they cannot be revoked here (Busy). The borrower revokes as its own."""
         what = _abi.Share(gpa=address(Gpa, gpa), to=address(Gpa, to), len=size_bytes(length),
@@ -138,36 +143,36 @@ class Domain(Child):
                           borrower=borrower.number, gpa=what.gpa, to=what.to, len=what.len,
                           perms=Perm.of(perms))
 
-    def move(self, gpa, to, length):
+    def move(self, gpa: GpaLike, to: GpaLike, length: Size) -> None:
         """Have [GPA, GPA+LENGTH) stand at TO, with the same frames; accesses fault in between."""
         self._remap(gpa, to, length, ())
 
-    def replace(self, gpa, extents):
+    def replace(self, gpa: GpaLike, extents: Extents) -> None:
         """Back the range from GPA on with EXTENTS (HELD) instead of its frames. Contents are not copied."""
-        extents = [extents] if isinstance(extents, Extent) else list(extents)
-        self._remap(gpa, gpa, sum(extent.len for extent in extents), extents)
+        backing = [extents] if isinstance(extents, Extent) else extents_of(extents)
+        self._remap(gpa, gpa, sum(extent.len for extent in backing), backing)
 
-    def _remap(self, gpa, to, length, extents):
+    def _remap(self, gpa: GpaLike, to: GpaLike, length: Size, extents: Sequence[ExtentLike]) -> None:
         array, count = extents_array(extents) if extents else (None, 0)
         what = _abi.Remap(gpa=address(Gpa, gpa), to=address(Gpa, to), len=size_bytes(length), extents=array,
                           extent_count=count)
         self.context.call("cordon_remap", self.ptr, ctypes.byref(what), domain=self.number, gpa=what.gpa,
                           to=what.to, len=what.len)
 
-    def retire(self):
+    def retire(self) -> None:
         """Try again to release what a Pending change left."""
         self.context.call("cordon_retire", self.ptr, domain=self.number)
 
     # ---- questions ----------------------------------------------------------------------------
 
-    def region_at(self, gpa, *, next=False):
+    def region_at(self, gpa: GpaLike, *, next: bool = False) -> Region:
         """The region that holds GPA (or, with next, the nearest above it); NotFound."""
         out = _abi.RegionInfo()
         gpa = address(Gpa, gpa)
         self.context.call("cordon_region_find", self.ptr, gpa, bool(next), ctypes.byref(out), gpa=gpa)
         return Region(out.gpa, out.len, Perm(out.perms), out.flags)
 
-    def translate(self, gpa, access="", *, view=0):
+    def translate(self, gpa: GpaLike, access: PermLike = "", *, view: int = 0) -> Hit:
         """Where GPA leads in a view (0: what the harts see); TranslationFault where it does not."""
         out = _abi.Hit()
         gpa, access = address(Gpa, gpa), Perm.of(access)
@@ -175,15 +180,15 @@ class Domain(Child):
                           gpa=gpa, view=view, access=access)
         return Hit(out.hpa, out.span, Perm(out.perms), out.level)
 
-    def walk(self, gpa, access="", *, view=0):
+    def walk(self, gpa: GpaLike, access: PermLike = "", *, view: int = 0) -> Walk:
         """Every word that a walk of GPA reads, and why it ends; a fault is an answer here."""
         return walk(self, gpa, access, view)
 
-    def leaves(self, *, view=0):
+    def leaves(self, *, view: int = 0) -> Iterator[Leaf]:
         """The leaves of a view in the order of their GPA."""
         return leaves(self, view)
 
-    def regions(self):
+    def regions(self) -> Iterator[Region]:
         """The regions of the map in the order of their GPA."""
         gpa = Gpa(0)
         while True:
@@ -196,21 +201,21 @@ class Domain(Child):
 
     # ---- MSIs ---------------------------------------------------------------------------------
 
-    def msi_window(self, base, mask):
+    def msi_window(self, base: GpaLike, mask: Size) -> None:
         """Pages that differ from BASE only in the bits of MASK (page-number bits) are MSI targets."""
         base, mask = address(Gpa, base), as_int(mask, "mask")
         self.context.call("cordon_msi_window", self.ptr, base, mask, base=base, mask=mask)
 
-    def msi_set(self, index, file):
+    def msi_set(self, index: int, file: HpaLike | None) -> None:
         """Lead MSIs for file INDEX to the interrupt file at FILE (None: nowhere)."""
         file = address(Hpa, 0 if file is None else file)
         self.context.call("cordon_msi_set", self.ptr, index, file, index=index, file=file)
 
-    def close(self):
+    def close(self) -> None:
         """Revoke all and free the domain. Busy while a device is attached; Pending: call again."""
         if self._ptr is not None:
             self.context.call("cordon_domain_destroy", self._ptr, domain=self.number)
             self.forget()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "<Domain closed>" if self._ptr is None else f"<Domain {self.number} hgatp {self.hgatp:#x}>"

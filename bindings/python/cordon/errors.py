@@ -1,4 +1,6 @@
 """Errors of the library as exceptions: one class a code, each carrying what it was about."""
+from typing import Any
+
 from . import _abi
 from ._base import show
 
@@ -9,13 +11,13 @@ class CordonError(Exception):
 
     code = 0
 
-    def __init__(self, call, text, code=None, **fields):
+    def __init__(self, call: str, text: str, code: int | None = None, **fields: Any) -> None:
         self.code = type(self).code if code is None else code
         self.call, self.text, self.fields = call, text, fields
         given = ", ".join(f"{name}={show(value)}" for name, value in fields.items())
         super().__init__(f"{call}: {text} ({name_of(self.code)})" + (f": {given}" if given else ""))
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         try:
             return self.__dict__["fields"][name]
         except KeyError:
@@ -113,7 +115,7 @@ class UseAfterClose(Exception):
 BY_CODE = {cls.code: cls for cls in CordonError.__subclasses__()}
 
 
-def name_of(code):
+def name_of(code: int) -> str:
     """CORDON_EPERM for 6."""
     for name, value in vars(_abi).items():
         if name.startswith("CORDON_E") and value == code and name not in ("CORDON_ERROR_LAST", "CORDON_EXEC"):
@@ -121,6 +123,6 @@ def name_of(code):
     return f"error {code}"
 
 
-def from_code(code, call, text, **fields):
+def from_code(code: int, call: str, text: str, **fields: Any) -> CordonError:
     """The exception for a negative result CODE."""
     return BY_CODE.get(-code, CordonError)(call, text, -code, **fields)

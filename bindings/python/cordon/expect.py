@@ -1,8 +1,16 @@
 """Faults of a platform: which ones a test expects, and which ones nobody did."""
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, SupportsInt
 
 from .evidence import Evidence
+
+if TYPE_CHECKING:
+    from .device import Device
+    from .iommu import Fault, Iommu
+    from .parts import Part
 
 PAGE = 0x1000
 
@@ -10,10 +18,11 @@ PAGE = 0x1000
 class FaultMissing(AssertionError):
     """A fault that was declared did not come. `device`, `cause`, `iova` and `others` say what did."""
 
-    def __init__(self, device, cause, iova, others):
+    def __init__(self, device: str, cause: int | None, iova: SupportsInt | None,
+                 others: "list[Fault]") -> None:
         self.device, self.cause, self.iova, self.others = device, cause, iova, others
         at = "" if iova is None else f" at {int(iova):#x}"
-        name = f" ({cause.name})" if hasattr(cause, "name") else ""
+        name = f" ({cause.name})" if isinstance(cause, IntEnum) else ""
         what = "" if cause is None else f" with cause {int(cause)}{name}"
         came = "what came: " + "; ".join(map(str, others)) if others else "none came"
         super().__init__(f"{device} caused no fault{what}{at}: {came}")
@@ -23,9 +32,9 @@ class FaultMissing(AssertionError):
 class Expected:
     """The faults that came, once the block is over."""
 
-    faults: list = field(default_factory=list)
+    faults: "list[Fault]" = field(default_factory=list)
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         """A field of the first of them: cause, iova, nearest, ..."""
         if name.startswith("_") or not self.faults:
             raise AttributeError(name)
@@ -35,37 +44,42 @@ class Expected:
 class FaultLog:
     """What a platform gets: `fault_log` is every report, `unexpected` those that nobody declared."""
 
-    def __init__(self):
-        self.fault_log, self.unexpected, self.evidence = [], [], Evidence(self)
+    iommu: "Iommu"
 
-    def named(self, fault):
+    def __init__(self) -> None:
+        self.fault_log: list[Fault] = []
+        self.unexpected: list[Fault] = []
+        self.evidence = Evidence(self)
+
+    def named(self, fault: "Fault") -> "Fault":
         """The report with what this platform knows by name."""
         return fault
 
-    def part(self, name):
+    def part(self, name: str) -> "Part":
         """The part by its name or by its place; LookupError where there is none."""
         raise NotImplementedError
 
-    def faults(self):
+    def faults(self) -> "list[Fault]":
         """Take every report; the caller has expected them."""
         reports = [self.named(f) for f in self.iommu.faults()] if self.iommu is not None else []
         self.fault_log += reports
         self.evidence.note(reports)
         return reports
 
-    def look(self):
+    def look(self) -> None:
         """Note the walks of faults that nobody has taken yet, before the tables change. They stay to be taken."""
         with suppress(Exception):  # whoever takes them will hear of it
             if self.iommu is not None:
                 self.evidence.note(self.iommu.peek_faults())
 
-    def unexpected_faults(self):
+    def unexpected_faults(self) -> "list[Fault]":
         """Every report that no one has declared or taken."""
         self.unexpected += self.faults()
         return self.unexpected
 
     @contextmanager
-    def expect_fault(self, device, cause=None, iova=None):
+    def expect_fault(self, device: "str | Device", cause: int | None = None,
+                     iova: SupportsInt | None = None) -> Iterator[Expected]:
         """In this block DEVICE (a Device, or its name or place) has to fault, with this cause and in IOVA's
         page where they are given. Other faults stay unexpected. The block's own exception comes first."""
         name = self.part(device).name if isinstance(device, str) else device.name

@@ -1,14 +1,16 @@
 """Bytes side by side, where they differ."""
+from .types import Bytes
+
 ROW, ROWS = 16, 16
 
 
-def _row(data, at):
+def _row(data: Bytes, at: int) -> str:
     piece = data[at:at + ROW]
     text = "".join(chr(b) if 32 <= b < 127 else "." for b in piece)
     return f"{at:06x}  {piece.hex(' '):<47}  {text}"
 
 
-def difference(left, right):
+def difference(left: Bytes, right: Bytes) -> list[str]:
     """Lines: each row of 16 bytes that differs, `-` from LEFT and `+` from RIGHT."""
     left, right = bytes(left), bytes(right)
     lines = [f"{len(left)} and {len(right)} bytes"] if len(left) != len(right) else []

@@ -2,10 +2,14 @@
 import ctypes
 import enum
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 from . import _abi
-from .context import Child
-from .types import Gpa, Hpa, Iova, Mode, Perm, address
+from .context import Child, Context
+from .types import Drain, Gpa, Hpa, HpaLike, Iova, Mode, Perm, address
+
+if TYPE_CHECKING:
+    from .device import Device
 
 FAULT_BUDGET = 4096
 
@@ -40,7 +44,7 @@ class Nearest:
     after: bool
     name: str = ""
 
-    def __str__(self):
+    def __str__(self) -> str:
         where = "begins" if self.after else "ends"
         side = "after" if self.after else "before"
         name = f"{self.name} " if self.name else ""
@@ -65,14 +69,14 @@ class Fault:
     owner: str | None = None
 
     @classmethod
-    def of(cls, raw, cause_name):
+    def of(cls, raw: _abi.Fault, cause_name: str) -> Self:
         nearest = None
         if raw.has_nearest:
             nearest = Nearest(raw.nearest, raw.nearest_len, raw.nearest_gap, bool(raw.nearest_after))
         return cls(raw.device_id, raw.device.decode(), raw.domain, raw.cause, cause_name,
                    Perm(raw.access), raw.iova, raw.span, raw.count, nearest)
 
-    def __str__(self):
+    def __str__(self) -> str:
         bdf = f"{self.device_id >> 8:02x}:{self.device_id >> 3 & 31:02x}.{self.device_id & 7}"
         owner = self.owner or f"domain {self.domain or 'none'}"
         return (f"DMA DENIED {bdf} {self.device or '?'} ({owner}) "
@@ -85,9 +89,11 @@ class Iommu(Child):
 
     closed_after = 2
 
-    def __init__(self, context, base, *, cq_log2=0, fq_log2=0, timeout_us=0, max_device_id=0xffff):
+    def __init__(self, context: Context, base: HpaLike, *, cq_log2: int = 0, fq_log2: int = 0,
+                 timeout_us: int = 0, max_device_id: int = 0xffff) -> None:
         super().__init__(context)
-        self.base, self._seen = address(Hpa, base), []
+        self.base = address(Hpa, base)
+        self._seen: list[Fault] = []
         config = _abi.IommuConfig(base=self.base, cq_log2=cq_log2, fq_log2=fq_log2,
                                   timeout_us=timeout_us, max_device_id=max_device_id)
         out = ctypes.POINTER(_abi.Iommu)()
@@ -100,40 +106,40 @@ class Iommu(Child):
         self._ptr = out
 
     @property
-    def info(self):
+    def info(self) -> _abi.IommuInfo:
         """capabilities, directory_levels, extended, modes, found_mode."""
         out = _abi.IommuInfo()
         self.context.call("cordon_iommu_info", self.ptr, ctypes.byref(out))
         return out
 
-    def device(self, device_id, name="", **settings):
+    def device(self, device_id: int, name: str = "", *, drain: Drain = Drain.IOMMU) -> "Device":
         from .device import Device
-        return Device(self, device_id, name, **settings)
+        return Device(self, device_id, name, drain=drain)
 
     # ---- faults -------------------------------------------------------------------------------
 
-    def poll_faults(self, budget=FAULT_BUDGET):
+    def poll_faults(self, budget: int = FAULT_BUDGET) -> int:
         """Empty the hardware's queue into reports; the number of records taken."""
         return self.context.call("cordon_faults_poll", self.ptr, budget)
 
-    def take_faults(self, count=64):
+    def take_faults(self, count: int = 64) -> list[Fault]:
         """Up to COUNT reports, oldest first, without polling."""
         seen, self._seen = self._seen[:count], self._seen[count:]
         return seen + self._take(count - len(seen))
 
-    def _take(self, count):
+    def _take(self, count: int) -> list[Fault]:
         if count == 0:
             return []
         array = (_abi.Fault * count)()
         taken = self.context.call("cordon_faults_take", self.ptr, array, count)
         return [Fault.of(raw, self.cause_name(raw.cause)) for raw in array[:taken]]
 
-    def faults(self):
+    def faults(self) -> list[Fault]:
         """Poll until the hardware's queue is empty, then take every report."""
         reports, self._seen = self.peek_faults(), []
         return reports
 
-    def peek_faults(self):
+    def peek_faults(self) -> list[Fault]:
         """Poll as faults() does; what it would give, and will."""
         while self.poll_faults() == FAULT_BUDGET:
             pass
@@ -142,22 +148,22 @@ class Iommu(Child):
         return list(self._seen)
 
     @property
-    def fault_stats(self):
+    def fault_stats(self) -> _abi.FaultStats:
         """records, overflows, suppressed."""
         out = _abi.FaultStats()
         self.context.call("cordon_faults_stats", self.ptr, ctypes.byref(out))
         return out
 
-    def cause_name(self, cause):
+    def cause_name(self, cause: int) -> str:
         return self.context.call("cordon_cause_name", cause).decode()
 
-    def close(self):
+    def close(self) -> None:
         """Turn it off for good. Busy while a device exists."""
         if self._ptr is not None:
             self.context.call("cordon_iommu_remove", self._ptr, base=self.base)
             self.forget()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         if self._ptr is None:
             return "<Iommu closed>"
         info = self.info

@@ -14,17 +14,17 @@ class Part:
     kind = ""
     drain = Drain.IOMMU
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 1 <= self.slot <= 31 or not 0 <= self.function <= 7:
             raise ValueError(f"slot {self.slot} function {self.function} is not on bus 0")
         self.name = self.name or f"{self.kind}{self.slot}"
 
     @property
-    def device_id(self):
+    def device_id(self) -> int:
         return self.slot << 3 | self.function
 
     @property
-    def bdf(self):
+    def bdf(self) -> str:
         """Its address as people write it: "00:02.0"."""
         return f"00:{self.slot:02x}.{self.function}"
 
@@ -38,7 +38,7 @@ class Dma(Part):
     kind = "dma"
 
 
-def refuse_twins(parts):
+def refuse_twins(parts: "list[Part]") -> None:
     """ValueError if two of PARTS have one name or stand in one place."""
     for what, values in (("name", [part.name for part in parts]), ("place", [part.bdf for part in parts])):
         twice = next((value for value in values if values.count(value) > 1), None)

@@ -1,9 +1,11 @@
 """The library's port as a Python object: register accesses, fences and time come back as calls."""
 import ctypes
+from collections.abc import Callable
+from typing import Any
 
 from . import _abi
 
-_TYPES = {name: kind for name, kind, *_ in _abi.PortOps._fields_}
+_TYPES: dict[str, Any] = {name: kind for name, kind, *_ in _abi.PortOps._fields_}
 ALL_ONES = (1 << 64) - 1
 
 
@@ -11,10 +13,10 @@ class PortTable:
     """cordon_port_ops over a Python object. Keeps the callbacks alive, and the first exception that
     one of them raised, until raise_pending hands it to the caller of the library."""
 
-    def __init__(self, port):
-        self._failure = None
+    def __init__(self, port: object) -> None:
+        self._failure: BaseException | None = None
         self.ops = _abi.PortOps()
-        self._keep = []
+        self._keep: list[Any] = []
         self.address = ctypes.addressof(self.ops)
         for name, answer in (("mmio_read", ALL_ONES), ("mmio_write", None), ("hart_fence", None),
                              ("time_us", 0)):
@@ -22,8 +24,8 @@ class PortTable:
             if method is not None:
                 self._install(name, method, answer)
 
-    def _install(self, name, method, answer):
-        def callback(_user, *args):
+    def _install(self, name: str, method: Callable[..., Any], answer: int | None) -> None:
+        def callback(_user: object, *args: Any) -> Any:
             if self._failure is not None:
                 return answer
             try:
@@ -35,7 +37,7 @@ class PortTable:
         self._keep.append(function)
         setattr(self.ops, name, function)
 
-    def raise_pending(self):
+    def raise_pending(self) -> None:
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
@@ -49,20 +51,21 @@ class Port:
     register write of the library's, and drops it by answering False; `on_read(hpa, width, value)` may
     answer another value than the register's."""
 
-    on_write = on_read = None
+    on_write: Callable[[int, int, int], object] | None = None
+    on_read: Callable[[int, int, int], int] | None = None
 
-    def mmio_read(self, hpa, width):
+    def mmio_read(self, hpa: int, width: int) -> int:
         value = self.read(hpa, width)
         return value if self.on_read is None else self.on_read(hpa, width, value)
 
-    def mmio_write(self, hpa, width, value):
+    def mmio_write(self, hpa: int, width: int, value: int) -> None:
         if self.on_write is None or self.on_write(hpa, width, value) is not False:
             self.write(hpa, width, value)
 
-    def read(self, hpa, width):
+    def read(self, hpa: int, width: int) -> int:
         raise NotImplementedError
 
-    def write(self, hpa, width, value):
+    def write(self, hpa: int, width: int, value: int) -> None:
         raise NotImplementedError
 
 

@@ -1,12 +1,22 @@
 """Addresses, rights and extents as the Python interface takes and gives them."""
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, SupportsIndex, TypeVar
 
 from . import _abi
 from ._abi import Gpa, Gva, Hpa, Iova
 from ._base import Address, as_int
 
 PAGE = _abi.CORDON_PAGE_SIZE
+
+# What may be given for an address of a kind, for a size, and for bytes. An address of another kind is none.
+GpaLike = Gpa | SupportsIndex | str
+HpaLike = Hpa | SupportsIndex | str
+IovaLike = Iova | SupportsIndex | str
+Size = SupportsIndex | str
+Bytes = bytes | bytearray | memoryview
+_Kind = TypeVar("_Kind", bound=Address)
 
 
 class Perm(enum.IntFlag):
@@ -20,7 +30,7 @@ class Perm(enum.IntFlag):
     RWX = _abi.CORDON_RWX
 
     @classmethod
-    def of(cls, value):
+    def of(cls, value: "PermLike") -> "Perm":
         if isinstance(value, str):
             unknown = set(value) - set("rwx-")
             if unknown:
@@ -28,8 +38,11 @@ class Perm(enum.IntFlag):
             return cls(sum(cls[c.upper()] for c in set(value) - {"-"}))
         return cls(as_int(value, "rights"))
 
-    def __str__(self):
+    def __str__(self) -> str:
         return "".join(letter if self & cls else "-" for letter, cls in zip("rwx", (Perm.R, Perm.W, Perm.X)))
+
+
+PermLike = Perm | int | str
 
 
 class Mode(enum.IntFlag):
@@ -60,50 +73,55 @@ class Drain(enum.IntEnum):
     RESET = _abi.CORDON_DRAIN_RESET
 
 
-def address(kind, value):
+def address(kind: type[_Kind], value: Address | SupportsIndex | str) -> _Kind:
     """VALUE as an address of KIND: that kind, an int or a hex string; another kind is refused."""
     if isinstance(value, Address) and type(value) is not kind:
         raise TypeError(f"{value!r} is not a {kind.__name__}: only a lookup leads from one to the other")
     return value if isinstance(value, kind) else kind(value)
 
 
-def size_bytes(value, what="length"):
+def size_bytes(value: Size, what: str = "length") -> int:
     """Bytes out of an int, a hex string, or "16K", "4M", "1G"."""
     if isinstance(value, str) and value[-1:].upper() in "KMG" and not value.lower().startswith("0x"):
         return as_int(value[:-1], what) << {"K": 10, "M": 20, "G": 30}[value[-1].upper()]
     return as_int(value, what)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Extent:
     """A run of host physical memory."""
 
     hpa: Hpa
     len: int
 
-    def __post_init__(self):
-        object.__setattr__(self, "hpa", address(Hpa, self.hpa))
-        object.__setattr__(self, "len", size_bytes(self.len))
+    def __init__(self, hpa: HpaLike, len: Size) -> None:
+        object.__setattr__(self, "hpa", address(Hpa, hpa))
+        object.__setattr__(self, "len", size_bytes(len))
 
     @property
-    def end(self):
+    def end(self) -> Hpa:
         return self.hpa + self.len
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Extent({self.hpa.v:#x}, {self.len:#x})"
 
 
-def extents_of(items):
+ExtentLike = Extent | tuple[HpaLike, Size]
+Extents = Extent | Iterable[ExtentLike]
+
+
+def extents_of(items: Iterable[ExtentLike]) -> list[Extent]:
     """A list of Extent out of extents and (hpa, len) pairs."""
     return [item if isinstance(item, Extent) else Extent(*item) for item in items]
 
 
-def extents_array(items):
+def extents_array(items: Iterable[ExtentLike]) -> tuple[Any, int]:
     """A C array of extents, and its length."""
     extents = extents_of(items)
     array = (_abi.Extent * len(extents))(*(_abi.Extent(hpa=e.hpa, len=e.len) for e in extents))
     return array, len(extents)
 
 
-__all__ = ["PAGE", "Drain", "Extent", "FrameState", "Gpa", "Gva", "Hpa", "Iova", "Mode", "Perm",
-           "address", "extents_array", "extents_of", "size_bytes"]
+__all__ = ["PAGE", "Bytes", "Drain", "Extent", "ExtentLike", "Extents", "FrameState", "Gpa", "GpaLike", "Gva",
+           "Hpa", "HpaLike", "Iova", "IovaLike", "Mode", "Perm", "PermLike", "Size", "address",
+           "extents_array", "extents_of", "size_bytes"]

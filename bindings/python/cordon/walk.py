@@ -1,11 +1,16 @@
 """Walk: why an address leads where it does, each word told; and what a view holds, leaf by leaf."""
 import ctypes
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import IntEnum
+from typing import TYPE_CHECKING, Any
 
 from . import _abi
 from .errors import NotFound
-from .types import Gpa, Hpa, Perm, address
+from .types import Gpa, GpaLike, Hpa, Perm, PermLike, address
+
+if TYPE_CHECKING:
+    from .domain import Domain
 
 SPANS = ("4K", "2M", "1G", "512G", "256T")
 MODES = {8: "Sv39x4", 9: "Sv48x4", 10: "Sv57x4"}
@@ -21,7 +26,7 @@ class WalkEnd(IntEnum):
     CORRUPT = _abi.CORDON_WALK_CORRUPT
 
 
-def flags_of(word):
+def flags_of(word: int) -> str:
     """The flag bits of a table word, "da-u-wrv": - where a bit is clear, V last."""
     return "".join(name if word >> bit & 1 else "-" for bit, name in reversed(list(enumerate("vrwxugad"))))
 
@@ -35,7 +40,7 @@ class Step:
     word: Hpa
     value: int
 
-    def __str__(self):
+    def __str__(self) -> str:
         return (f"level {self.level} ({SPANS[self.level]:>4}) [{self.index:4}] at {self.word.v:#012x}: "
                 f"{self.value:#018x} {flags_of(self.value)} -> {self.value >> 10 << 12 & (1 << 56) - 1:#x}")
 
@@ -50,16 +55,16 @@ class Walk:
     mode: str
     root: Hpa
     end: WalkEnd
-    steps: tuple
+    steps: tuple[Step, ...]
     hpa: Hpa | None = None
     perms: Perm | None = None
 
     @property
-    def reason(self):
+    def reason(self) -> str:
         """Why it ended, in a sentence."""
-        if self.end is WalkEnd.LEADS:
+        if self.end is WalkEnd.LEADS and self.hpa is not None:
             return f"leads to {self.hpa.v:#x}, {self.perms}"
-        if self.end is WalkEnd.RIGHTS:
+        if self.end is WalkEnd.RIGHTS and self.hpa is not None:
             return f"fault: the leaf to {self.hpa.v:#x} allows {self.perms}, not {self.access}"
         if self.end is WalkEnd.WIDTH:
             return f"fault: {self.gpa.v:#x} is beyond what {self.mode} can address"
@@ -67,11 +72,11 @@ class Walk:
             return f"fault: nothing stands here at level {self.steps[-1].level}"
         return "CORRUPT: this word is not one that the library writes"
 
-    def __str__(self):
+    def __str__(self) -> str:
         head = f"{self.gpa.v:#x} in view {self.view}, {self.mode}, root {self.root.v:#x}"
         return "\n".join([head, *(f"  {step}" for step in self.steps), f"  {self.reason}"])
 
-    def to_json(self):
+    def to_json(self) -> dict[str, Any]:
         """A dictionary of plain values; addresses are numbers."""
         plain = asdict(self)
         plain.update({k: v.v for k, v in vars(self).items() if isinstance(v, (Gpa, Hpa))},
@@ -81,7 +86,7 @@ class Walk:
         return plain
 
 
-def walk(domain, gpa, access, view):
+def walk(domain: "Domain", gpa: GpaLike, access: PermLike, view: int) -> Walk:
     """Ask the library for a walk; what stops it is an answer, not an exception."""
     raw, gpa, access = _abi.Walk(), address(Gpa, gpa), Perm.of(access)
     domain.context.call("cordon_walk", domain.ptr, view, gpa, int(access), ctypes.byref(raw),
@@ -101,12 +106,12 @@ class Leaf:
     perms: Perm
     level: int
 
-    def __str__(self):
+    def __str__(self) -> str:
         return (f"{self.gpa.v:#014x}-{self.gpa.v + self.len - 1:#014x} -> {self.hpa.v:#014x} "
                 f"{self.perms} {SPANS[self.level]}")
 
 
-def leaves(domain, view):
+def leaves(domain: "Domain", view: int) -> Iterator[Leaf]:
     """The leaves of a view in the order of their GPA."""
     gpa, hit = Gpa(0), _abi.Hit()
     while True:

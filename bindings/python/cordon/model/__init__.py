@@ -8,7 +8,7 @@ from .iommu import Answer, Cache, ModelIommu
 from .platform import ModelPlatform, ModelPort
 
 
-def missing():
+def missing() -> str | None:
     """Why the model cannot run here, or None."""
     try:
         library()

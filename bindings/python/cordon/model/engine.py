@@ -1,11 +1,16 @@
 """The scatter-gather engine as a device's DMA, honest or not."""
 import ctypes
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any, Self, SupportsInt
 
 from ..errors import UseAfterClose
-from ..types import PAGE, Iova, address
+from ..types import PAGE, Bytes, Iova, IovaLike, address
 from . import _abi
 from ._lib import call
+
+if TYPE_CHECKING:
+    from .iommu import ModelIommu
 
 BUFFER_SIZE = 64 << 10
 MODES = {"at once": _abi.CORDON_SG_AT_ONCE, "held": _abi.CORDON_SG_HELD,
@@ -17,32 +22,32 @@ class Engine:
     memory, and at the faults. `device_id` is what its requests carry; `survives_reset` makes its
     reset() keep what it holds, as no device should."""
 
-    def __init__(self, model, device_id, buffer_size=BUFFER_SIZE):
+    def __init__(self, model: "ModelIommu", device_id: int, buffer_size: int = BUFFER_SIZE) -> None:
         self.model, self.own_id, self.device_id = model, device_id, device_id
         self.survives_reset, self.mode, self._filled = False, "at once", 0
         config = _abi.SgConfig(device_id=device_id, buffer_len=buffer_size)
         out = ctypes.POINTER(_abi.Sg)()
         call("cordon_sg_create", model.ptr, ctypes.byref(config), ctypes.byref(out), device_id=device_id,
              buffer_size=buffer_size)
-        self._ptr = out
+        self._ptr: Any = out
         model.engines.append(self)
         start = call("cordon_sg_buffer", out)
         self.buffer = memoryview((ctypes.c_ubyte * buffer_size).from_address(start)).cast("B")
 
     @property
-    def ptr(self):
+    def ptr(self) -> Any:
         if self._ptr is None:
             raise UseAfterClose("this engine is closed")
         return self._ptr
 
     # ---- DMA --------------------------------------------------------------------------------------
 
-    def write(self, iova, data):
+    def write(self, iova: IovaLike, data: Bytes) -> None:
         """DMA of DATA to IOVA."""
         for at, iova, length in self._pieces(iova, len(data)):
             self._request(iova, data[at:at + length], write=True)
 
-    def read(self, iova, length):
+    def read(self, iova: IovaLike, length: int) -> bytes:
         """DMA from IOVA: the bytes that came; zeros where none did. When requests are held, they come
         into `buffer` at the step that lets them."""
         got = bytearray()
@@ -51,7 +56,7 @@ class Engine:
             got += self.buffer[at:at + part]
         return bytes(got)
 
-    def _pieces(self, iova, length):
+    def _pieces(self, iova: IovaLike, length: int) -> Iterator[tuple[int, int, int]]:
         """(offset, iova, bytes) within one page each."""
         iova, at = int(address(Iova, iova)), 0
         while at < length:
@@ -59,7 +64,7 @@ class Engine:
             yield at, iova, part
             iova, at = iova + part, at + part
 
-    def _request(self, iova, data, *, write):
+    def _request(self, iova: int, data: Bytes, *, write: bool) -> int:
         """One request out of DATA's own place in the buffer, or into it; that place."""
         ptr, at = self.ptr, self._filled
         if at + len(data) > len(self.buffer):
@@ -72,7 +77,7 @@ class Engine:
         self.model.raise_pending()
         return at
 
-    def run(self, list_iova, count):
+    def run(self, list_iova: SupportsInt, count: int) -> int:
         """Fetch COUNT descriptors (SgDescriptor, 32 bytes each) at LIST_IOVA by DMA and do them; how
         many were done, or are held."""
         done = ctypes.c_uint32()
@@ -84,7 +89,7 @@ class Engine:
     # ---- misbehaviour -------------------------------------------------------------------------------
 
     @contextmanager
-    def _mode(self, name):
+    def _mode(self, name: str) -> Iterator[Self]:
         self._mode_set(name)
         try:
             yield self
@@ -92,26 +97,26 @@ class Engine:
             if self._ptr is not None:
                 self._mode_set("at once")
 
-    def _mode_set(self, name):
+    def _mode_set(self, name: str) -> None:
         call("cordon_sg_mode_set", self.ptr, MODES[name], mode=name)
         self.mode = name
 
-    def held(self):
+    def held(self) -> AbstractContextManager[Self]:
         """In this block requests are translated, then stay in flight until step(), or until a fence
         that waits for them (IOFENCE.C with PR or PW) ends them, as the specification wants."""
         return self._mode("held")
 
-    def rogue(self):
+    def rogue(self) -> AbstractContextManager[Self]:
         """In this block requests are translated, then stay in flight until step(), whatever fences
         say: what only a reset of the device ends (Drain.RESET)."""
         return self._mode("rogue")
 
-    def late(self):
+    def late(self) -> AbstractContextManager[Self]:
         """In this block requests are made but not even translated before step()."""
         return self._mode("late")
 
     @contextmanager
-    def forged(self, device_id):
+    def forged(self, device_id: int) -> Iterator[Self]:
         """In this block requests carry DEVICE_ID, whoever's it is."""
         call("cordon_sg_forge", self.ptr, device_id, device_id=device_id)
         self.device_id = device_id
@@ -122,7 +127,7 @@ class Engine:
             if self._ptr is not None:
                 call("cordon_sg_forge", self.ptr, self.own_id, device_id=self.own_id)
 
-    def step(self, count=1 << 16):
+    def step(self, count: int = 1 << 16) -> tuple[int, int]:
         """Let at most COUNT held requests go on, oldest first: (how many did, how many late ones of
         them the IOMMU refused)."""
         refused = ctypes.c_uint32()
@@ -132,19 +137,19 @@ class Engine:
         self.model.raise_pending()
         return done, refused.value
 
-    def reset(self):
+    def reset(self) -> None:
         """Reset the device: what it holds is dropped, unless it `survives_reset`."""
         call("cordon_sg_reset", self.ptr, self.survives_reset)
         self.device_id, self.mode = self.own_id, "at once"
         self._filled = self._filled if self.survives_reset else 0
 
-    def close(self):
+    def close(self) -> None:
         if self._ptr is not None:
             self.buffer.release()
             call("cordon_sg_destroy", self._ptr)
             self._ptr = None
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         forged = "" if self.device_id == self.own_id else f" as {self.device_id:#x}"
         return f"<Engine {self.own_id:#x}{forged}{' closed' if self._ptr is None else ''}>"
 

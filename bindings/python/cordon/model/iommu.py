@@ -1,15 +1,19 @@
 """The software IOMMU: its registers, what it answers, and what it can be told to do wrong."""
 import ctypes
 import enum
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self, SupportsInt
 
 from .._base import as_int
 from ..errors import UseAfterClose
-from ..types import Hpa, Perm
+from ..types import Hpa, Perm, PermLike, Size
 from . import _abi
 from ._lib import call
 
+if TYPE_CHECKING:
+    from .engine import Engine
 
 
 class Cache(enum.IntFlag):
@@ -37,29 +41,33 @@ class ModelIommu:
     `outside(hpa, data)` is told of a device's write past RAM, `outside(hpa, length)` of a read and
     answers with bytes; None refuses either with an access fault."""
 
-    def __init__(self, ram, base, *, capabilities=0, without=0, cache_entries=0, outside=None):
+    def __init__(self, ram: Any, base: SupportsInt, *, capabilities: int = 0, without: int = 0,
+                 cache_entries: int = 0, outside: Callable[[int, Any], bytes | None] | None = None) -> None:
         self._ram = memoryview(ram).cast("B")
         self._pin = (ctypes.c_char * len(self._ram)).from_buffer(self._ram)
-        self._outside, self._failure, self.engines = outside, None, []
+        self._outside = outside
+        self._failure: Exception | None = None
+        self.engines: list[Engine] = []
         config = _abi.ModelConfig(
             flags=int(without), ram=ctypes.addressof(self._pin), ram_hpa=int(base),
             ram_len=len(self._ram), capabilities=capabilities, cache_entries=cache_entries)
         if outside is not None:
-            self._callback = dict(_abi.ModelConfig._fields_)["mmio"](self._access)
+            kind: Any = next(kind for name, kind, *_ in _abi.ModelConfig._fields_ if name == "mmio")
+            self._callback = kind(self._access)
             config.mmio = self._callback
         out = ctypes.POINTER(_abi.Model)()
         call("cordon_model_create", ctypes.byref(config), ctypes.byref(out), base=int(base),
              ram_len=len(self._ram), capabilities=capabilities, cache_entries=cache_entries)
-        self._ptr = out
+        self._ptr: Any = out
 
     @property
-    def ptr(self):
+    def ptr(self) -> Any:
         if self._ptr is None:
             raise UseAfterClose("this model is closed")
         return self._ptr
 
-    def _access(self, _user, hpa, data, length, write):
-        if self._failure is not None:
+    def _access(self, _user: object, hpa: int, data: Any, length: int, write: bool) -> int:
+        if self._failure is not None or self._outside is None:
             return -1
         try:
             answer = self._outside(hpa, ctypes.string_at(data, length) if write else length)
@@ -72,7 +80,7 @@ class ModelIommu:
             ctypes.memmove(data, bytes(answer).ljust(length, b"\0"), length)
         return 0
 
-    def raise_pending(self):
+    def raise_pending(self) -> None:
         """Raise what `outside` raised while the model called it."""
         failure, self._failure = self._failure, None
         if failure is not None:
@@ -80,14 +88,14 @@ class ModelIommu:
 
     # ---- what it is for -------------------------------------------------------------------------
 
-    def read(self, offset, width=4):
+    def read(self, offset: int, width: int = 4) -> int:
         """A register."""
         return call("cordon_model_read", self.ptr, offset, width)
 
-    def write(self, offset, value, width=4):
+    def write(self, offset: int, value: int, width: int = 4) -> None:
         call("cordon_model_write", self.ptr, offset, width, value)
 
-    def translate(self, device_id, iova, access="r"):
+    def translate(self, device_id: int, iova: Size, access: PermLike = "r") -> Answer:
         """The Answer to a request that moves no data. A refused one goes to the fault queue."""
         request = _abi.ModelRequest(device_id=device_id, iova=as_int(iova, "iova"),
                                     access=int(Perm.of(access)))
@@ -99,21 +107,21 @@ class ModelIommu:
         return Answer(0, Hpa(target.hpa), 1 << target.page_shift, bool(target.is_msi))
 
     @property
-    def stats(self):
+    def stats(self) -> _abi.ModelStats:
         """What it has counted: translations, walks, commands, fences, faults, records, dropped,
         suppressed; `violations` of the specification by software, and `violation`, the last."""
         stats = _abi.ModelStats()
         call("cordon_model_stats_get", self.ptr, ctypes.byref(stats))
         return stats
 
-    def reset(self):
+    def reset(self) -> None:
         """Reset it: everything off, caches empty, nothing held; requests in flight are dropped."""
         call("cordon_model_reset", self.ptr)
 
     # ---- what it can do wrong -------------------------------------------------------------------
 
     @contextmanager
-    def hold(self, *, commands=False, registers=False, debug=False):
+    def hold(self, *, commands: bool = False, registers: bool = False, debug: bool = False) -> Iterator[Self]:
         """In this block the command queue stands still, ddtp, cqcsr and fqcsr stay busy, or the debug
         registers do. When it ends, all that was held completes."""
         mask = ((_abi.CORDON_MODEL_HOLD_COMMANDS if commands else 0)
@@ -126,12 +134,12 @@ class ModelIommu:
             if self._ptr is not None:
                 call("cordon_model_hold", self.ptr, 0)
 
-    def step(self, count=1):
+    def step(self, count: int = 1) -> int:
         """Execute at most COUNT held commands; how many there were."""
         return call("cordon_model_step", self.ptr, count)
 
     @contextmanager
-    def late(self, reads):
+    def late(self, reads: int) -> Iterator[Self]:
         """In this block, whatever software begins completes only after READS more register reads."""
         call("cordon_model_late", self.ptr, reads)
         try:
@@ -140,15 +148,15 @@ class ModelIommu:
             if self._ptr is not None:
                 call("cordon_model_late", self.ptr, 0)
 
-    def fail_fences(self, count):
+    def fail_fences(self, count: int) -> None:
         """The next COUNT fences (IOFENCE.C) time out: cqcsr.cmd_to."""
         call("cordon_model_fail_fences", self.ptr, count)
 
-    def fail_fetches(self, count):
+    def fail_fetches(self, count: int) -> None:
         """The next COUNT fetches of a command fail: cqcsr.cqmf."""
         call("cordon_model_fail_fetches", self.ptr, count)
 
-    def close(self):
+    def close(self) -> None:
         """Close its engines, then itself. Closing twice is allowed."""
         for engine in self.engines:
             engine.close()
@@ -156,7 +164,7 @@ class ModelIommu:
             call("cordon_model_destroy", self._ptr)
             self._ptr = None
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         if self._ptr is None:
             return "<ModelIommu closed>"
         s = self.stats

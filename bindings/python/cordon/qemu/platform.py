@@ -44,7 +44,7 @@ class QemuPlatform(Platform):
             self._primed = self._prime(port, base, parts)
             if firmware:
                 firmware(self.machine, base)
-            super().__init__([*pci_iommu, *map(for_qemu, parts)], ram=self.machine.ram, ram_base=RAM_BASE,
+            self._begin([*pci_iommu, *map(for_qemu, parts)], ram=self.machine.ram, ram_base=RAM_BASE,
                              port=port, iommu_base=base,
                              reserved=[Extent(RAM_BASE, hart.SIZE), *extents_of(reserved)], **settings)
         except BaseException:
