@@ -76,12 +76,12 @@ static void test_vma_goes_by_pscid_and_spares_global_entries(void **state)
     bench_open(&b, 0, 0);
     leaf = at(&b, AT_S + 0x2000 + 8 * 5);
     *at(&b, AT_S) = ppn(AT_S + 0x1000) << 10 | 1;
-    *at(&b, AT_S + 0x1000) = ppn(AT_S + 0x2000) << 10 | 1;
     context(&b)[2] = PSCID << 12;
     context(&b)[3] = 8ull << 60 | ppn(AT_S);
     context(&b)[0] = 1;
-    for (uint64_t global = 0; global < 2; global++) {
-        *leaf = ppn(AT_PAGE) << 10 | LEAF | global << 5;
+    for (uint64_t global = 0; global < 3; global++) { /* not, in the leaf, in the word above */
+        *leaf = ppn(AT_PAGE) << 10 | LEAF | (global & 1) << 5;
+        *at(&b, AT_S + 0x1000) = ppn(AT_S + 0x2000) << 10 | 1 | (global & 2) << 4;
         assert_int_equal(goes(&b, 0x5000), RAM_HPA + AT_PAGE);
         *leaf = 0;
         command(&b, by_pscid | (PSCID + 1) << 12, 0);
@@ -113,6 +113,52 @@ static void test_dtf_keeps_translation_faults_quiet(void **state)
     bench_close(&b);
 }
 
+static void test_what_no_memory_answers_is_told_for_what_it_is(void **state)
+{
+    struct cordon_model_request r = {
+        .size = sizeof(r), .device_id = DID, .iova = GPA, .access = IX};
+    struct bench b;
+    uint64_t data;
+
+    (void)state;
+    bench_open(&b, 0, 0);
+    *second_stage(&b) = 0x700000ull << 10 | LEAF;
+    assert_int_equal(cordon_model_dma(b.m, &r, &data, sizeof(data), NULL), 1);
+    assert_int_equal(at(&b, AT_FQ)[0], 1 | 1ull << 34 | (uint64_t)DID << 40);
+    context(&b)[0] = 1 | 1 << 4; /* DTF */
+    command(&b, 3, 0);
+    assert_int_equal(cordon_model_dma(b.m, &r, &data, sizeof(data), NULL), 1);
+    assert_int_equal(rd(&b, 0x34), 1);
+    bench_close(&b);
+}
+
+static void test_an_msi_has_the_memory_type_of_the_first_stage(void **state)
+{
+    struct cordon_model_request r = {
+        .size = sizeof(r), .device_id = DID, .iova = 0x5000, .access = IW};
+    struct cordon_model_target t;
+    struct bench b;
+
+    (void)state;
+    bench_open(&b, CORDON_MODEL_CAPABILITIES | 1ull << 15, 0);
+    (void)second_stage(&b);
+    *at(&b, AT_G + 0x4000 + 8) =
+        ppn(0) << 10 | LEAF; /* first-stage words at 2 MiB + their offset */
+    *at(&b, AT_G) = ppn(AT_G + 0x4000) << 10 | 1;
+    *at(&b, AT_S) = (0x200000ull + AT_S + 0x1000) >> 12 << 10 | 1;
+    *at(&b, AT_S + 0x1000) = (0x200000ull + AT_S + 0x2000) >> 12 << 10 | 1;
+    *at(&b, AT_S + 0x2000 + 8 * 5) = GPA >> 12 << 10 | LEAF | 2ull << 61;
+    *at(&b, AT_MSI) = ppn(AT_PAGE) << 10 | 7;
+    context(&b)[3] = 8ull << 60 | (0x200000ull + AT_S) >> 12;
+    context(&b)[4] = 1ull << 60 | ppn(AT_MSI);
+    context(&b)[6] = GPA >> 12;
+    assert_int_equal(cordon_model_translate(b.m, &r, &t), 0);
+    assert_int_equal(t.is_msi, 1);
+    assert_int_equal(t.hpa, RAM_HPA + AT_PAGE);
+    assert_int_equal(t.pbmt, 2);
+    bench_close(&b);
+}
+
 static void test_a_fence_can_raise_the_wire(void **state)
 {
     struct bench b;
@@ -139,6 +185,8 @@ int main(void)
         cmocka_unit_test(test_sv48_and_sv57_roots_go_above_sv39),
         cmocka_unit_test(test_vma_goes_by_pscid_and_spares_global_entries),
         cmocka_unit_test(test_dtf_keeps_translation_faults_quiet),
+        cmocka_unit_test(test_what_no_memory_answers_is_told_for_what_it_is),
+        cmocka_unit_test(test_an_msi_has_the_memory_type_of_the_first_stage),
         cmocka_unit_test(test_a_fence_can_raise_the_wire),
     };
 

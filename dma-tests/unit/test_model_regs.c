@@ -236,6 +236,31 @@ static void test_debug_registers_translate_without_a_record(void **state)
     wr8(&b, 0x260, (uint64_t)(DID + 1) << 40 | 9);
     assert_int_equal(cordon_model_read(b.m, 0x268, 8), 1);
     assert_int_equal(rd(&b, 0x34), 0);
+    context(&b)[1] = 0; /* Bare: what does not fit in PPN does not go into reserved bits */
+    command(&b, 3, 0);
+    wr8(&b, 0x258, ~0ull);
+    wr8(&b, 0x260, (uint64_t)DID << 40 | 9);
+    assert_int_equal(cordon_model_read(b.m, 0x268, 8) >> 54, 0);
+    bench_close(&b);
+}
+
+static void test_a_smaller_queue_leaves_no_index_beyond_it(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    bench_open(&b, 0, 0);
+    wr(&b, 0x48, 0);
+    wr(&b, 0x4c, 0);
+    for (uint32_t base = 0x18; base <= 0x28; base += 0x10) {
+        wr8(&b, base, ppn(AT_PAGE) << 10 | 7);
+        wr(&b, base == 0x18 ? 0x24 : 0x30, 101);
+        wr8(&b, base, ppn(AT_PAGE) << 10 | 1);
+        assert_int_equal(rd(&b, base == 0x18 ? 0x24 : 0x30), 1);
+    }
+    at(&b, AT_PAGE)[0] = 2; /* a tail that heads never meet would never end */
+    wr(&b, 0x48, 1);
+    assert_int_equal(rd(&b, 0x20), 1);
     bench_close(&b);
 }
 
@@ -272,6 +297,7 @@ int main(void)
         cmocka_unit_test(test_a_fault_queue_outside_memory_says_so),
         cmocka_unit_test(test_interrupts_go_to_the_configured_message),
         cmocka_unit_test(test_debug_registers_translate_without_a_record),
+        cmocka_unit_test(test_a_smaller_queue_leaves_no_index_beyond_it),
         cmocka_unit_test(test_dma_stops_at_the_first_page_that_is_refused),
     };
 

@@ -18,11 +18,7 @@ uint32_t dma_move(struct cordon_model *m, const struct cordon_model_request *r, 
         uint32_t cause = translate(m, &part, false, &t);
 
         if (cause == 0 && !mem_move(m, t.hpa, (uint8_t *)data + *done, count, write)) {
-            struct fault f = {cause_of(WALK_ACCESS, r->access, false), 0};
-
-            m->stats.faults++;
-            fq_report(m, &part, write ? 3 : 2, &f);
-            cause = f.cause;
+            cause = access_refused(m, &part);
         }
         if (cause != 0) {
             return cause;

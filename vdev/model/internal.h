@@ -156,6 +156,8 @@ uint32_t msi_translate(struct cordon_model *m, const struct dc *dc, uint64_t gpa
 uint32_t translate(struct cordon_model *m, const struct cordon_model_request *r, bool quiet,
                    struct cordon_model_target *out);
 uint32_t cause_of(enum walk_end end, uint32_t access, bool guest);
+/* Nothing stands where a translated request leads: report it; the cause. */
+uint32_t access_refused(struct cordon_model *m, const struct cordon_model_request *r);
 
 /* fq.c */
 void fq_report(struct cordon_model *m, const struct cordon_model_request *r, uint32_t ttyp,

@@ -146,7 +146,7 @@ static void debug_complete(struct cordon_model *m)
         if (pages > 1) { /* S: the size is where the lowest 0 of the page number is */
             ppn = (ppn & ~(pages - 1)) | (pages / 2 - 1);
         }
-        m->tr_response = ppn << 10 | (pages > 1 ? BIT(9) : 0) | (uint64_t)t.pbmt << 7;
+        m->tr_response = (ppn << 10 & PPN_FIELD) | (pages > 1 ? BIT(9) : 0) | (uint64_t)t.pbmt << 7;
     }
     m->tr_ctl &= ~1ull;
 }
@@ -213,6 +213,7 @@ static void base_write(struct cordon_model *m, struct queue *q, uint64_t value, 
         return;
     }
     q->base = value & (PPN_FIELD | BITS(4, 0));
+    *(q == &m->cq ? &q->tail : &q->head) &= queue_entries(q) - 1; /* its bits above LOG2SZ are 0 */
     if (bytes > 4096 && (queue_hpa(q) & (bytes - 1)) != 0) {
         model_violation(m, "base of a queue is not aligned to its size");
     }

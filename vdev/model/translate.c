@@ -62,6 +62,7 @@ static void stages(struct cordon_model *m, const struct dc *dc,
     if (msi_matches(dc, gpa)) {
         f->cause = msi_translate(m, dc, gpa, r->access, !quiet, &leaf);
         if (f->cause == 0) {
+            leaf.pbmt = first.pbmt;
             target_fill(out, gpa, &leaf, 0, true);
         }
         return;
@@ -103,6 +104,30 @@ static bool context_of(struct cordon_model *m, const struct cordon_model_request
     return f->cause == 0;
 }
 
+static void tell(struct cordon_model *m, const struct cordon_model_request *r, const struct dc *dc,
+                 const struct fault *f)
+{
+    m->stats.faults++;
+    if (dc != NULL && (dc->tc & TC_DTF) != 0 && !is_always_told(f->cause)) {
+        m->stats.suppressed++;
+    } else {
+        fq_report(m, r, ttyp_of(r->access), f);
+    }
+}
+
+uint32_t access_refused(struct cordon_model *m, const struct cordon_model_request *r)
+{
+    struct fault f = {cause_of(WALK_ACCESS, r->access, false), 0};
+    const struct dc *dc = NULL;
+    struct dc spare;
+
+    if (FIELD(m->ddtp, 3, 0) >= MODE_1LVL && ddt_find(m, r->device_id, false, &spare, &dc) != 0) {
+        dc = NULL;
+    }
+    tell(m, r, dc, &f);
+    return f.cause;
+}
+
 uint32_t translate(struct cordon_model *m, const struct cordon_model_request *r, bool quiet,
                    struct cordon_model_target *out)
 {
@@ -124,12 +149,7 @@ uint32_t translate(struct cordon_model *m, const struct cordon_model_request *r,
         stages(m, dc, r, quiet, out, &f);
     }
     if (f.cause != 0 && !quiet) {
-        m->stats.faults++;
-        if (dc != NULL && (dc->tc & TC_DTF) != 0 && !is_always_told(f.cause)) {
-            m->stats.suppressed++;
-        } else {
-            fq_report(m, r, ttyp_of(r->access), &f);
-        }
+        tell(m, r, dc, &f);
     }
     return f.cause;
 }

@@ -214,6 +214,7 @@ static enum walk_end first_from_memory(struct cordon_model *m, const struct dc *
 {
     uint64_t table = dc->s_root;
     uint32_t unused = 64 - (12 + 9 * dc->s_levels);
+    bool global = false;
 
     if ((uint64_t)((int64_t)(iova << unused) >> unused) != iova) {
         return WALK_PAGE;
@@ -236,8 +237,10 @@ static enum walk_end first_from_memory(struct cordon_model *m, const struct dc *
         }
         if (is_leaf) {
             *out = leaf_of(pte, level);
+            out->global |= global;
             return first_leaf(m, dc, gpa, pte, access, fill, out, fault);
         }
+        global |= (pte & PTE_G) != 0; /* of a word that leads on: all below it is */
         table = FIELD(pte, 53, 10) << 12;
     }
     return WALK_PAGE;
