@@ -24,6 +24,7 @@ KNOWN := V WERROR PYTHON T OUT CC CONTROL INTERACTIVE JSON QUICK BENCH FUZZ_SECO
 UNKNOWN := $(filter-out $(KNOWN),$(foreach o,$(subst \ ,_,$(MAKEOVERRIDES)),$(firstword $(subst =, ,$(o)))))
 $(if $(UNKNOWN),$(error no makefile looks at $(UNKNOWN): there are $(KNOWN)))
 
+include tools/mk/layout.mk
 include tools/mk/flags.mk
 include tools/mk/setup.mk
 include tools/mk/host.mk
