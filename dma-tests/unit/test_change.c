@@ -457,6 +457,36 @@ static void test_each_allocation_may_fail_and_nothing_has_changed(void **state)
     assert_int_equal(cordon_run_free(b.ctx, held, 5 * PAGE), 0);
 }
 
+/* Frames are REVOKING before all is reserved. A block stays whole, whose leaves lie in two tables,
+ * wherever it stands in a list of runs. */
+static void test_a_revoke_is_undone_when_the_change_is_refused_later(void **state)
+{
+    const struct cordon_run_want want = {.size = sizeof(want), .len = BLOCK, .align = BLOCK};
+    const struct cordon_extent table = {d->forest.root[0], PAGE};
+    struct cordon_extent e[20];
+
+    (void)state;
+    for (size_t n = 1; n < 20; n++) {
+        uint64_t held = bench_held(&b, 2 * n).v, before;
+        const struct cordon_op ops[] = {op_revoke(BLOCK, n + BLOCK / PAGE),
+                                        op_grant(GIB, &table, 1, RW, 0)};
+
+        for (size_t i = 0; i < n; i++) {
+            e[i] = (struct cordon_extent){{held + 2 * i * PAGE}, PAGE};
+        }
+        e[n].len = BLOCK;
+        assert_int_equal(cordon_run_alloc(b.ctx, &want, &e[n].hpa), 0);
+        const struct cordon_op grant = op_grant(BLOCK, e, n + 1, RW, 0); /* sums up E */
+
+        assert_int_equal(cordon_change(d, &grant, 1), 0);
+        before = bench_state(&b);
+        assert_int_equal(cordon_change(d, ops, 2), -CORDON_EPERM);
+        assert_int_equal(bench_state(&b), before);
+        bench_sound(&b);
+        assert_int_equal(cordon_change(d, ops, 1), 0);
+    }
+}
+
 /* The list of what goes is a help, not a need: without a page for it, frames are found by their
  * words. */
 static void test_a_revoke_needs_no_memory_to_remember(void **state)
@@ -539,6 +569,7 @@ int main(void)
         TEST(test_neighbours_that_say_the_same_are_one_region),
         TEST(test_all_kinds_in_one_change),
         TEST(test_each_allocation_may_fail_and_nothing_has_changed),
+        TEST(test_a_revoke_is_undone_when_the_change_is_refused_later),
         TEST(test_a_revoke_needs_no_memory_to_remember),
         TEST(test_a_map_of_more_runs_than_the_list_holds_goes_too),
         TEST(test_exhausted_memory_refuses_and_recovers),

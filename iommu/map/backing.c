@@ -9,64 +9,93 @@ struct backing backing_of(const struct cordon_domain *d, uint64_t gfn, uint64_t 
         .d = d, .at = gfn << CORDON_PAGE_SHIFT, .end = (gfn + pages) << CORDON_PAGE_SHIFT};
 }
 
-static void leaf_check(uint64_t pte)
+/* Runs as they are found. */
+struct found {
+    struct cordon_extent *run, *end; /* where the next one is written, and the end of the room */
+    uint64_t next; /* the 4 KiB leaf that would go on with the last one; 0: there is none */
+};
+
+/* A run of LEN bytes behind LEAF, as a 4 KiB leaf would say it. False: there is no room for it. */
+static inline bool found_new(struct found *f, uint64_t leaf, uint64_t len)
 {
-    cordon_assert((pte & PTE_V) != 0 && (pte & (PTE_R | PTE_X)) != 0); /* INV 1 */
-}
-
-/* Set the run that a leaf of LEVEL gives from b->at on. */
-static void run_set(struct backing *b, uint64_t pte, uint32_t level)
-{
-    uint64_t span = CORDON_PAGE_SIZE << (9 * level);
-    uint64_t inside = b->at & (span - 1);
-    uint64_t left = b->end - b->at;
-
-    leaf_check(pte);
-    b->hpa = cordon_hpa_add(pt_word_hpa(pte), inside);
-    b->len = span - inside < left ? span - inside : left;
-    b->at += b->len;
-}
-
-/* Does the table of 4 KiB leaves that b->word is in go on? */
-static inline bool same_table(const struct backing *b)
-{
-    return !is_aligned(b->at, BLOCK_SIZE) && b->at < b->end;
-}
-
-/* The run of 4 KiB leaves from b->word on, to the end of their table. */
-static inline void run_of_pages(struct backing *b)
-{
-    uint64_t pte = *b->word;
-
-    leaf_check(pte);
-    b->hpa = pt_word_hpa(pte);
-    b->len = 0;
-    do {
-        b->word++;
-        b->at += CORDON_PAGE_SIZE;
-        b->len += CORDON_PAGE_SIZE;
-        pte += pt_leaf_step(0);
-    } while (same_table(b) && *b->word == pte);
-}
-
-bool backing_next(struct backing *b)
-{
-    struct pt_hit hit;
-
-    if (b->at >= b->end) {
+    cordon_assert((leaf & PTE_V) != 0 && (leaf & (PTE_R | PTE_X)) != 0); /* INV 1 */
+    if (f->run == f->end) {
         return false;
     }
-    if (b->word == NULL || is_aligned(b->at, BLOCK_SIZE)) {
-        int err = pt_lookup(&b->d->forest, 0, cordon_gpa_make(b->at), &hit);
-
-        cordon_assert(err == 0 && hit.leaf); /* INV 1 */
-        b->word = (const uint64_t *)frames_ptr(b->d->ctx, hit.word);
-        if (hit.level != 0) {
-            b->word = NULL;
-            run_set(b, hit.pte, hit.level);
-            return true;
-        }
-    }
-    run_of_pages(b);
+    *f->run++ = (struct cordon_extent){pt_word_hpa(leaf), len};
+    f->next = leaf + pt_ppn_put(len);
     return true;
+}
+
+/* As many leaves from WORD on as go on with the last run. Returns the first that does not. */
+static inline const uint64_t *found_more(struct found *f, const uint64_t *word, const uint64_t *end)
+{
+    const uint64_t *first = word;
+
+    for (; word != end && *word == f->next; word++) {
+        f->next += pt_leaf_step(0);
+    }
+    if (word != first) {
+        f->run[-1].len += (uint64_t)(word - first) << CORDON_PAGE_SHIFT;
+    }
+    return word;
+}
+
+/* The leaves from WORD on, to the end of their table or of the range. */
+static void add_pages(struct backing *b, const uint64_t *word, struct found *f)
+{
+    uint64_t last = b->at | (BLOCK_SIZE - 1);
+    uint64_t bytes = (last < b->end ? last + 1 : b->end) - b->at;
+    const uint64_t *start = word, *end = word + (bytes >> CORDON_PAGE_SHIFT);
+    struct found to = *f;
+
+    word = found_more(&to, word, end);
+    while (word != end && found_new(&to, *word, CORDON_PAGE_SIZE)) {
+        word = found_more(&to, word + 1, end);
+    }
+    b->at += (uint64_t)(word - start) << CORDON_PAGE_SHIFT;
+    *f = to;
+}
+
+/* The part of a larger leaf from b->at on. */
+static void add_large(struct backing *b, const struct pt_hit *hit, struct found *f)
+{
+    uint64_t span = pt_span(hit->level);
+    uint64_t inside = b->at & (span - 1);
+    uint64_t left = b->end - b->at;
+    uint64_t len = span - inside < left ? span - inside : left;
+    uint64_t leaf = hit->pte + pt_ppn_put(inside);
+
+    if (leaf == f->next) {
+        f->run[-1].len += len;
+        f->next += pt_ppn_put(len);
+    } else if (!found_new(f, leaf, len)) {
+        return;
+    }
+    b->at += len;
+}
+
+/* What one leaf table or larger leaf has for the range. False: there is no room for any of it. */
+static bool found_some(struct backing *b, struct found *f)
+{
+    uint64_t before = b->at;
+    struct pt_hit hit;
+    int err = pt_lookup(&b->d->forest, 0, cordon_gpa_make(b->at), &hit);
+
+    cordon_assert(err == 0 && hit.leaf); /* INV 1 */
+    if (hit.level == 0) {
+        add_pages(b, (const uint64_t *)frames_ptr(b->d->ctx, hit.word), f);
+    } else {
+        add_large(b, &hit, f);
+    }
+    return b->at != before;
+}
+
+uint64_t backing_next(struct backing *b, struct cordon_extent *runs, uint64_t room)
+{
+    struct found f = {.run = runs, .end = runs + room};
+
+    while (b->at < b->end && found_some(b, &f)) {
+    }
+    return (uint64_t)(f.run - runs);
 }

@@ -7,7 +7,6 @@
 #include "core/ctx.h"
 #include "map/owner.h"
 
-#define CLAIM_AHEAD 16     /* extents whose words are asked for early */
 #define LOCK_EXTENTS 4096u /* after so many, others get a chance at the lock */
 
 static uint64_t owned_word(uint32_t domain, uint64_t gfn, bool keep)
@@ -71,20 +70,15 @@ static uint64_t claim_part(struct cordon_ctx *ctx, const struct part *at, uint64
 }
 
 /* Claim one extent; returns the pages claimed, fewer than all with *ERR. */
-static uint64_t claim_extent(struct cordon_ctx *ctx, const struct cordon_extent *e, uint64_t word,
-                             uint32_t stamp, int *err)
+OWNER_SLOW uint64_t claim_extent(struct cordon_ctx *ctx, const struct cordon_extent *e,
+                                 uint64_t word, uint32_t stamp, int *err)
 {
     uint64_t hfn = e->hpa.v >> CORDON_PAGE_SHIFT;
     uint64_t pages = e->len >> CORDON_PAGE_SHIFT;
+    struct part at = part_first(&ctx->frames, hfn, pages);
     uint64_t done = 0;
 
-    while (done < pages && *err == 0) {
-        struct part at;
-
-        if (!part_first(&ctx->frames, hfn + done, pages - done, &at)) {
-            *err = -CORDON_EPERM;
-            break;
-        }
+    for (; at.left > 0 && *err == 0; part_next(&at)) {
         uint64_t first = pool_derive(word, done);
         uint64_t n = claim_part(ctx, &at, first, stamp, err);
 
@@ -93,63 +87,10 @@ static uint64_t claim_extent(struct cordon_ctx *ctx, const struct cordon_extent 
         }
         done += n;
     }
+    if (*err == 0 && done < pages) {
+        *err = -CORDON_EPERM; /* the rest is no RAM */
+    }
     return done;
-}
-
-/* The word of an extent that is one frame of a split block, or one whole block. Null: neither. */
-static inline uint64_t *single_word(struct frame_block *b, const struct cordon_extent *e)
-{
-    if (b->words != NULL) {
-        return e->len == CORDON_PAGE_SIZE
-                   ? &b->words[(e->hpa.v >> CORDON_PAGE_SHIFT) & (BLOCK_FRAMES - 1)]
-                   : NULL;
-    }
-    return e->len == BLOCK_SIZE && is_aligned(e->hpa.v, BLOCK_SIZE) ? &b->word : NULL;
-}
-
-/* Ask for the word of a frame of this bank early: for scattered frames each is a cache miss. */
-static inline void ask_early(const struct frame_bank *bank, uint64_t hfn)
-{
-    const struct frame_block *b = &bank->blocks[(hfn >> BLOCK_ORDER) - bank->block0];
-
-    if (b->words != NULL) {
-        __builtin_prefetch(&b->words[hfn & (BLOCK_FRAMES - 1)], 1);
-    }
-}
-
-static inline bool in_bank(const struct frame_bank *bank, uint64_t hfn)
-{
-    return hfn - bank->first < bank->end - bank->first;
-}
-
-/* The quick half: extents E, E + 1, ... before END that have a single word and lie in one bank.
- * Returns the first that has to go the long way. */
-static const struct cordon_extent *claim_singles(void *cookie, const struct frame_bank *bank,
-                                                 const struct cordon_extent *e,
-                                                 const struct cordon_extent *end, uint64_t *first)
-{
-    uint64_t word = *first;
-
-    for (; e != end; e++) {
-        uint64_t hfn = e->hpa.v >> CORDON_PAGE_SHIFT;
-
-        if (!in_bank(bank, hfn)) {
-            break;
-        }
-        uint64_t *single = single_word(&bank->blocks[(hfn >> BLOCK_ORDER) - bank->block0], e);
-
-        if (single == NULL || *single != CORDON_FRAME_HELD) {
-            break;
-        }
-        *single = word;
-        part_note(cookie, PORT_NOTE_CLAIM, hfn, e->len >> CORDON_PAGE_SHIFT, word);
-        word += (e->len >> CORDON_PAGE_SHIFT) * FW_GFN_ONE;
-        if (end - e > CLAIM_AHEAD && in_bank(bank, e[CLAIM_AHEAD].hpa.v >> CORDON_PAGE_SHIFT)) {
-            ask_early(bank, e[CLAIM_AHEAD].hpa.v >> CORDON_PAGE_SHIFT);
-        }
-    }
-    *first = word;
-    return e;
 }
 
 /* Extents [FROM, TO) with the lock held. Returns pages claimed; on error *STOP is the extent that
@@ -157,36 +98,38 @@ static const struct cordon_extent *claim_singles(void *cookie, const struct fram
 static uint64_t claim_some(struct cordon_ctx *ctx, const struct frames_claim *c, uint64_t from,
                            uint64_t to, uint64_t gfn, uint64_t *stop, int *err)
 {
-    const struct frame_pool *p = &ctx->frames;
+    struct frame_pool *p = &ctx->frames;
+    const struct frame_bank *bank = p->bank;
     const struct cordon_extent *e = c->extents + from, *end = c->extents + to;
     uint64_t start = owned_word(c->domain, gfn, c->keep), word = start;
 
-    while (e != end && *err == 0) {
-        const struct frame_bank *bank = pool_bank(p, e->hpa.v >> CORDON_PAGE_SHIFT);
+    for (; e != end && *err == 0; e++) {
+        uint64_t *single = owner_single(bank, e);
 
-        if (bank != NULL) {
-            e = claim_singles(ctx->cookie, bank, e, end, &word);
-        }
-        if (e != end) {
+        if (single != NULL && *single == CORDON_FRAME_HELD) {
+            *single = word;
+            part_note(ctx->cookie, PORT_NOTE_CLAIM, e->hpa.v >> CORDON_PAGE_SHIFT,
+                      e->len >> CORDON_PAGE_SHIFT, word);
+            word += (e->len >> CORDON_PAGE_SHIFT) * FW_GFN_ONE;
+        } else {
             word += claim_extent(ctx, e, word, c->stamp, err) * FW_GFN_ONE;
             *stop = (uint64_t)(e - c->extents);
-            e++;
+            bank = owner_bank(p, e);
         }
     }
     uint64_t done = (word - start) / FW_GFN_ONE;
 
-    pool_count(&ctx->frames, CORDON_FRAME_HELD, CORDON_FRAME_OWNED, done);
+    pool_count(p, CORDON_FRAME_HELD, CORDON_FRAME_OWNED, done);
     return done;
 }
 
 static void unclaim_run(struct cordon_ctx *ctx, uint64_t hfn, uint64_t pages, uint32_t stamp)
 {
     struct frame_pool *p = &ctx->frames;
-    struct part at;
+    struct part at = part_at(p, hfn, pages);
 
     pool_count(p, CORDON_FRAME_OWNED, CORDON_FRAME_HELD, pages);
-    for (; pages > 0; hfn += at.pages, pages -= at.pages) {
-        at = part_at(p, hfn, pages);
+    for (; at.left > 0; part_next(&at)) {
         if (at.block->words == NULL) {
             cordon_assert(at.pages == BLOCK_FRAMES);
             at.block->word = CORDON_FRAME_HELD;
@@ -251,11 +194,9 @@ int frames_claim(struct cordon_ctx *ctx, const struct frames_claim *c, cordon_hp
 static uint64_t move_run(struct cordon_ctx *ctx, const struct cordon_extent *e, uint64_t word)
 {
     uint64_t hfn = e->hpa.v >> CORDON_PAGE_SHIFT;
-    uint64_t pages = e->len >> CORDON_PAGE_SHIFT;
-    struct part at;
+    struct part at = part_at(&ctx->frames, hfn, e->len >> CORDON_PAGE_SHIFT);
 
-    for (; pages > 0; hfn += at.pages, pages -= at.pages, word += at.pages * FW_GFN_ONE) {
-        at = part_at(&ctx->frames, hfn, pages);
+    for (; at.left > 0; part_next(&at)) {
         if (at.block->words == NULL) {
             cordon_assert(at.pages == BLOCK_FRAMES);
             at.block->word = word;
@@ -265,6 +206,8 @@ static uint64_t move_run(struct cordon_ctx *ctx, const struct cordon_extent *e, 
             }
         }
         part_note(ctx->cookie, PORT_NOTE_CLAIM, hfn, at.pages, word);
+        hfn += at.pages;
+        word += at.pages * FW_GFN_ONE;
     }
     return word;
 }

@@ -87,10 +87,15 @@ CORDON_MUST_CHECK int frames_reserve_split(struct cordon_ctx *ctx, cordon_hpa hp
                                            uint32_t stamp);
 void frames_unreserve_split(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len, uint32_t stamp);
 
-/* OWNED -> REVOKING, and REVOKING -> FREE, or HELD where KEEP. */
-void frames_revoke(struct cordon_ctx *ctx, const struct cordon_extent *runs, uint64_t count);
+/* OWNED -> REVOKING; blocks that are covered in part get their words. The domain's lock is held.
+ * ENOMEM; then undo it too: unrevoke, where runs that were not revoked stay as they are. */
+CORDON_MUST_CHECK int frames_revoke(struct cordon_ctx *ctx, const struct cordon_extent *runs,
+                                    uint64_t count, uint32_t stamp);
+void frames_unrevoke(struct cordon_ctx *ctx, const struct cordon_extent *runs, uint64_t count,
+                     uint32_t stamp);
+/* REVOKING -> FREE, or HELD where KEEP. */
 void frames_release(struct cordon_ctx *ctx, const struct cordon_extent *runs, uint64_t count);
-/* The same for every frame of DOMAIN. Linear in blocks. Return bytes. */
+/* Both for every frame of DOMAIN. Linear in blocks. Return bytes. */
 uint64_t frames_revoke_domain(struct cordon_ctx *ctx, uint32_t domain);
 uint64_t frames_release_domain(struct cordon_ctx *ctx, uint32_t domain);
 

@@ -34,26 +34,14 @@ static bool room_make(struct cordon_ctx *ctx, struct gone *g)
     return true;
 }
 
-void gone_add(struct cordon_ctx *ctx, struct gone *g, cordon_hpa hpa, uint64_t len)
+struct cordon_extent *gone_room(struct cordon_ctx *ctx, struct gone *g, uint64_t *room)
 {
-    struct cordon_extent *runs = g->page == NULL ? g->run : g->page->run;
-
-    if (g->lost) {
-        return;
+    if (g->used == g->room && !room_make(ctx, g)) {
+        gone_clear(ctx, g);
+        g->lost = true; /* the place is written to again and again */
     }
-    if (g->used > 0 && runs[g->used - 1].hpa.v + runs[g->used - 1].len == hpa.v) {
-        runs[g->used - 1].len += len;
-        return;
-    }
-    if (g->used == g->room) {
-        if (!room_make(ctx, g)) {
-            gone_clear(ctx, g);
-            g->lost = true;
-            return;
-        }
-        runs = g->page->run;
-    }
-    runs[g->used++] = (struct cordon_extent){hpa, len};
+    *room = g->room - g->used;
+    return (g->page == NULL ? g->run : g->page->run) + g->used;
 }
 
 void gone_range(struct gone *g, cordon_gpa gpa, uint64_t len)

@@ -59,9 +59,15 @@ static inline void gone_commit(struct cordon_domain *d, struct gone *g)
     d->dead.downgrade = false;
 }
 
-/* Note a run of frames that will go. */
-void gone_add(struct cordon_ctx *ctx, struct gone *g, cordon_hpa hpa, uint64_t len);
-/* Note where it was. */
+/* Where runs of frames that will go are written, *ROOM of them and at least one; and say how many
+ * were, at most that. */
+struct cordon_extent *gone_room(struct cordon_ctx *ctx, struct gone *g, uint64_t *room);
+static inline void gone_noted(struct gone *g, uint64_t runs)
+{
+    g->used += g->lost ? 0 : (uint32_t)runs;
+}
+
+/* Note where they were. */
 void gone_range(struct gone *g, cordon_gpa gpa, uint64_t len);
 void gone_clear(struct cordon_ctx *ctx, struct gone *g);
 

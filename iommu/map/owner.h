@@ -5,33 +5,71 @@
 #include "map/pool.h"
 #include "port_word.h"
 
+/* Kept out of line, so that the common case before it has the registers to itself. */
+#define OWNER_SLOW __attribute__((noinline)) static
+
 /* The part of a run that lies in one block. */
 struct part {
     struct frame_block *block;
     uint64_t index, pages;
+    uint64_t left; /* of the run, from here on; 0: behind its end */
 };
 
-/* The first part of the run at HFN; false when it is no RAM. */
-static inline bool part_first(const struct frame_pool *p, uint64_t hfn, uint64_t pages,
-                              struct part *out)
+/* The first part of the run at HFN, as far as it is RAM: banks that touch are one. */
+static inline struct part part_first(const struct frame_pool *p, uint64_t hfn, uint64_t pages)
 {
+    const struct frame_bank *bank = pool_bank(p, hfn);
     uint64_t index = hfn & (BLOCK_FRAMES - 1);
     uint64_t room = BLOCK_FRAMES - index;
 
-    out->block = pool_block(p, hfn);
-    out->index = index;
-    out->pages = room < pages ? room : pages;
-    return out->block != NULL;
+    if (bank == NULL) {
+        return (struct part){.left = 0};
+    }
+    pages = pages < bank->end - hfn ? pages : bank->end - hfn;
+    return (struct part){bank_block(bank, hfn), index, room < pages ? room : pages, pages};
 }
 
 /* The same where a caller of ours has made sure that it is RAM. */
 static inline struct part part_at(const struct frame_pool *p, uint64_t hfn, uint64_t pages)
 {
-    struct part at;
-    bool ram = part_first(p, hfn, pages, &at);
+    struct part at = part_first(p, hfn, pages);
 
-    cordon_assert(ram);
+    cordon_assert(at.left == pages);
     return at;
+}
+
+static inline void part_next(struct part *at)
+{
+    at->block++;
+    at->index = 0;
+    at->left -= at->pages;
+    at->pages = at->left < BLOCK_FRAMES ? at->left : BLOCK_FRAMES;
+}
+
+/* A guess at the bank of the extents behind E: its own. */
+static inline const struct frame_bank *owner_bank(const struct frame_pool *p,
+                                                  const struct cordon_extent *e)
+{
+    const struct frame_bank *bank = pool_bank(p, e->hpa.v >> CORDON_PAGE_SHIFT);
+
+    return bank != NULL ? bank : p->bank;
+}
+
+/* The word of an extent of BANK that is one frame of a split block, or one whole block: most are.
+ * Null: neither, or it lies elsewhere. */
+static inline uint64_t *owner_single(const struct frame_bank *bank, const struct cordon_extent *e)
+{
+    uint64_t hfn = e->hpa.v >> CORDON_PAGE_SHIFT;
+
+    if (hfn < bank->first || hfn >= bank->end) {
+        return NULL;
+    }
+    struct frame_block *b = bank_block(bank, hfn);
+
+    if (b->words != NULL) {
+        return e->len == CORDON_PAGE_SIZE ? &b->words[hfn & (BLOCK_FRAMES - 1)] : NULL;
+    }
+    return e->len == BLOCK_SIZE && is_aligned(e->hpa.v, BLOCK_SIZE) ? &b->word : NULL;
 }
 
 /* Tell the recorder, if there is one, of at most a block of frames: address and pages - 1 in one.

@@ -88,12 +88,18 @@ static inline const struct frame_bank *pool_bank(const struct frame_pool *p, uin
     return NULL;
 }
 
+/* The block of a frame of this bank. */
+static inline struct frame_block *bank_block(const struct frame_bank *bank, uint64_t hfn)
+{
+    return &bank->blocks[(hfn >> BLOCK_ORDER) - bank->block0];
+}
+
 /* The block that holds a frame, or null when it is no RAM. */
 static inline struct frame_block *pool_block(const struct frame_pool *p, uint64_t hfn)
 {
     const struct frame_bank *bank = pool_bank(p, hfn);
 
-    return bank != NULL ? &bank->blocks[(hfn >> BLOCK_ORDER) - bank->block0] : NULL;
+    return bank != NULL ? bank_block(bank, hfn) : NULL;
 }
 
 static inline uint64_t bank_blocks(const struct frame_bank *bank)

@@ -1,6 +1,7 @@
 /*
- * Reserving for a change, and undoing it. Nothing that hardware or a question could see changes
- * here, save that granted frames are claimed. [design: check, reserve, commit, retire]
+ * Reserving for a change, and undoing it. Nothing that hardware or a translation could see changes
+ * here, save in ownership words: granted frames are claimed, and those that go are REVOKING.
+ * [design: check, reserve, commit, retire]
  */
 #include "core/ctx.h"
 #include "map/loan.h"
@@ -43,57 +44,79 @@ static struct piece piece_at(const struct txn *t, const struct cordon_op *op, ui
     return (struct piece){gfn, last - gfn, region_flags(s), region_perms(s)};
 }
 
-/* A single frame that has a word of its own already: nobody takes it away while we own the frame.
- */
-static bool is_split(const struct txn *t, cordon_hpa hpa, uint64_t len)
+/* Does another domain borrow one of these frames? */
+static bool lent(const struct txn *t, const struct cordon_extent *runs, uint64_t count)
 {
-    const struct frame_block *b = pool_block(&t->d->ctx->frames, hpa.v >> CORDON_PAGE_SHIFT);
+    bool any = false;
 
-    return len == CORDON_PAGE_SIZE && b != NULL && b->words != NULL;
+    for (uint64_t i = 0; i < count && t->d->lends && !any; i++) {
+        any = loan_touches(t->d->ctx, runs[i].hpa, runs[i].len);
+    }
+    return any;
 }
 
-/* Note what goes, and give partly covered blocks their words. */
-static int reserve_piece_gone(struct txn *t, const struct piece *p, uint64_t *resource_runs)
+/* Frames that go are noted, and REVOKING from here on. */
+static int reserve_frames_gone(struct txn *t, struct backing b)
 {
-    struct backing b = backing_of(t->d, p->first, p->pages);
-    bool held = region_held(p->flags), lends = t->d->lends;
+    struct cordon_ctx *ctx = t->d->ctx;
     int err = 0;
 
-    while (err == 0 && backing_next(&b)) {
-        if (held) {
-            ++*resource_runs;
-        } else if (lends && loan_touches(t->d->ctx, b.hpa, b.len)) {
-            err = -CORDON_EBUSY;
-        } else {
-            gone_add(t->d->ctx, &t->gone, b.hpa, b.len);
-            if (!is_split(t, b.hpa, b.len)) {
-                err = frames_reserve_split(t->d->ctx, b.hpa, b.len, t->stamp);
-            }
-        }
+    while (err == 0 && b.at < b.end) {
+        uint64_t room;
+        struct cordon_extent *runs = gone_room(ctx, &t->gone, &room);
+        uint64_t n = backing_next(&b, runs, room);
+
+        err = lent(t, runs, n) ? -CORDON_EBUSY : frames_revoke(ctx, runs, n, t->stamp);
+        gone_noted(&t->gone, n);
     }
     return err;
 }
 
-/* Rights: a borrower's are at most those of its loan, and its owner's at least that. */
+/* Note what goes. */
+static int reserve_piece_gone(struct txn *t, const struct piece *p, uint64_t *resource_runs)
+{
+    struct backing b = backing_of(t->d, p->first, p->pages);
+    struct cordon_extent some[BACKING_SOME];
+    uint64_t n;
+
+    if (!region_held(p->flags)) {
+        return reserve_frames_gone(t, b);
+    }
+    while ((n = backing_next(&b, some, BACKING_SOME)) > 0) {
+        *resource_runs += n;
+    }
+    return 0;
+}
+
+/* Rights of one run: a borrower's are at most those of its loan, and its owner's at least that. */
+static int reserve_run_rights(const struct txn *t, const struct cordon_extent *run, bool loan,
+                              uint32_t perms)
+{
+    if (loan && !loan_allows(t->d, run->hpa, run->len, perms)) {
+        return -CORDON_EPERM;
+    }
+    return !loan && loan_touches(t->d->ctx, run->hpa, run->len) ? -CORDON_EBUSY : 0;
+}
+
 static int reserve_rights(struct txn *t, const struct piece *p, uint32_t perms)
 {
     bool loan = (p->flags & CORDON_REGION_SHARED) != 0;
-    struct backing b;
+    struct cordon_extent some[BACKING_SOME];
+    uint64_t n;
+    int err = 0;
 
     t->gone.rights |= (p->perms & ~perms) != 0;
     if (!loan && (!t->d->lends || (p->perms & ~perms) == 0)) {
         return 0;
     }
-    b = backing_of(t->d, p->first, p->pages);
-    while (backing_next(&b)) {
-        if (loan && !loan_allows(t->d, b.hpa, b.len, perms)) {
-            return -CORDON_EPERM;
-        }
-        if (!loan && loan_touches(t->d->ctx, b.hpa, b.len)) {
-            return -CORDON_EBUSY;
+    struct backing b = backing_of(t->d, p->first, p->pages);
+
+    while (err == 0 && (n = backing_next(&b, some, BACKING_SOME)) > 0) {
+        for (uint64_t i = 0; i < n && err == 0; i++) {
+            err = reserve_run_rights(t, &some[i], loan, perms);
         }
     }
-    return 0;
+    return err;
 }
 
 static int reserve_change(struct txn *t, const struct cordon_op *op, uint64_t *resource_runs)
@@ -150,8 +173,11 @@ static int refusal(const struct txn *t, const struct cordon_op *op, cordon_hpa b
     }
     uint64_t word = frames_word_locked(ctx, bad);
     uint64_t state = field_get(FW_STATE, word);
-    bool ours = state == CORDON_FRAME_OWNED && field_get(FW_DOMAIN, word) == t->d->number &&
-                granted_here(t, field_get(FW_GFN, word));
+    uint64_t gfn = field_get(FW_GFN, word);
+    /* What goes in the same breath still stands in the map. */
+    bool stands = state == CORDON_FRAME_OWNED ||
+                  (state == CORDON_FRAME_REVOKING && regions_cover(&t->d->regions, gfn, 1));
+    bool ours = stands && field_get(FW_DOMAIN, word) == t->d->number && granted_here(t, gfn);
 
     /* What this grant itself had claimed is HELD again by now. */
     return ours || state == CORDON_FRAME_HELD ? -CORDON_EEXIST : -CORDON_EPERM;
@@ -218,7 +244,9 @@ static void unclaim_op(struct txn *t, const struct cordon_op *op)
 
 /* ---- all of it ---------------------------------------------------------------------------- */
 
-static void unsplit_op(struct txn *t, const struct cordon_op *op)
+/* Frames that were to go stay; all that stand in the range are OWNED, or were until they were
+ * marked for this. */
+static void unrevoke_op(struct txn *t, const struct cordon_op *op)
 {
     uint64_t gfn = op_first(op);
     uint64_t end = gfn + op_pages(op);
@@ -226,9 +254,11 @@ static void unsplit_op(struct txn *t, const struct cordon_op *op)
     while (op->kind == CORDON_OP_REVOKE && gfn < end) {
         struct piece p = piece_at(t, op, gfn);
         struct backing b = backing_of(t->d, p.first, p.pages);
+        struct cordon_extent some[BACKING_SOME];
+        uint64_t n;
 
-        while (!region_held(p.flags) && backing_next(&b)) {
-            frames_unreserve_split(t->d->ctx, b.hpa, b.len, t->stamp);
+        while (!region_held(p.flags) && (n = backing_next(&b, some, BACKING_SOME)) > 0) {
+            frames_unrevoke(t->d->ctx, some, n, t->stamp);
         }
         gfn = p.first + p.pages;
     }
@@ -240,7 +270,7 @@ void txn_undo(struct txn *t)
         unclaim_op(t, &t->ops[--t->claimed]);
     }
     for (size_t i = 0; i < t->count; i++) {
-        unsplit_op(t, &t->ops[i]);
+        unrevoke_op(t, &t->ops[i]);
     }
     gone_clear(t->d->ctx, &t->gone);
     pt_pool_free(&t->d->forest, &t->tables);

@@ -249,7 +249,6 @@ static int replace(struct remap *r)
         return err;
     }
     gone_commit(r->d, &out.gone);
-    txn_commit_marks(&out);
     err = replace_half(r, &out);
     gone_commit(r->d, &in.gone);
     int made = replace_half(r, &in);

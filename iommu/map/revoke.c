@@ -4,57 +4,43 @@
 #include "core/ctx.h"
 #include "map/owner.h"
 
-#define RUNS_AHEAD 12u
+/* ---- blocks that are split for a change ---------------------------------------------------- */
+
+/* A block that is covered in part gets its words. Nobody else splits or joins a block of which all
+ * is one domain's. */
+static inline int split_part(struct cordon_ctx *ctx, const struct part *at, uint32_t stamp)
+{
+    return at->block->words == NULL && at->pages < BLOCK_FRAMES ? pool_split(ctx, at->block, stamp)
+                                                                : 0;
+}
 
 int frames_reserve_split(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len, uint32_t stamp)
 {
     struct frame_pool *p = &ctx->frames;
-    uint64_t hfn = hpa.v >> CORDON_PAGE_SHIFT;
-    uint64_t pages = len >> CORDON_PAGE_SHIFT;
-    struct part at;
+    struct part at = part_at(p, hpa.v >> CORDON_PAGE_SHIFT, len >> CORDON_PAGE_SHIFT);
     int err = 0;
 
-    for (; pages > 0 && err == 0; hfn += at.pages, pages -= at.pages) {
-        at = part_at(p, hfn, pages);
-        /* Nobody else splits or joins a block of which all is one domain's. */
-        if (at.block->words == NULL && at.pages < BLOCK_FRAMES) {
-            lock_take(&p->lock);
-            err = pool_split(ctx, at.block, stamp);
-            pool_unlock(ctx);
-        }
+    lock_take(&p->lock);
+    for (; at.left > 0 && err == 0; part_next(&at)) {
+        err = split_part(ctx, &at, stamp);
     }
+    pool_unlock(ctx);
     return err;
 }
 
 void frames_unreserve_split(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len, uint32_t stamp)
 {
     struct frame_pool *p = &ctx->frames;
-    uint64_t hfn = hpa.v >> CORDON_PAGE_SHIFT;
-    uint64_t pages = len >> CORDON_PAGE_SHIFT;
-    struct part at;
+    struct part at = part_at(p, hpa.v >> CORDON_PAGE_SHIFT, len >> CORDON_PAGE_SHIFT);
 
     lock_take(&p->lock);
-    for (; pages > 0; hfn += at.pages, pages -= at.pages) {
-        at = part_at(p, hfn, pages);
+    for (; at.left > 0; part_next(&at)) {
         owner_join_stamped(p, at.block, stamp);
     }
     pool_unlock(ctx);
 }
 
-/* The words of runs that come soon are asked for early: for scattered frames each is a cache miss.
- */
-static inline void ask_early(const struct frame_pool *p, const struct cordon_extent *runs,
-                             uint64_t i, uint64_t count)
-{
-    if (i + RUNS_AHEAD < count) {
-        uint64_t hfn = runs[i + RUNS_AHEAD].hpa.v >> CORDON_PAGE_SHIFT;
-        const struct frame_block *b = pool_block(p, hfn);
-
-        if (b != NULL && b->words != NULL) {
-            __builtin_prefetch(&b->words[hfn & (BLOCK_FRAMES - 1)], 1);
-        }
-    }
-}
+/* ---- revoked ------------------------------------------------------------------------------ */
 
 /* OWNED and REVOKING differ in the state field only, which is the lowest. */
 static inline uint64_t revoked(uint64_t word)
@@ -63,120 +49,177 @@ static inline uint64_t revoked(uint64_t word)
     return word ^ (CORDON_FRAME_OWNED ^ CORDON_FRAME_REVOKING);
 }
 
-/* A run of one frame of a split block, as most are. */
-static inline uint64_t *single_word(const struct frame_pool *p, const struct cordon_extent *run)
-{
-    uint64_t hfn = run->hpa.v >> CORDON_PAGE_SHIFT;
-    const struct frame_block *b = pool_block(p, hfn);
-    bool single = run->len == CORDON_PAGE_SIZE && b != NULL && b->words != NULL;
-
-    return single ? &b->words[hfn & (BLOCK_FRAMES - 1)] : NULL;
-}
-
-static void revoke_part(const struct part *at)
+/* The words of a part: of a split block, or its own. */
+static inline uint64_t *part_words(const struct part *at, uint64_t *count)
 {
     if (at->block->words == NULL) {
         cordon_assert(at->pages == BLOCK_FRAMES);
-        at->block->word = revoked(at->block->word);
-        return;
+        *count = 1;
+        return &at->block->word;
     }
-    for (uint64_t *w = at->block->words + at->index, *end = w + at->pages; w != end; w++) {
+    *count = at->pages;
+    return at->block->words + at->index;
+}
+
+static inline void revoke_part(const struct part *at)
+{
+    uint64_t count, *w = part_words(at, &count);
+
+    for (uint64_t *end = w + count; w != end; w++) {
         *w = revoked(*w);
     }
 }
 
-static void revoke_run(struct frame_pool *p, uint64_t hfn, uint64_t pages)
+/* The long way: a run of any length. Returns the pages revoked, fewer than all with *ERR. */
+OWNER_SLOW uint64_t revoke_run(struct cordon_ctx *ctx, const struct cordon_extent *run,
+                               uint32_t stamp, int *err)
 {
-    struct part at;
+    uint64_t pages = run->len >> CORDON_PAGE_SHIFT;
+    struct part at = part_at(&ctx->frames, run->hpa.v >> CORDON_PAGE_SHIFT, pages);
 
-    for (; pages > 0; hfn += at.pages, pages -= at.pages) {
-        at = part_at(p, hfn, pages);
+    for (; at.left > 0; part_next(&at)) {
+        *err = split_part(ctx, &at, stamp);
+        if (*err != 0) {
+            break;
+        }
         revoke_part(&at);
     }
+    return pages - at.left;
 }
 
-void frames_revoke(struct cordon_ctx *ctx, const struct cordon_extent *runs, uint64_t count)
+int frames_revoke(struct cordon_ctx *ctx, const struct cordon_extent *runs, uint64_t count,
+                  uint32_t stamp)
 {
     struct frame_pool *p = &ctx->frames;
-    uint64_t all = 0;
+    const struct frame_bank *bank = p->bank;
+    uint64_t bytes = 0;
+    int err = 0;
+
+    lock_take(&p->lock);
+    for (const struct cordon_extent *e = runs, *end = runs + count; e != end; e++) {
+        uint64_t *word = owner_single(bank, e);
+
+        if (word != NULL) {
+            *word = revoked(*word);
+            bytes += e->len;
+            continue;
+        }
+        bytes += revoke_run(ctx, e, stamp, &err) << CORDON_PAGE_SHIFT;
+        if (err != 0) {
+            break;
+        }
+        bank = owner_bank(p, e);
+    }
+    pool_count(p, CORDON_FRAME_OWNED, CORDON_FRAME_REVOKING, bytes >> CORDON_PAGE_SHIFT);
+    pool_unlock(ctx);
+    return err;
+}
+
+/* REVOKING words of a part are OWNED again. Returns their pages. */
+static uint64_t unrevoke_part(const struct part *at)
+{
+    uint64_t count, *w = part_words(at, &count), back = 0;
+
+    for (uint64_t i = 0; i < count; i++) {
+        if ((w[i] & FW_STATE) == CORDON_FRAME_REVOKING) {
+            w[i] ^= CORDON_FRAME_OWNED ^ CORDON_FRAME_REVOKING;
+            back++;
+        }
+    }
+    return back == count ? at->pages : back;
+}
+
+void frames_unrevoke(struct cordon_ctx *ctx, const struct cordon_extent *runs, uint64_t count,
+                     uint32_t stamp)
+{
+    struct frame_pool *p = &ctx->frames;
 
     lock_take(&p->lock);
     for (uint64_t i = 0; i < count; i++) {
-        uint64_t *word = single_word(p, &runs[i]);
+        struct part at =
+            part_at(p, runs[i].hpa.v >> CORDON_PAGE_SHIFT, runs[i].len >> CORDON_PAGE_SHIFT);
 
-        ask_early(p, runs, i, count);
-        all += runs[i].len >> CORDON_PAGE_SHIFT;
-        if (word != NULL) {
-            *word = revoked(*word);
-        } else {
-            revoke_run(p, runs[i].hpa.v >> CORDON_PAGE_SHIFT, runs[i].len >> CORDON_PAGE_SHIFT);
+        for (; at.left > 0; part_next(&at)) {
+            if (at.block->words == NULL && at.pages < BLOCK_FRAMES) {
+                continue; /* where the change ended: not split, and so not revoked */
+            }
+            pool_count(p, CORDON_FRAME_REVOKING, CORDON_FRAME_OWNED, unrevoke_part(&at));
+            owner_join_stamped(p, at.block, stamp);
         }
     }
-    pool_count(p, CORDON_FRAME_OWNED, CORDON_FRAME_REVOKING, all);
-    lock_give(&p->lock);
+    pool_unlock(ctx);
 }
 
-/* The first PAGES of a part are HELD again. */
-static void hold_part(const struct part *at, uint64_t pages)
-{
-    if (at->block->words == NULL) {
-        at->block->word = CORDON_FRAME_HELD;
-        return;
-    }
-    for (uint64_t *w = at->block->words + at->index, *end = w + pages; w != end; w++) {
-        *w = CORDON_FRAME_HELD;
-    }
-}
+/* ---- released ----------------------------------------------------------------------------- */
 
-/* How many words of a part are of the same state and KEEP as its first. */
-static uint64_t alike(const struct part *at)
-{
-    const uint64_t *first = at->block->words + at->index, *w = first, *end = w + at->pages;
+#define RELEASED (FW_STATE | FW_KEEP) /* what tells what becomes of a REVOKING frame */
+#define RELEASED_HELD (CORDON_FRAME_REVOKING | FW_KEEP)
 
-    while (w != end && ((*w ^ *first) & (FW_STATE | FW_KEEP)) == 0) {
-        w++;
-    }
-    return (uint64_t)(w - first);
-}
-
-/* REVOKING frames with the same KEEP, at most to the end of the part, become FREE or HELD. Returns
- * how many. */
-static uint64_t release_some(struct cordon_ctx *ctx, struct part *at, uint64_t hfn)
+/* The first REVOKING frames of a part that have the same KEEP become FREE or HELD. Returns how
+ * many.
+ */
+static inline uint64_t release_some(struct cordon_ctx *ctx, const struct part *at, uint64_t hfn)
 {
     struct frame_pool *p = &ctx->frames;
-    uint64_t word = pool_word(at->block, hfn);
-    uint64_t n = at->block->words != NULL ? alike(at) : BLOCK_FRAMES;
+    uint64_t count, *w = part_words(at, &count), n = 0;
+    uint64_t word = *w, kind = word & RELEASED;
+    bool keep = kind == RELEASED_HELD;
 
     cordon_assert(field_get(FW_STATE, word) == CORDON_FRAME_REVOKING);
-    cordon_assert(n <= at->pages);
+    while (keep && n < count && (w[n] & RELEASED) == kind) {
+        w[n++] = CORDON_FRAME_HELD;
+    }
+    while (!keep && n < count && (w[n] & RELEASED) == kind) {
+        n++;
+    }
+    n = n == count ? at->pages : n;
     part_note(ctx->cookie, PORT_NOTE_FREE, hfn, n, word);
-    if ((word & FW_KEEP) != 0) {
-        pool_count(p, CORDON_FRAME_REVOKING, CORDON_FRAME_HELD, n);
-        hold_part(at, n);
-    } else {
-        pool_count(p, CORDON_FRAME_REVOKING, CORDON_FRAME_FREE, n);
+    pool_count(p, CORDON_FRAME_REVOKING, keep ? CORDON_FRAME_HELD : CORDON_FRAME_FREE, n);
+    if (!keep) {
         buddy_put_run(p, hfn, n);
     }
     return n;
 }
 
+OWNER_SLOW void release_run(struct cordon_ctx *ctx, const struct cordon_extent *run)
+{
+    uint64_t hfn = run->hpa.v >> CORDON_PAGE_SHIFT;
+    struct part at = part_at(&ctx->frames, hfn, run->len >> CORDON_PAGE_SHIFT);
+
+    while (at.left > 0) {
+        uint64_t n = release_some(ctx, &at, hfn);
+
+        hfn += n;
+        at.index += n;
+        at.pages -= n;
+        at.left -= n;
+        if (at.pages == 0) {
+            part_next(&at);
+        }
+    }
+}
+
 void frames_release(struct cordon_ctx *ctx, const struct cordon_extent *runs, uint64_t count)
 {
     struct frame_pool *p = &ctx->frames;
+    const struct frame_bank *bank = p->bank;
+    uint64_t held = 0; /* bytes */
 
     lock_take(&p->lock);
-    for (uint64_t i = 0; i < count; i++) {
-        uint64_t hfn = runs[i].hpa.v >> CORDON_PAGE_SHIFT;
-        uint64_t pages = runs[i].len >> CORDON_PAGE_SHIFT;
-        uint64_t n;
+    for (const struct cordon_extent *e = runs, *end = runs + count; e != end; e++) {
+        uint64_t *word = owner_single(bank, e);
 
-        ask_early(p, runs, i, count);
-        for (; pages > 0; hfn += n, pages -= n) {
-            struct part at = part_at(p, hfn, pages);
-
-            n = release_some(ctx, &at, hfn);
+        if (word != NULL && (*word & RELEASED) == RELEASED_HELD) {
+            part_note(ctx->cookie, PORT_NOTE_FREE, e->hpa.v >> CORDON_PAGE_SHIFT,
+                      e->len >> CORDON_PAGE_SHIFT, *word);
+            *word = CORDON_FRAME_HELD;
+            held += e->len;
+        } else {
+            release_run(ctx, e);
+            bank = owner_bank(p, e);
         }
     }
+    pool_count(p, CORDON_FRAME_REVOKING, CORDON_FRAME_HELD, held >> CORDON_PAGE_SHIFT);
     pool_unlock(ctx);
 }
 
@@ -194,7 +237,7 @@ static bool run_of(struct frame_block *b, uint64_t state, uint32_t domain, uint6
     uint64_t end;
 
     if (b->words == NULL) {
-        *out = (struct part){b, 0, BLOCK_FRAMES};
+        *out = (struct part){b, 0, BLOCK_FRAMES, 0};
         return index == 0 && word_is(b->word, state, domain);
     }
     while (index < BLOCK_FRAMES && !word_is(pool_word_in(b, index), state, domain)) {
@@ -202,7 +245,7 @@ static bool run_of(struct frame_block *b, uint64_t state, uint32_t domain, uint6
     }
     for (end = index; end < BLOCK_FRAMES && word_is(pool_word_in(b, end), state, domain); end++) {
     }
-    *out = (struct part){b, index, end - index};
+    *out = (struct part){b, index, end - index, 0};
     return end > index;
 }
 

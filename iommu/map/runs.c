@@ -2,35 +2,27 @@
 #include "map/runs.h"
 #include "core/ctx.h"
 
-/* Go through the range; write to OUT, unless it is null. Returns how many runs there are. */
-static uint64_t collect(const struct cordon_domain *d, uint64_t gfn, uint64_t pages,
-                        struct cordon_extent *out)
+/* How many runs there are from B on. */
+static uint64_t count_runs(struct backing b)
 {
-    struct backing b = backing_of(d, gfn, pages);
-    uint64_t count = 0, end = 0;
+    struct cordon_extent some[BACKING_SOME];
+    uint64_t count = 0, n;
 
-    while (backing_next(&b)) {
-        bool joins = count > 0 && b.hpa.v == end;
-
-        end = b.hpa.v + b.len;
-        count += joins ? 0 : 1;
-        if (out != NULL) {
-            out[count - 1].hpa = joins ? out[count - 1].hpa : b.hpa;
-            out[count - 1].len = end - out[count - 1].hpa.v;
-        }
+    while ((n = backing_next(&b, some, BACKING_SOME)) > 0) {
+        count += n;
     }
     return count;
 }
 
 int runs_gather(struct runs *r, const struct cordon_domain *d, uint64_t gfn, uint64_t pages)
 {
+    struct backing b = backing_of(d, gfn, pages);
+    uint64_t count = count_runs(b);
+
     r->at = r->small;
     r->order = 0;
-    r->count = collect(d, gfn, pages, NULL);
-    if (r->count > RUNS_INLINE) {
-        uint64_t bytes = r->count * sizeof(struct cordon_extent);
-
-        while (CORDON_PAGE_SIZE << r->order < bytes) {
+    if (count > RUNS_INLINE) {
+        while (CORDON_PAGE_SIZE << r->order < count * sizeof(struct cordon_extent)) {
             r->order++;
         }
         int err = frames_alloc_table(d->ctx, r->order, &r->frames);
@@ -40,7 +32,7 @@ int runs_gather(struct runs *r, const struct cordon_domain *d, uint64_t gfn, uin
         }
         r->at = frames_ptr(d->ctx, r->frames);
     }
-    (void)collect(d, gfn, pages, r->at);
+    r->count = backing_next(&b, r->at, count);
     return 0;
 }
 

@@ -6,64 +6,41 @@
 #include "map/loan.h"
 #include "port_word.h"
 
-#define BATCH_RUNS 64u
-
-/* Runs on their way to frames_revoke, some at a time. */
-struct batch {
-    struct cordon_extent run[BATCH_RUNS];
-    uint64_t count;
-};
-
-static void batch_add(struct txn *t, struct batch *batch, struct cordon_extent run)
-{
-    batch->run[batch->count++] = run;
-    if (batch->count == BATCH_RUNS) {
-        frames_revoke(t->d->ctx, batch->run, batch->count);
-        batch->count = 0;
-    }
-}
-
-/* What is held that goes, and frames if there is no list of them, found by what still stands in the
- * G-stage. */
+/* Holdings in a range are REVOKING: they are found by what still stands in the G-stage. */
 static void mark_range(struct txn *t, uint64_t gfn, uint64_t end)
 {
-    struct batch batch = {.count = 0};
-
     while (gfn < end) {
         const struct span *s = span_find(&t->d->regions.set, gfn);
         uint64_t last = span_end(s) < end ? span_end(s) : end;
         struct backing b = backing_of(t->d, gfn, last - gfn);
-        bool held = region_held(region_flags(s));
+        struct cordon_extent some[BACKING_SOME];
+        uint64_t n;
 
-        while ((held || t->gone.lost) && backing_next(&b)) {
-            if (held) {
-                resource_revoke(t->d->ctx, loan_page(t->d, region_flags(s), b.hpa),
-                                b.len >> CORDON_PAGE_SHIFT, t->d->number);
-            } else {
-                batch_add(t, &batch, (struct cordon_extent){b.hpa, b.len});
+        while (region_held(region_flags(s)) && (n = backing_next(&b, some, BACKING_SOME)) > 0) {
+            for (uint64_t i = 0; i < n; i++) {
+                resource_revoke(t->d->ctx, loan_page(t->d, region_flags(s), some[i].hpa),
+                                some[i].len >> CORDON_PAGE_SHIFT, t->d->number);
             }
         }
         gfn = last;
     }
-    frames_revoke(t->d->ctx, batch.run, batch.count);
 }
 
-/* Everything that goes is REVOKING before the first of its leaves is cleared. */
-void txn_commit_marks(struct txn *t)
+/* What goes is REVOKING before the first of its leaves is cleared: holdings from here on, frames
+ * since they were reserved. */
+static void commit_marks(struct txn *t)
 {
-    if (!t->gone.lost) {
-        gone_each(t->d->ctx, &t->gone, frames_revoke);
+    if (!t->resources) {
+        return;
     }
-    for (size_t i = 0; i < t->count && (t->resources || t->gone.lost); i++) {
+    for (size_t i = 0; i < t->count; i++) {
         uint64_t gfn = op_first(&t->ops[i]);
 
         if (t->ops[i].kind == CORDON_OP_REVOKE) {
             mark_range(t, gfn, gfn + op_pages(&t->ops[i]));
         }
     }
-    if (t->resources) {
-        resource_reserve_end(t->d->ctx);
-    }
+    resource_reserve_end(t->d->ctx);
 }
 
 static void commit_leaves(struct txn *t, const struct cordon_op *op)
@@ -133,9 +110,7 @@ static void commit_regions(struct txn *t)
 static void txn_commit(struct txn *t)
 {
     gone_commit(t->d, &t->gone);
-    if (txn_has(t, CORDON_OP_REVOKE)) {
-        txn_commit_marks(t);
-    }
+    commit_marks(t);
     if (t->count == 1) {
         txn_commit_tables(t, t->ops);
     } else {

@@ -2,8 +2,8 @@
  * One change of a map: checked, reserved, committed, retired.
  *
  * Between txn_reserve and txn_commit everything that the commit needs has been taken: tables,
- * nodes, pages of words. Frames and resources that are granted are claimed already, which txn_undo
- * reverts.
+ * nodes, pages of words. Frames and resources that are granted are claimed already, and frames that
+ * go are REVOKING, which txn_undo reverts.
  */
 #ifndef CORDON_MAP_TXN_H
 #define CORDON_MAP_TXN_H
@@ -69,11 +69,9 @@ CORDON_MUST_CHECK int txn_check(struct txn *t);
 CORDON_MUST_CHECK int txn_do(struct cordon_domain *d, const struct cordon_op *ops, size_t count,
                              bool loan);
 
-/* Its parts, for who puts them together in another way. Marks: what goes is REVOKING before its
- * leaves go. Tables: those of one operation. */
+/* Its parts, for who puts them together in another way. Tables: those of one operation. */
 void txn_begin(struct txn *t, struct cordon_domain *d, const struct cordon_op *ops, size_t count,
                bool loan);
-void txn_commit_marks(struct txn *t);
 void txn_commit_tables(struct txn *t, const struct cordon_op *op);
 
 /* Errors: as cordon_change. Then txn_undo has been done already. */
@@ -85,14 +83,13 @@ void txn_undo(struct txn *t);
 /* A walk over the G-stage leaves of a range that the map covers. */
 struct backing {
     const struct cordon_domain *d;
-    uint64_t at, end;     /* what is left, in bytes */
-    const uint64_t *word; /* the next word, while it is in the same table of 4 KiB leaves */
-    cordon_hpa hpa;       /* the run found */
-    uint64_t len;
+    uint64_t at, end; /* what is left, in bytes */
 };
 
+#define BACKING_SOME 8u /* runs at a time, for who needs no list of them */
+
 struct backing backing_of(const struct cordon_domain *d, uint64_t gfn, uint64_t pages);
-/* The next run; false at the end. */
-bool backing_next(struct backing *b);
+/* The next runs, at most ROOM of them; 0 at the end. Neighbours in host memory are one run. */
+uint64_t backing_next(struct backing *b, struct cordon_extent *runs, uint64_t room);
 
 #endif
