@@ -1,14 +1,14 @@
 """What the generated interface is made of: addresses, records and handles that refuse bad values."""
 import ctypes
 import operator
-from typing import Any, ClassVar, Self, SupportsIndex, overload
+from typing import Any, ClassVar, Self, overload
 
 _SIGNED = {ctypes.c_int8, ctypes.c_int16, ctypes.c_int32, ctypes.c_int64}
 _UNSIGNED = {ctypes.c_uint8, ctypes.c_uint16, ctypes.c_uint32, ctypes.c_uint64}
 INTEGERS = _SIGNED | _UNSIGNED
 
 
-def as_int(value: SupportsIndex | str, what: str = "value") -> int:
+def as_int(value: int | str, what: str = "value") -> int:
     """An integer out of an int or a string such as "0x8000_0000"; nothing else."""
     if isinstance(value, Address):
         raise TypeError(f"{what}: {value!r} is an address of its own kind, not a plain number")
@@ -20,7 +20,7 @@ def as_int(value: SupportsIndex | str, what: str = "value") -> int:
     return operator.index(value)
 
 
-def check_fits(value: SupportsIndex | str, ctype: Any, what: str = "value") -> int:
+def check_fits(value: int | str, ctype: Any, what: str = "value") -> int:
     """VALUE as an int that CTYPE holds whole, or OverflowError: ctypes itself would cut it."""
     number = as_int(value, what)
     bits = 8 * ctypes.sizeof(ctype)
@@ -36,10 +36,9 @@ class Address(ctypes.Structure):
 
     v: int
 
-    def __init__(self, value: "Self | SupportsIndex | str" = 0) -> None:
-        if isinstance(value, type(self)):
-            value = value.v
-        vars(type(self))["v"].__set__(self, check_fits(value, ctypes.c_uint64, type(self).__name__))
+    def __init__(self, value: "Self | int | str" = 0) -> None:
+        number: Any = value.v if isinstance(value, type(self)) else value
+        vars(type(self))["v"].__set__(self, check_fits(number, ctypes.c_uint64, type(self).__name__))
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__} cannot be changed: make a new one")
@@ -73,14 +72,14 @@ class Address(ctypes.Structure):
             return NotImplemented
         return self.v <= other.v
 
-    def __add__(self, bytes_: SupportsIndex) -> Self:
+    def __add__(self, bytes_: int) -> Self:
         return type(self)(self.v + as_int(bytes_, "offset"))
 
     @overload
     def __sub__(self, other: Self) -> int: ...
 
     @overload
-    def __sub__(self, other: SupportsIndex) -> Self: ...
+    def __sub__(self, other: int) -> Self: ...
 
     def __sub__(self, other: Any) -> Any:
         """Minus a number: an address. Minus an address of the same kind: bytes between."""

@@ -5,7 +5,9 @@ import ctypes.util
 import functools
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from . import _abi
 from ._base import INTEGERS, check_fits
@@ -14,7 +16,7 @@ from .errors import LibraryError
 _TREE_BUILD = Path(__file__).resolve().parents[3] / "out/host"
 
 
-def find(name="cordon", variable="CORDON_LIB"):
+def find(name: str = "cordon", variable: str = "CORDON_LIB") -> str:
     """The path of lib<NAME>.so: what VARIABLE says, the build of the tree around us, the one in our
     prefix (a venv's lib/), or the system's."""
     file = f"lib{name}.so"
@@ -31,9 +33,9 @@ def find(name="cordon", variable="CORDON_LIB"):
 
 
 @functools.cache
-def _checked(ctype, name):
+def _checked(ctype: Any, name: str) -> Any:
     """An argument type that refuses an integer which CTYPE would cut."""
-    def from_param(_cls, value):
+    def from_param(_cls: type, value: Any) -> Any:
         return ctype(check_fits(value, ctype, name))
     return type(f"checked_{ctype.__name__}", (ctype,), {"from_param": classmethod(from_param)})
 
@@ -41,7 +43,10 @@ def _checked(ctype, name):
 class Library:
     """A loaded library: the functions of PROTOTYPES as attributes, with types and range checks."""
 
-    def __init__(self, path, prototypes=_abi.PROTOTYPES):
+    if TYPE_CHECKING:
+        def __getattr__(self, name: str) -> Any: ...
+
+    def __init__(self, path: str, prototypes: Iterable[tuple[Any, ...]] = _abi.PROTOTYPES) -> None:
         self.path = path
         try:
             self._dll = ctypes.CDLL(path)
@@ -62,11 +67,11 @@ class Library:
         if missing:
             raise LibraryError(f"{path} lacks {', '.join(missing)}: it is not the library of this package")
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<library {self.path}>"
 
 
 @functools.cache
-def library():
+def library() -> Library:
     """libcordon, loaded once, at the first use."""
     return Library(find())

@@ -83,7 +83,8 @@ class Qemu:
     @staticmethod
     def open(parts: list[Part], settings: dict[str, Any]) -> "Platform":
         from .qemu import QemuPlatform
-        return QemuPlatform(parts, **{"ram": "16M", **settings})
+        settings = {"ram": "16M", **settings}
+        return QemuPlatform(parts, **settings)
 
 
 class Machine:

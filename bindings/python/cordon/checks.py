@@ -1,35 +1,44 @@
 """What a test leaves behind: faults, tables against the map, and what was not given back."""
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 from . import _abi
 from .errors import CordonError, TranslationFault
 from .judge import Directory, Walker
 from .types import PAGE, FrameState, Perm
 
+if TYPE_CHECKING:
+    from .domain import Domain, Region
+    from .judge import Judgement
+    from .platform import Platform
+
 MSI_FLAT = 1 << 22
 
 
-def walker_of(platform):
+def walker_of(platform: "Platform") -> Walker:
     """The judge over the live machine, past the library."""
     return Walker(lambda hpa, n: bytes(platform.memory(hpa, n)), platform.register)
 
 
-def directory_of(platform):
+def directory_of(platform: "Platform") -> Directory:
     return Directory(lambda at: int.from_bytes(platform.memory(at, 8), "little"),
                      platform.register(0x10, 8), bool(platform.register(0, 8) & MSI_FLAT))
 
 
-def for_devices(region):
+def for_devices(region: "Region") -> bool:
     """Whether devices are to reach a region."""
     mmio, peer = region.flags & _abi.CORDON_REGION_MMIO, region.flags & _abi.CORDON_REGION_PEER
     return not region.flags & _abi.CORDON_REGION_NODMA and (not mmio or bool(peer))
 
 
-def stale_entries(platform):
+def stale_entries(platform: "Platform") -> list[str]:
     """Sentences where the tables in memory and what the map answers are not the same."""
     if platform.iommu is None:
         return []
     directory = directory_of(platform)
-    found = {judgement.device_id: judgement for judgement in directory.judge()}
-    attached = {d.device_id: d for d in platform.devices.values() if d.domain is not None}
+    found = {judgement.device_id: judgement for judgement in directory.judge()
+             if judgement.device_id is not None}
+    attached = {d.device_id: d.domain for d in platform.devices.values() if d.domain is not None}
     told = list(directory.broken)
     told += [f"stale entry: device {number:#x} has a context but is attached to nothing"
              for number in sorted(found.keys() - attached.keys())]
@@ -37,12 +46,12 @@ def stale_entries(platform):
              for number in sorted(attached.keys() - found.keys())]
     for number in sorted(found.keys() & attached.keys()):
         told += found[number].broken
-        told += _stale_leaves(found[number], attached[number].domain)
-        told += _missing_pages(platform, number, attached[number].domain)
+        told += _stale_leaves(found[number], attached[number])
+        told += _missing_pages(platform, number, attached[number])
     return told
 
 
-def _stale_leaves(judgement, domain):
+def _stale_leaves(judgement: "Judgement", domain: "Domain") -> Iterator[str]:
     """Pages that a device reaches and the map does not say so."""
     wanted = [region for region in domain.regions() if for_devices(region)]
     for leaf in judgement.leaves:
@@ -64,7 +73,7 @@ def _stale_leaves(judgement, domain):
                 break
 
 
-def _owns(domain, gpa, hpa):
+def _owns(domain: "Domain", gpa: int, hpa: int) -> bool:
     """Ownership is kept apart from the tables, which a view may share with the harts."""
     frame = domain.context.frame(hpa)
     if frame.state is FrameState.NONE:
@@ -77,14 +86,14 @@ def _owns(domain, gpa, hpa):
     return (domain.number, gpa // PAGE) in stands
 
 
-def _translate(domain, gpa):
+def _translate(domain: "Domain", gpa: int) -> int | None:
     try:
         return int(domain.translate(gpa).hpa)
     except TranslationFault:
         return None
 
 
-def _missing_pages(platform, device_id, domain):
+def _missing_pages(platform: "Platform", device_id: int, domain: "Domain") -> Iterator[str]:
     """First and last pages of regions that a device ought to reach and does not."""
     walker = walker_of(platform)
     for region in domain.regions():
@@ -99,7 +108,7 @@ def _missing_pages(platform, device_id, domain):
             yield f"{region!r} is not what device {device_id:#x} reaches:\n{trail}"
 
 
-def leaks(platform, held_before):
+def leaks(platform: "Platform", held_before: int) -> list[str]:
     """Close what the platform itself made, in order; sentences about what is left after that."""
     context = platform.context
     known = {id(guest.domain) for guest in platform.guests} | {id(platform.iommu)}
@@ -122,7 +131,7 @@ def leaks(platform, held_before):
     return told
 
 
-def _first_held(platform):
+def _first_held(platform: "Platform") -> str:
     """Where a frame lies that was allocated; looked for in the first GiB."""
     for hpa in range(platform.ram_base, platform.ram_base + min(len(platform.ram), 1 << 30), PAGE):
         if platform.context.frame(hpa).state is FrameState.HELD:
@@ -130,7 +139,7 @@ def _first_held(platform):
     return ""
 
 
-def findings(platform, held_before=0):
+def findings(platform: "Platform", held_before: int = 0) -> list[str]:
     """Sentences about all that is wrong after a test; none is good. The platform is taken down."""
     told = [f"unexpected fault: {fault}" for fault in platform.unexpected_faults()]
     for check in (platform.context.audit, lambda: told.extend(stale_entries(platform))):

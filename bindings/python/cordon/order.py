@@ -6,9 +6,13 @@ CORDON_LIB names such a build (make check-judged makes out/record/libcordon.so);
 context's `order` is None.
 """
 import ctypes
+from typing import TYPE_CHECKING
 
 from . import _abi
 from .errors import LibraryError
+
+if TYPE_CHECKING:
+    from ._lib import Library
 
 _EVENTS = 4096
 _KINDS = ("store", "fence", "hart fence", "claim", "free", "drain", "command", "lend", "recall", "return",
@@ -19,7 +23,7 @@ class _Event(ctypes.Structure):
     _fields_ = [("sequence", ctypes.c_uint64), ("kind", ctypes.c_uint32), ("a", ctypes.c_uint64),
                 ("b", ctypes.c_uint64), ("c", ctypes.c_uint64)]
 
-    def __str__(self):
+    def __str__(self) -> str:
         kind = _KINDS[self.kind] if self.kind < len(_KINDS) else f"kind {self.kind}"
         return f"{self.sequence:6} {kind:14} {self.a:#014x} {self.b:#018x} {self.c:#018x}"
 
@@ -33,7 +37,7 @@ class _Record(ctypes.Structure):
 class Order:
     """What one context's library does, in order. `address` is the cookie that makes it so."""
 
-    def __init__(self, functions, ops):
+    def __init__(self, functions: ctypes.CDLL, ops: _abi.PortOps) -> None:
         self._functions, self._room = functions, bytearray(2 * ctypes.sizeof(_Record))
         self._record = _Record.from_buffer(self._room)
         functions.record_init(ctypes.byref(self._record), ctypes.byref(ops))
@@ -43,7 +47,7 @@ class Order:
         self.address = ctypes.addressof(self._record)
 
     @classmethod
-    def over(cls, library, ops):
+    def over(cls, library: "Library", ops: _abi.PortOps) -> "Order | None":
         """An Order over the port's table OPS, or None: LIBRARY is not a recording build."""
         try:
             functions = ctypes.CDLL(library.path)
@@ -56,17 +60,17 @@ class Order:
         functions.record_broken.restype = ctypes.c_char_p
         return cls(functions, ops)
 
-    def expect_views(self, domain, views):
+    def expect_views(self, domain: int, views: int) -> None:
         """From now on, frames of the domain of this number are freed only after the device VIEWS (bit
         v: view v) were invalidated and drained."""
         self._functions.record_expect_views(ctypes.byref(self._record), domain, views)
 
     @property
-    def steps(self):
+    def steps(self) -> int:
         """How many steps were taken."""
         return self._record.sequence
 
-    def broken(self):
+    def broken(self) -> str | None:
         """The first step that broke the order, with those around it, or None."""
         text = self._functions.record_broken(ctypes.byref(self._record))
         if text is None:
@@ -76,7 +80,7 @@ class Order:
         told = [str(event) for event in near if event.sequence <= at + 4]
         return "\n".join([f"step {at}: {text.decode()}", *told])
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<Order: {self.steps} steps, {'broken' if self.broken() else 'sound'}>"
 
 

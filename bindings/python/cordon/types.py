@@ -2,7 +2,7 @@
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, SupportsIndex, TypeVar
+from typing import Any, TypeVar
 
 from . import _abi
 from ._abi import Gpa, Gva, Hpa, Iova
@@ -11,10 +11,10 @@ from ._base import Address, as_int
 PAGE = _abi.CORDON_PAGE_SIZE
 
 # What may be given for an address of a kind, for a size, and for bytes. An address of another kind is none.
-GpaLike = Gpa | SupportsIndex | str
-HpaLike = Hpa | SupportsIndex | str
-IovaLike = Iova | SupportsIndex | str
-Size = SupportsIndex | str
+GpaLike = Gpa | int | str
+HpaLike = Hpa | int | str
+IovaLike = Iova | int | str
+Size = int | str
 Bytes = bytes | bytearray | memoryview
 _Kind = TypeVar("_Kind", bound=Address)
 
@@ -73,7 +73,7 @@ class Drain(enum.IntEnum):
     RESET = _abi.CORDON_DRAIN_RESET
 
 
-def address(kind: type[_Kind], value: Address | SupportsIndex | str) -> _Kind:
+def address(kind: type[_Kind], value: Address | int | str) -> _Kind:
     """VALUE as an address of KIND: that kind, an int or a hex string; another kind is refused."""
     if isinstance(value, Address) and type(value) is not kind:
         raise TypeError(f"{value!r} is not a {kind.__name__}: only a lookup leads from one to the other")

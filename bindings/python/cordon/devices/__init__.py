@@ -2,7 +2,8 @@
 from .e1000e import E1000eDriver
 from .edu import EduDriver
 from .igb import IgbDriver
+from .memory import Memory
 from .nvme import NvmeDriver
 from .virtio import VirtioDriver
 
-__all__ = ["E1000eDriver", "EduDriver", "IgbDriver", "NvmeDriver", "VirtioDriver"]
+__all__ = ["E1000eDriver", "EduDriver", "IgbDriver", "Memory", "NvmeDriver", "VirtioDriver"]

@@ -2,6 +2,13 @@
 from, and scattered to, as many pieces of a guest's memory as there are descriptors."""
 import struct
 import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Self, SupportsInt
+
+from .memory import Memory
+
+if TYPE_CHECKING:
+    from ..qemu.pci import Function
 
 CTRL, STATUS, RCTL, TCTL = 0x0000, 0x0008, 0x0100, 0x0400
 RDBAL, RDBAH, RDLEN, RDH, RDT = 0x2800, 0x2804, 0x2808, 0x2810, 0x2818
@@ -25,24 +32,25 @@ class NicTimeout(Exception):
 class E1000eDriver:
     """`memory` reads and writes the guest's memory by GPA; the rings take RING_BYTES at `rings`."""
 
-    def __init__(self, function, memory, rings, timeout=10.0):
+    def __init__(self, function: "Function", memory: Memory, rings: SupportsInt,
+                 timeout: float = 10.0) -> None:
         function.must_be("e1000e", vendor_device=ID)
         self.function, self.memory, self._timeout = function, memory, timeout
         self._bar, self.tx, self.rx = function.bars[0], int(rings), int(rings) + RING_BYTES // 2
         self._tail = self._head = 0
 
-    def reset(self):
+    def reset(self) -> None:
         """The card's own reset: it has no function level reset, and power states reset nothing."""
         self._bar.write(CTRL, CTRL_RESET)
         self._wait_for(lambda: not self._bar.read(CTRL) & CTRL_RESET, "to reset")
 
-    def _wait_for(self, condition, what):
+    def _wait_for(self, condition: Callable[[], object], what: str) -> None:
         deadline = time.monotonic() + self._timeout
         while not condition():
             if time.monotonic() > deadline:
                 raise NicTimeout(f"{self.function!r} took more than {self._timeout} s {what}")
 
-    def start(self, buffers=()):
+    def start(self, buffers: Sequence[SupportsInt] = ()) -> Self:
         """Reset, and switch on; received data goes to BUFFERS (GPAs, 256 bytes each), in order."""
         self.reset()
         bar = self._bar
@@ -61,7 +69,7 @@ class E1000eDriver:
         self._tail = self._head = 0
         return self
 
-    def send(self, pieces):
+    def send(self, pieces: Sequence[tuple[SupportsInt, int]]) -> None:
         """Send one packet gathered from PIECES, (address, length) each."""
         for index, (address, length) in enumerate(pieces):
             command = TX_REPORT | (TX_END if index == len(pieces) - 1 else 0)
@@ -71,7 +79,7 @@ class E1000eDriver:
         self._bar.write(TDT, self._tail)
         self._wait_for(lambda: self._bar.read(TDH) == self._tail, "to send")
 
-    def received(self):
+    def received(self) -> list[int]:
         """The pieces that came in since the last call: a list of lengths, one a buffer, in order."""
         self._bar.read(STATUS)
         lengths = []

@@ -2,6 +2,13 @@
 from, and scattered to, as many pieces of a guest's memory as there are descriptors."""
 import struct
 import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Self, SupportsInt
+
+from .memory import Memory
+
+if TYPE_CHECKING:
+    from ..qemu.pci import Function
 
 CTRL, STATUS, MDIC, RCTL, TCTL = 0x0000, 0x0008, 0x0020, 0x0100, 0x0400
 RDBAL, RDBAH, RDLEN, SRRCTL, RDT, RXDCTL = 0xc000, 0xc004, 0xc008, 0xc00c, 0xc018, 0xc028
@@ -28,24 +35,25 @@ class NicTimeout(Exception):
 class IgbDriver:
     """`memory` reads and writes the guest's memory by GPA; the rings take RING_BYTES at `rings`."""
 
-    def __init__(self, function, memory, rings, timeout=10.0):
+    def __init__(self, function: "Function", memory: Memory, rings: SupportsInt,
+                 timeout: float = 10.0) -> None:
         function.must_be("igb", vendor_device=ID)
         self.function, self.memory, self._timeout = function, memory, timeout
         self._bar, self.tx, self.rx = function.bars[0], int(rings), int(rings) + RING_BYTES // 2
         self._tail = self._head = 0
 
-    def _wait_for(self, condition, what):
+    def _wait_for(self, condition: Callable[[], object], what: str) -> None:
         deadline = time.monotonic() + self._timeout
         while not condition():
             if time.monotonic() > deadline:
                 raise NicTimeout(f"{self.function!r} took more than {self._timeout} s {what}")
 
-    def reset(self):
+    def reset(self) -> None:
         """The card's own reset."""
         self._bar.write(CTRL, CTRL_RESET)
         self._wait_for(lambda: not self._bar.read(CTRL) & CTRL_RESET, "to reset")
 
-    def start(self, buffers=()):
+    def start(self, buffers: Sequence[SupportsInt] = ()) -> Self:
         """Reset, and switch on; received data goes to BUFFERS (GPAs, 1 KiB each), in order."""
         self.reset()
         bar = self._bar
@@ -68,7 +76,7 @@ class IgbDriver:
         self._tail = self._head = 0
         return self
 
-    def send(self, pieces):
+    def send(self, pieces: Sequence[tuple[SupportsInt, int]]) -> None:
         """Send one packet gathered from PIECES, (address, length) each."""
         total = sum(length for _, length in pieces)
         for index, (address, length) in enumerate(pieces):
@@ -79,7 +87,7 @@ class IgbDriver:
         self._bar.write(TDT, self._tail)
         self._wait_for(lambda: self._bar.read(TDH) == self._tail, "to send")
 
-    def received(self):
+    def received(self) -> list[int]:
         """The pieces that came in since the last call: a list of lengths, one a buffer, in order."""
         self._bar.read(STATUS)
         lengths = []

@@ -2,6 +2,13 @@
 descriptors gather and scatter [virtio 1.2: 2.7 split rings, 4.1.4 PCI, 5.2 block]."""
 import struct
 import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Self, SupportsInt
+
+from .memory import Memory
+
+if TYPE_CHECKING:
+    from ..qemu.pci import Bar, Function
 
 VENDOR, CAP_VENDOR = 0x1af4, 0x09
 ID = VENDOR, 0x1042  # block; modern only
@@ -27,7 +34,7 @@ class VirtioBroken(Exception):
     """The device has given up, and says that it needs a reset."""
 
 
-def _structure(function, wanted):
+def _structure(function: "Function", wanted: int) -> tuple["Bar", int, int]:
     """(BAR, offset in it, the capability's place) of one of the device's structures."""
     at, seen = function.config(0x34, 1), 0
     while at and seen < 48:
@@ -37,7 +44,7 @@ def _structure(function, wanted):
     raise LookupError(f"{function!r} has no virtio structure {wanted}")
 
 
-def reset(function, timeout=10.0):
+def reset(function: "Function", timeout: float = 10.0) -> None:
     """The device's own reset. QEMU ends within it what the device had in flight [2.4]."""
     bar, base, _ = _structure(function, COMMON)
     bar.write(base + STATUS, 0, 1)
@@ -51,7 +58,8 @@ class VirtioDriver:
     """`memory` reads and writes the guest's memory by GPA; the ring takes RING_BYTES at `ring`. One
     request is under way at a time. Statuses are returned, not judged."""
 
-    def __init__(self, function, memory, ring, timeout=10.0):
+    def __init__(self, function: "Function", memory: Memory, ring: SupportsInt,
+                 timeout: float = 10.0) -> None:
         function.must_be("virtio block device", vendor_device=ID)
         self.function, self.memory, self.ring, self._timeout = function, memory, int(ring), timeout
         self._bar, self._common, _ = _structure(function, COMMON)
@@ -62,13 +70,13 @@ class VirtioDriver:
 
     # ---- life -----------------------------------------------------------------------------------
 
-    def _read(self, register, width):
+    def _read(self, register: int, width: int) -> int:
         return self._bar.read(self._common + register, width)
 
-    def _write(self, register, value, width):
+    def _write(self, register: int, value: int, width: int) -> None:
         self._bar.write(self._common + register, value, width)
 
-    def start(self, accepted=VERSION_1 | ACCESS_PLATFORM):
+    def start(self, accepted: int = VERSION_1 | ACCESS_PLATFORM) -> Self:
         """Reset, take those of the ACCEPTED features that are offered, and set up queue 0."""
         reset(self.function, self._timeout)
         self._write(STATUS, ACKNOWLEDGE | DRIVER, 1)
@@ -94,7 +102,7 @@ class VirtioDriver:
 
     # ---- requests -------------------------------------------------------------------------------
 
-    def submit(self, kind, sector, pieces):
+    def submit(self, kind: int, sector: int, pieces: Sequence[tuple[SupportsInt, int]]) -> None:
         """Begin a request whose data are PIECES, (address, length) each."""
         self.memory.write(self.ring + _HEADER, struct.pack("<IIQB", kind, 0, sector, _UNTOLD))
         flags = WRITE if kind == READ_BLOCKS else 0
@@ -111,14 +119,14 @@ class VirtioDriver:
         self.memory.write(self.ring + _AVAILABLE + 2, struct.pack("<H", self._requests & 0xffff))
         self._notify_bar.write(self._bell, 0, 2)
 
-    def done(self):
+    def done(self) -> bool:
         """Whether the last request is over; VirtioBroken where it never will be."""
         if self._read(STATUS, 1) & NEEDS_RESET:
             raise VirtioBroken(f"{self.function!r} needs a reset")
         used, = struct.unpack("<H", self.memory.read(self.ring + _USED + 2, 2))
         return used == self._requests & 0xffff
 
-    def wait(self):
+    def wait(self) -> int | None:
         """The status of the last request, once it is over; 0 is success, None when none was told."""
         deadline = time.monotonic() + self._timeout
         while not self.done():
@@ -127,12 +135,12 @@ class VirtioDriver:
         status, = self.memory.read(self.ring + _STATUS, 1)
         return None if status == _UNTOLD else status
 
-    def read(self, sector, pieces):
+    def read(self, sector: int, pieces: Sequence[tuple[SupportsInt, int]]) -> int | None:
         """Blocks from SECTOR on into PIECES; the status."""
         self.submit(READ_BLOCKS, sector, pieces)
         return self.wait()
 
-    def write(self, sector, pieces):
+    def write(self, sector: int, pieces: Sequence[tuple[SupportsInt, int]]) -> int | None:
         """PIECES to blocks from SECTOR on; the status."""
         self.submit(WRITE_BLOCKS, sector, pieces)
         return self.wait()

@@ -1,10 +1,15 @@
 """Dumps of live platforms: all that hardware would walk, and what the library says of it."""
 import ctypes
+from typing import TYPE_CHECKING
 
 from .. import _abi
+from ..context import Context
 from ..domain import Domain
 from ..judge import Directory
 from .format import PAGE, DeviceState, DomainState, Dump, IommuState
+
+if TYPE_CHECKING:
+    from ..platform import Platform
 
 # capabilities, fctl, ddtp, and the queues' bases and states [IOMMU 5]
 REGISTERS = {0x00: 8, 0x08: 4, 0x10: 8, 0x18: 8, 0x20: 4, 0x24: 4, 0x28: 8, 0x30: 4, 0x34: 4, 0x48: 4,
@@ -12,7 +17,7 @@ REGISTERS = {0x00: 8, 0x08: 4, 0x10: 8, 0x18: 8, 0x20: 4, 0x24: 4, 0x28: 8, 0x30
 MSI_FLAT = 1 << 22
 
 
-def capture(platform, whole=False):
+def capture(platform: "Platform", whole: bool = False) -> Dump:
     """The Dump of a platform at this moment: the tables and directories, or with WHOLE all its RAM."""
     context = platform.context
     dump = Dump(f"cordon, {type(platform).__name__}")
@@ -37,9 +42,9 @@ def capture(platform, whole=False):
     return dump
 
 
-def _loans(context, domain):
+def _loans(context: Context, domain: Domain) -> list[tuple[int, int, int, int]]:
     """What a domain borrows, run by run."""
-    found = []
+    found: list[tuple[int, int, int, int]] = []
     for region in domain.regions():
         if not region.flags & _abi.CORDON_REGION_SHARED:
             continue
@@ -57,10 +62,11 @@ def _loans(context, domain):
 class _Recorder:
     """Reads memory, and keeps each page that was read."""
 
-    def __init__(self, context):
-        self._context, self.pages = context, {}
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self.pages: dict[int, bytes] = {}
 
-    def __call__(self, hpa, length):
+    def __call__(self, hpa: int, length: int) -> bytes:
         page, at = hpa & -PAGE, hpa % PAGE
         if page not in self.pages:
             self.pages[page] = self._context.read(page, PAGE)

@@ -5,7 +5,9 @@ not fit is refused with a DumpError that names the part.
 """
 import hashlib
 import json
+import os
 from dataclasses import dataclass, field
+from typing import Any
 
 MAGIC = "CORDON-DUMP 1"
 HEADER_MAX = 1 << 26
@@ -16,7 +18,7 @@ PAGE = 0x1000
 class DumpError(Exception):
     """A dump file that cannot be read, or holds what no dump may. `path` and `part` say where."""
 
-    def __init__(self, path, part, why):
+    def __init__(self, path: object, part: str, why: object) -> None:
         self.path, self.part, self.why = str(path), part, why
         super().__init__(f"{path}: {part}: {why}")
 
@@ -28,7 +30,7 @@ class IommuState:
     base: int
     registers: dict
 
-    def register(self, offset, width):
+    def register(self, offset: int, width: int) -> int:
         """As a judge asks for it."""
         held, value = self.registers[offset]
         return value & (1 << 8 * min(width, held)) - 1
@@ -67,26 +69,26 @@ class Dump:
     """Memory (pages by their HPA) and registers of one machine at one moment."""
 
     made_by: str
-    pages: dict = field(default_factory=dict, repr=False)
-    iommus: list = field(default_factory=list)
-    domains: list = field(default_factory=list)
-    devices: list = field(default_factory=list)
-    harts: list = field(default_factory=list)
+    pages: dict[int, bytes] = field(default_factory=dict, repr=False)
+    iommus: list[IommuState] = field(default_factory=list)
+    domains: list[DomainState] = field(default_factory=list)
+    devices: list[DeviceState] = field(default_factory=list)
+    harts: list[HartState] = field(default_factory=list)
     direct_map: int | None = None  # HVA = HPA + this, modulo 2^64
-    requests: list = field(default_factory=list)
-    loans: list = field(default_factory=list)  # (hpa, bytes, owner's number, borrower's number)
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    loans: list[tuple[int, int, int, int]] = field(default_factory=list)  # (hpa, bytes, owner's number, borrower's number)
 
-    def read(self, hpa, length):
+    def read(self, hpa: int, length: int) -> bytes:
         """LENGTH bytes inside one page; LookupError where the dump has none."""
         page, at = hpa & -PAGE, hpa % PAGE
         if at + length > PAGE:
             raise IndexError(f"{hpa:#x} + {length} goes over a page's end")
         return self.pages[page][at:at + length]
 
-    def read64(self, hpa):
+    def read64(self, hpa: int) -> int:
         return int.from_bytes(self.read(hpa, 8), "little")
 
-    def domain(self, name):
+    def domain(self, name: str | int) -> DomainState:
         """The domain of this name or number; KeyError names those that there are."""
         for found in self.domains:
             if name in (found.name, found.number, str(found.number)):
@@ -94,7 +96,7 @@ class Dump:
         raise KeyError(f"no domain is {name!r}; there are "
                        + (", ".join(f"{d.number} ({d.name})" for d in self.domains) or "none"))
 
-    def device(self, name):
+    def device(self, name: str) -> DeviceState:
         """The device of this name or id ("0x10", "00:02.0"); KeyError names those that there are."""
         for found in self.devices:
             if name == found.name or as_device_id(name) == found.id:
@@ -102,7 +104,7 @@ class Dump:
         raise KeyError(f"no device is {name!r}; there are "
                        + (", ".join(f"{d.id:#x} ({d.name})" for d in self.devices) or "none"))
 
-    def digest(self):
+    def digest(self) -> str:
         """Equal for equal dumps, whoever made them."""
         return hashlib.sha256(json.dumps(_header(self), sort_keys=True).encode()
                               + b"".join(_blob(self))).hexdigest()
@@ -161,7 +163,7 @@ def _header(dump):
         "requests": [{**r, "iova": hex(r["iova"])} for r in dump.requests]}
 
 
-def save(dump, path):
+def save(dump: Dump, path: str | os.PathLike[str]) -> None:
     """Write a dump file."""
     header = _header(dump)
     blob = b"".join(_blob(dump))
@@ -215,7 +217,7 @@ class _Reader:
         return value
 
 
-def load(path):
+def load(path: str | os.PathLike[str]) -> Dump:
     """Read a dump file. DumpError where it is not one."""
     reader = _Reader(path)
     try:

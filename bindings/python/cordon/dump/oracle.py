@@ -11,7 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from ..judge import Walker
-from .format import PAGE, save
+from .format import PAGE, Dump, save
+from .views import View
 
 TIMEOUT = 60.0
 LINE_MAX = 256  # bytes of a verdict, more than enough
@@ -20,7 +21,7 @@ LINE_MAX = 256  # bytes of a verdict, more than enough
 class OracleError(Exception):
     """An oracle that did not run, or did not answer as it has to. `command` is its command line."""
 
-    def __init__(self, command, why):
+    def __init__(self, command: str, why: object) -> None:
         self.command, self.why = command, why
         super().__init__(f"oracle {command!r}: {why}")
 
@@ -32,7 +33,7 @@ class Verdict:
     hpa: int | None = None
     cause: int = 0
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"cause {self.cause}" if self.cause else f"{self.hpa:#x}"
 
 
@@ -51,7 +52,7 @@ def sample(views, devices):
     return requests
 
 
-def walker_verdicts(dump):
+def walker_verdicts(dump: Dump) -> list[Verdict]:
     """The literal walker's verdict on each request of the dump."""
     verdicts = []
     for request in dump.requests:
@@ -138,6 +139,6 @@ def differences(dump, verdicts, others):
             if ours != theirs]
 
 
-def with_requests(dump, views):
+def with_requests(dump: Dump, views: list[View]) -> Dump:
     """The dump with requests: its own, or sampled ones."""
     return dump if dump.requests else replace(dump, requests=sample(views, dump.devices))

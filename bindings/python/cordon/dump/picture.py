@@ -2,8 +2,8 @@
 reaches it."""
 from math import log2
 
-from .format import PAGE
-from .views import SIZES, Loans, Reach
+from .format import PAGE, Dump
+from .views import SIZES, Loans, Reach, View
 
 COLOURS = ("#4c72b0", "#dd8452", "#55a868", "#8172b3", "#937860", "#da8bc3", "#8c8c8c", "#ccb974")
 SHADES = {"4K": "#c6dbef", "2M": "#6baed6", "1G": "#2171b5"}
@@ -12,7 +12,7 @@ MOST = 64    # runs of an agent
 BINS = 1000  # parts of host memory
 
 
-def draw(dump, views, path):
+def draw(dump: Dump, views: list[View], path: str) -> None:
     """Write the picture; the ending of PATH (svg, png, pdf) decides the format."""
     import matplotlib
     matplotlib.use("Agg")

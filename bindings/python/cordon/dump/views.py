@@ -2,9 +2,10 @@
 from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..judge import Directory
-from .format import PAGE
+from .format import PAGE, DeviceState, Dump
 
 MSI_FLAT = 1 << 22
 SIZES = {PAGE: "4K", PAGE << 9: "2M", PAGE << 18: "1G"}
@@ -19,9 +20,9 @@ class Run:
     len: int
     size: int
     perms: str
-    parts: list = field(default_factory=list)
+    parts: list[tuple[int, int]] = field(default_factory=list)
 
-    def to_json(self):
+    def to_json(self) -> dict[str, Any]:
         return {"gpa": self.gpa, "len": self.len, "size": SIZES.get(self.size, str(self.size)),
                 "perms": self.perms, "parts": [{"hpa": hpa, "len": length} for hpa, length in self.parts]}
 
@@ -34,21 +35,21 @@ class View:
     domain: str | None
     mode: str
     root: int
-    runs: list
+    runs: list[Run]
     msis: dict
-    broken: list
+    broken: list[str]
     iommu: int | None = None
     device: int | None = None
 
     @property
-    def bytes(self):
+    def bytes(self) -> int:
         return sum(run.len for run in self.runs)
 
 
 MODES = {0: "Bare", 8: "Sv39x4", 9: "Sv48x4", 10: "Sv57x4"}
 
 
-def views_of(dump):
+def views_of(dump: Dump) -> list[View]:
     """Each View, in the order of domains and then devices. LookupError where a table is not in the
     dump."""
     most = 64 + 16 * len(dump.pages)  # views share tables, and tables cannot lead in circles
@@ -57,7 +58,7 @@ def views_of(dump):
         judged = Directory.second_stage(dump.read64, domain.hgatp, most)
         label = domains[domain.number]
         found.append(_view(judged, f"harts of {label}", label, domain.hgatp))
-    names = {(device.iommu, device.id): device for device in dump.devices}
+    names: dict[Any, DeviceState] = {(device.iommu, device.id): device for device in dump.devices}
     for number, iommu in enumerate(dump.iommus):
         directory = Directory(dump.read64, iommu.register(0x10, 8), bool(iommu.register(0, 8) & MSI_FLAT),
                               most)

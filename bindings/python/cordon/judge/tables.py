@@ -3,6 +3,7 @@
 Every bit that the specification reserves, and every rule that an emulator may overlook, is held
 against the words in memory. [RISC-V IOMMU 3.1 to 3.4; Privileged 12.3 and 18.5]
 """
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 PAGE = 0x1000
@@ -27,12 +28,12 @@ class Judgement:
     device_id: int | None  # None: a hart's tables
     gscid: int = 0
     iohgatp: int = 0
-    leaves: list = field(default_factory=list)
-    msis: dict = field(default_factory=dict)  # file number -> HPA of the interrupt file
-    pages: set = field(default_factory=set)
-    broken: list = field(default_factory=list)
+    leaves: list[Leaf] = field(default_factory=list)
+    msis: dict[int, int] = field(default_factory=dict)  # file number -> HPA of the interrupt file
+    pages: set[int] = field(default_factory=set)
+    broken: list[str] = field(default_factory=list)
 
-    def refuse(self, text):
+    def refuse(self, text: str) -> None:
         who = "a hart" if self.device_id is None else f"device {self.device_id:#x}"
         self.broken.append(f"{who}: {text}")
 
@@ -50,21 +51,23 @@ class Directory:
     `extended` is whether capabilities.MSI_FLAT makes contexts 64 bytes long. TooManyTables comes after
     MOST_TABLES."""
 
-    def __init__(self, read64, ddtp, extended, most_tables=1 << 20):
+    def __init__(self, read64: Callable[[int], int], ddtp: int, extended: bool,
+                 most_tables: int = 1 << 20) -> None:
         self._read, self.extended, self._left = read64, extended, most_tables
         self.mode, self.root = bits(ddtp, 3, 0), bits(ddtp, 53, 10) * PAGE
-        self.pages, self.broken = set(), []
+        self.pages: set[int] = set()
+        self.broken: list[str] = []
 
-    def judge(self):
+    def judge(self) -> list[Judgement]:
         """A Judgement for each valid context."""
         if self.mode < 2:
             return []
-        found = []
+        found: list[Judgement] = []
         self._level(self.root, self.mode - 2, 0, found)
         return found
 
     @classmethod
-    def second_stage(cls, read64, hgatp, most_tables=1 << 20):
+    def second_stage(cls, read64: Callable[[int], int], hgatp: int, most_tables: int = 1 << 20) -> Judgement:
         """The Judgement of the tables below an hgatp."""
         reader, result = cls(read64, 0, False, most_tables), Judgement(None, bits(hgatp, 57, 44), hgatp)
         mode = bits(hgatp, 63, 60)

@@ -1,5 +1,8 @@
 """What a walk read, and how it ended."""
 from dataclasses import dataclass, field
+from typing import Any
+
+from .dc import DeviceContext
 
 STAGES = {"D": "directory", "S": "first stage", "S.G": "second stage of a first-stage word",
           "G": "second stage", "M": "MSI table"}
@@ -17,12 +20,12 @@ class Step:
     word: int
 
     @property
-    def flags(self):
+    def flags(self) -> str:
         """The low eight bits as table words have them, "da-u-wrv": - where a bit is clear, V last."""
         return "".join(name if self.word >> bit & 1 else "-"
                        for bit, name in reversed(list(enumerate("vrwxugad"))))
 
-    def __str__(self):
+    def __str__(self) -> str:
         flags = f" {self.flags}" if "S" in self.stage or "G" in self.stage else ""
         return (f"{STAGES[self.stage]} level {self.level} [{self.index}] at {self.address:#x}: "
                 f"{self.word:#018x}{flags}")
@@ -36,26 +39,26 @@ class Trail:
     device_id: int | None
     iova: int
     access: str
-    steps: list = field(default_factory=list)
-    context: object = None
+    steps: list[Step] = field(default_factory=list)
+    context: DeviceContext | None = None
     gpa: int | None = None
     hpa: int | None = None
     cause: int = 0
     reason: str = ""
 
     @property
-    def reported(self):
+    def reported(self) -> bool:
         """Whether a fault record is due."""
         dtf = self.context is not None and self.context.dtf
         return self.cause != 0 and (self.cause in UNDER_DTF or not dtf)
 
-    def to_json(self):
+    def to_json(self) -> dict[str, Any]:
         """A dictionary of plain values."""
         steps = [{**vars(step), "stage": STAGES[step.stage], "flags": step.flags} for step in self.steps]
         return {"device": self.device_id, "address": self.iova, "access": self.access, "gpa": self.gpa,
                 "hpa": self.hpa, "cause": self.cause, "reason": self.reason, "steps": steps}
 
-    def __str__(self):
+    def __str__(self) -> str:
         who = "a hart" if self.device_id is None else f"device {self.device_id:#x}"
         head = f"{who}, {self.access} of {self.iova:#x}"
         end = f"cause {self.cause}: {self.reason}" if self.cause else self.reason

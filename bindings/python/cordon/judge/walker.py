@@ -5,6 +5,8 @@ stage Sv39x4 to Sv57x4, both nested, flat MSI tables in basic mode. Memory and r
 two callables, so that a live machine, a model and a dump are judged alike. Nothing is written.
 [RISC-V IOMMU 2.1 to 2.3 and 3.3; Privileged 12.3 to 12.6 and 18.5; AIA 8]
 """
+from collections.abc import Callable
+
 from .dc import DeviceContext, Stop, Unsupported, bits
 from .trail import Step, Trail
 
@@ -22,10 +24,10 @@ class Walker:
     """`read(hpa, n)` gives N bytes of memory, or raises LookupError (IndexError, KeyError) where
     there is none; `register(offset, width)` gives a register of the IOMMU."""
 
-    def __init__(self, read, register):
+    def __init__(self, read: Callable[[int, int], bytes], register: Callable[[int, int], int]) -> None:
         self._read, self._register = read, register
 
-    def walk(self, device_id, iova, access="r"):
+    def walk(self, device_id: int, iova: int, access: str = "r") -> Trail:
         """The Trail of an untranslated request without process id: ACCESS is "r", "w" or "x"."""
         if access not in PAGE_FAULT:
             raise ValueError(f"access is r, w or x, not {access!r}")

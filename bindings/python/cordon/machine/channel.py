@@ -3,9 +3,11 @@
 The frame format is that of hyp/channel/channel.h: "CRDN", type, stream, number, length, data.
 """
 import json
+import socket
 import struct
 import threading
 import time
+from typing import Any
 
 _HEADER = struct.Struct("<4sBBHI")
 _MAGIC = b"CRDN"
@@ -82,22 +84,22 @@ class Channel:
     is no frame is skipped: SKIPPED says how many bytes, and an awaited event that does not come
     says so."""
 
-    def __init__(self, sock):
+    def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._changed = threading.Condition()
         self._frames = Frames()
-        self.events = []
-        self.streams = {}
+        self.events: list[dict[str, Any]] = []
+        self.streams: dict[int, bytes] = {}
         self._gone = None
         self._thread = threading.Thread(target=self._run, name="channel", daemon=True)
         self._thread.start()
 
     @property
-    def skipped(self):
+    def skipped(self) -> int:
         return self._frames.skipped
 
     @property
-    def lost(self):
+    def lost(self) -> int:
         """How many frames the hypervisor could not send, as far as later ones tell."""
         return self._frames.lost
 
@@ -133,12 +135,12 @@ class Channel:
         return (f"; {self.skipped} bytes were skipped that are no frame, "
                 f"from {self._frames.saw!r} on")
 
-    def command(self, text):
+    def command(self, text: str) -> None:
         """Send a command; it answers with events."""
         data = text.encode()
         self._sock.sendall(_HEADER.pack(_MAGIC, ord("C"), 0, 0, len(data)) + data)
 
-    def wait(self, event, timeout=30.0, start=0, **fields):
+    def wait(self, event: str, timeout: float = 30.0, start: int = 0, **fields: Any) -> dict[str, Any]:
         """The first event of this name, from number START on, whose fields are as given."""
         deadline = time.monotonic() + timeout
         at = start
@@ -156,14 +158,14 @@ class Channel:
                                        + self._noise())
                 self._changed.wait(left)
 
-    def ask(self, text, event, timeout=30.0, **fields):
+    def ask(self, text: str, event: str, timeout: float = 30.0, **fields: Any) -> dict[str, Any]:
         """Send a command and wait for the event that answers it, among those that come after."""
         with self._changed:
             start = len(self.events)
         self.command(text)
         return self.wait(event, timeout, start, **fields)
 
-    def bytes(self, stream):
+    def bytes(self, stream: int) -> bytes:
         """What has come on a byte stream, and forget it."""
         with self._changed:
             return self.streams.pop(stream, b"")

@@ -6,6 +6,7 @@ it halts in the middle and another one speaks; so it is kept by author too, with
 import re
 import threading
 import time
+from typing import Any
 
 
 _AUTHOR = re.compile(r"\[(\w[\w-]*)\] (.*)")
@@ -19,19 +20,19 @@ class Console:
     """Reads SOCK in a thread of its own. LOG (a binary file or None) gets every byte as it comes;
     so does TAP, a function that may be set at any time."""
 
-    def __init__(self, sock, log=None):
+    def __init__(self, sock: Any, log: Any = None) -> None:
         self._sock, self._log = sock, log
         self._changed = threading.Condition()
         self._rest = b""
-        self.lines = []
-        self.said = {}  # author: all that it has said, joined
+        self.lines: list[str] = []
+        self.said: dict[str, str] = {}  # author: all that it has said, joined
         self.tap = None
         self.closed = False
         self._why = "the console closed"
         self._thread = threading.Thread(target=self._read, name="console", daemon=True)
         self._thread.start()
 
-    def _read(self):
+    def _read(self) -> None:
         while True:
             try:
                 data = self._sock.recv(65536)
@@ -51,7 +52,7 @@ class Console:
                     self._add(line.decode(errors="replace").rstrip("\r"))
                 self._changed.notify_all()
 
-    def _logged(self, data):
+    def _logged(self, data: bytes) -> bytes:
         """DATA once it is in the log; a log that cannot be written ends the console."""
         try:
             if data and self._log:
@@ -62,17 +63,17 @@ class Console:
             self._why = f"its log {getattr(self._log, 'name', '')} cannot be written: {why.strerror}"
             return b""
 
-    def _take_rest(self):
+    def _take_rest(self) -> None:
         if self._rest:
             self._add(self._rest.decode(errors="replace"))
             self._rest = b""
 
-    def _add(self, line):
+    def _add(self, line: str) -> None:
         self.lines.append(line)
         if match := _AUTHOR.match(line):
             self.said[match[1]] = self.said.get(match[1], "") + match[2]
 
-    def _wait(self, look, pattern, timeout):
+    def _wait(self, look: Any, pattern: str, timeout: float) -> Any:
         """What LOOK finds, which is called again whenever something was said."""
         deadline = time.monotonic() + timeout
         with self._changed:
@@ -85,22 +86,22 @@ class Console:
                 self._changed.wait(left)
             return found
 
-    def wait_said(self, author, pattern, timeout=60.0, start=0):
+    def wait_said(self, author: str, pattern: str, timeout: float = 60.0, start: int = 0) -> Any:
         """The first match of PATTERN in what AUTHOR has said, from character START on."""
         wanted = re.compile(pattern)
         return self._wait(lambda: wanted.search(self.said.get(author, ""), start), pattern, timeout)
 
-    def said_by(self, author, start=0):
+    def said_by(self, author: str, start: int = 0) -> str:
         """What AUTHOR has said so far, from character START on."""
         with self._changed:
             return self.said.get(author, "")[start:]
 
-    def wait(self, pattern, timeout=60.0, start=0):
+    def wait(self, pattern: str, timeout: float = 60.0, start: int = 0) -> Any:
         """The first match of PATTERN in lines from number START on: (line number, match)."""
         wanted = re.compile(pattern)
         at = start
 
-        def look():
+        def look() -> Any:
             nonlocal at
             for number in range(at, len(self.lines)):
                 if found := wanted.search(self.lines[number]):
@@ -109,17 +110,17 @@ class Console:
             return None
         return self._wait(look, pattern, timeout)
 
-    def find(self, pattern, start=0):
+    def find(self, pattern: str, start: int = 0) -> Any:
         """Every match of PATTERN so far, in lines from START on."""
         wanted = re.compile(pattern)
         with self._changed:
             return [m for line in self.lines[start:] if (m := wanted.search(line))]
 
-    def tail(self, count=25):
+    def tail(self, count: int = 25) -> str:
         """The last lines, as text."""
         lines = self.lines + [self._rest.decode(errors="replace")]
         return "\n".join("    " + line for line in lines[-count:])
 
-    def type(self, text):
+    def type(self, text: str) -> None:
         """Send TEXT as if typed."""
         self._sock.sendall(text.encode())

@@ -4,14 +4,16 @@ import signal
 import socket
 import subprocess
 import tempfile
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, Self
 
 from .channel import Channel
 from .console import Console
 from ..qemu.process import BINARY, QemuError, SharedFile, _die_with_parent
 from ..qemu.qmp import Qmp, QmpError
-from ..types import size_bytes
+from ..types import Size, size_bytes
 
 TREE = Path(__file__).resolve().parents[4]
 HYPERVISOR = TREE / "out/hyp/cordon.bin"
@@ -29,8 +31,10 @@ class Machine:
     log         a path that gets every byte of the console
     """
 
-    def __init__(self, bundle, *, harts=4, ram="4G", devices=(), iommu="sys", cpu="rv64,h=true",
-                 hypervisor=HYPERVISOR, icount=None, log=None, guest_files=FIRMWARE_GUEST_FILES):
+    def __init__(self, bundle: str | os.PathLike[str], *, harts: int = 4, ram: Size = "4G",
+                 devices: Iterable[str] = (), iommu: str | None = "sys", cpu: str = "rv64, h=true",
+                 hypervisor: str | os.PathLike[str] = HYPERVISOR, icount: int | None = None,
+                 log: str | os.PathLike[str] | None = None, guest_files: int = FIRMWARE_GUEST_FILES) -> None:
         self.ram_file = SharedFile("ram", size_bytes(ram))
         self._log = open(log, "wb") if log else None
         self._stderr = tempfile.TemporaryFile()
@@ -53,7 +57,7 @@ class Machine:
             *(("-icount", f"shift={icount}") if icount is not None else ()), *devices]
         self._start(theirs)
 
-    def _start(self, theirs):
+    def _start(self, theirs: Sequence[socket.socket]) -> None:
         inherited = [s.fileno() for s in theirs] + [self.ram_file.fd]
         try:
             self._process = subprocess.Popen(
@@ -73,20 +77,20 @@ class Machine:
             raise QemuError(f"{BINARY} did not start ({why}):\n{self.stderr()}") from None
 
     @property
-    def ram(self):
+    def ram(self) -> memoryview:
         """The machine's RAM, as it is at this moment; index 0 is its first byte."""
         return memoryview(self.ram_file.map)
 
-    def stderr(self):
+    def stderr(self) -> str:
         """What QEMU has printed so far."""
         self._stderr.seek(0)
         return self._stderr.read().decode(errors="replace")
 
-    def wait_end(self, timeout=60.0):
+    def wait_end(self, timeout: float = 60.0) -> Any:
         """Wait until QEMU ends by itself; its exit status."""
         return self._process.wait(timeout)
 
-    def owner_records(self, timeout=60.0):
+    def owner_records(self, timeout: float = 60.0) -> bytes:
         """Who owns each frame of RAM, as the hypervisor's records (hyp/manage/owners.c), asked for
         piece by piece."""
         self.channel.bytes(OWNERS)
@@ -98,14 +102,14 @@ class Machine:
             if not at:
                 return records
 
-    def stop(self):
+    def stop(self) -> None:
         """Stop the clock of the whole machine, devices included."""
         self.qmp.command("stop")
 
-    def resume(self):
+    def resume(self) -> None:
         self.qmp.command("cont")
 
-    def close(self):
+    def close(self) -> None:
         """End QEMU, whatever it is doing."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGKILL)
@@ -117,8 +121,8 @@ class Machine:
                 self._log.close()
         os.close(self.ram_file.fd)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()

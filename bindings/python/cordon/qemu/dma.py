@@ -1,10 +1,16 @@
 """edu's DMA as bytes in and out. The device's buffer is out of the host's sight: it is filled and looked
 at by DMA only, so honest memory is borrowed from the device's guest, or the buffer is primed."""
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self
 
 from ..checks import walker_of
 from ..devices.edu import BUFFER_SIZE, EduDriver
-from ..types import PAGE, Iova, Perm, address
+from ..types import PAGE, Bytes, Iova, IovaLike, Perm, address
+
+if TYPE_CHECKING:
+    from ..device import Device
+    from .pci import Function
+    from .platform import QemuPlatform
 
 _RUN = 8                       # the bank has so many of each byte value
 _BANK = 256 * _RUN             # at the buffer's end
@@ -19,16 +25,18 @@ class EduDma:
     pieces out of a bank of every byte value. What was read is looked at by an honest write to a
     borrowed page; a device that has none is attached, for that look, to a domain of the bench."""
 
-    def __init__(self, function):
-        self._edu, self._held = EduDriver(function), None
-        self._platform = self._device = None
+    def __init__(self, function: "Function") -> None:
+        self._edu = EduDriver(function)
+        self._held: Any = None
+        self._platform: Any = None
+        self._device: Any = None
 
-    def lead(self, platform, device):
+    def lead(self, platform: "QemuPlatform", device: "Device") -> Self:
         """Act for DEVICE of PLATFORM."""
         self._platform, self._device = platform, device
         return self
 
-    def prime(self, ram, base):
+    def prime(self, ram: memoryview, base: int) -> Self:
         """Fill the buffer with zeros and the bank, out of RAM while nothing is in the way."""
         bank = bytes(_STAGE) + b"".join(bytes([value]) * _RUN for value in range(256))
         at = len(ram) - PAGE
@@ -41,20 +49,20 @@ class EduDma:
 
     # ---- in and out -----------------------------------------------------------------------------------
 
-    def write(self, iova, data):
+    def write(self, iova: IovaLike, data: Bytes) -> None:
         """DMA of DATA to IOVA."""
         iova, data = int(address(Iova, iova)), bytes(data)
         for at in range(0, len(data), _STAGE):
             self._write(iova + at, data[at:at + _STAGE])
 
-    def read(self, iova, length):
+    def read(self, iova: IovaLike, length: int) -> bytes:
         """DMA from IOVA: the bytes that came; zeros where none did."""
         iova, got = int(address(Iova, iova)), b""
         for at in range(0, length, _STAGE):
             got += self._read(iova + at, min(length - at, _STAGE))
         return got
 
-    def _write(self, iova, data):
+    def _write(self, iova: int, data: bytes) -> None:
         if self._held is None or data not in self._held:
             page = self._borrowed(Perm.R)
             if page is not None:
@@ -64,10 +72,11 @@ class EduDma:
                                  "attach it first, or make it a Dma part")
         while data:
             length = self._longest(data)
-            self._edu.store(iova, length, at=self._held.index(data[:length]))
+            held: Any = self._held
+            self._edu.store(iova, length, at=held.index(data[:length]))
             iova, data = iova + length, data[length:]
 
-    def _longest(self, data):
+    def _longest(self, data: bytes) -> int:
         """How much of the beginning of DATA the buffer has in one piece."""
         if data in self._held:
             return len(data)
@@ -83,7 +92,7 @@ class EduDma:
         self._held = self._held or bytearray(BUFFER_SIZE)
         self._held[:len(data)] = data
 
-    def _read(self, iova, length):
+    def _read(self, iova: int, length: int) -> bytes:
         self._blank(length)
         self._edu.load(iova, length)
         page = self._borrowed(Perm.W)

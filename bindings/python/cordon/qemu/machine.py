@@ -1,8 +1,15 @@
 """QEMU's RISC-V `virt` machine without guest code: RAM as a buffer, registers as calls."""
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Self
+
 from .hart import Hart
 from .pci import scan
 from .process import BINARY, QemuProcess, SharedFile
-from ..types import size_bytes
+from ..types import Size, size_bytes
+
+if TYPE_CHECKING:
+    from .parts import Disk, Part
+    from .pci import Function
 
 RAM_BASE = 0x80000000
 IOMMU_SYS = 0x3010000
@@ -11,7 +18,7 @@ GUEST_FILES = 4          # aia-guests
 PAGE = 0x1000
 
 
-def guest_file(number, hart=0):
+def guest_file(number: int, hart: int = 0) -> int:
     """The host address of guest interrupt file NUMBER (1..4) of a hart; 0 is the hart's own S file."""
     if not 0 <= number <= GUEST_FILES:
         raise ValueError(f"this machine has guest interrupt files 1 to {GUEST_FILES}, not {number}")
@@ -23,8 +30,9 @@ class QemuMachine:
     settings such as "riscv-iommu.intremap=off" (they reach the IOMMU of either kind). `binary` is the
     QEMU; CORDON_QEMU in the environment names the one to take where nobody says."""
 
-    def __init__(self, parts=(), *, ram="64M", iommu="sys", globals_=(), arguments=(), run=True,
-                 binary=BINARY):
+    def __init__(self, parts: Sequence["Part"] = (), *, ram: Size = "64M", iommu: str | None = "sys",
+                 globals_: Iterable[str] = (), arguments: Iterable[str] = (), run: bool = True,
+                 binary: str = BINARY) -> None:
         self.parts = {part.name: part for part in parts}
         if len(self.parts) != len(parts):
             raise ValueError("two parts have the same name")
@@ -43,7 +51,7 @@ class QemuMachine:
         self.qtest, self.qmp = self.process.qtest, self.process.qmp
         self._start(run)
 
-    def _command(self, size, iommu, globals_):
+    def _command(self, size: int, iommu: str | None, globals_: Iterable[str]) -> list[str]:
         machine = "virt,aia=aplic-imsic,aia-guests=4,memory-backend=ram"
         command = ["-M", machine + (",iommu-sys=on" if iommu == "sys" else ""), "-cpu", "rv64,h=true",
                    "-accel", "tcg", "-icount", "shift=0,sleep=off", "-bios", "none",
@@ -53,7 +61,7 @@ class QemuMachine:
             command += ["-global", setting]
         return command
 
-    def _start(self, run):
+    def _start(self, run: bool) -> None:
         try:
             self.hart = Hart(self.qtest, self.ram)
             self.hart.install()
@@ -65,37 +73,37 @@ class QemuMachine:
             raise
 
     @property
-    def version(self):
+    def version(self) -> tuple[int, int, int]:
         """The version of this QEMU, such as (10, 0, 2)."""
         found = self.qmp.command("query-version")["qemu"]
         return found["major"], found["minor"], found["micro"]
 
-    def function(self, name):
+    def function(self, name: str) -> "Function":
         """The PCI function of the part called NAME."""
         return self.functions[self.parts[name].device_id]
 
-    def hold(self, part, bytes_per_second=1):
+    def hold(self, part: "Disk", bytes_per_second: int = 1) -> None:
         """Reads from PART's disk wait for this rate, once one has used up what is free; 0: no more."""
         others = dict.fromkeys(("bps", "bps_wr", "iops", "iops_rd", "iops_wr"), 0)
         self.qmp.command("block_set_io_throttle", id=part.block_id, bps_rd=bytes_per_second, **others)
 
-    def stderr(self):
+    def stderr(self) -> str:
         return self.process.stderr()
 
-    def _close_files(self):
+    def _close_files(self) -> None:
         for file in self._files:
             file.close()
         self._files = []
 
-    def close(self):
+    def close(self) -> None:
         self.process.close()
         self._close_files()
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<QemuMachine pid {self.process.pid} {', '.join(self.parts) or 'no parts'}>"

@@ -1,10 +1,14 @@
 """What can be plugged into the machine: devices that do DMA, each with the way it is drained."""
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from .. import parts
 from ..devices.virtio import reset
 from ..types import Drain, size_bytes
 from .process import SharedFile
+
+if TYPE_CHECKING:
+    from .pci import Function
 
 
 @dataclass
@@ -13,16 +17,16 @@ class Part(parts.Part):
 
     more: str = ""  # further -device properties
 
-    def arguments(self, files):
+    def arguments(self, files: list[SharedFile]) -> list[str]:
         """The command line of the part; files that it names go on FILES."""
         properties = self.properties() + ([self.more] if self.more else [])
         return ["-device", ",".join([self.kind, f"id={self.name}", f"addr={self.slot:x}.{self.function}",
                                      *properties])]
 
-    def properties(self):
+    def properties(self) -> list[str]:
         return []
 
-    def reset(self, function):
+    def reset(self, function: "Function") -> None:
         """Reset the part's FUNCTION; its DMA is over when this returns."""
         function.flr()
 
@@ -33,7 +37,7 @@ class Edu(Part):
 
     kind = "edu"
 
-    def properties(self):
+    def properties(self) -> list[str]:
         return ["dma_mask=0xffffffffffffffff"]
 
 
@@ -47,18 +51,18 @@ class Disk(Part):
     drain = Drain.RESET
 
     @property
-    def block_id(self):
+    def block_id(self) -> str:
         """What QMP calls the device that has the disk."""
         return self.name
 
-    def arguments(self, files):
+    def arguments(self, files: list[SharedFile]) -> list[str]:
         self.disk = SharedFile(f"{self.name}-disk", size_bytes(self.size))
         files.append(self.disk)
         command = ["-blockdev", f"driver=raw,node-name={self.name}-disk,file.driver=file,"
                                 f"file.locking=off,file.filename={self.disk.path}"]
         return command + super().arguments(files)
 
-    def properties(self):
+    def properties(self) -> list[str]:
         return [f"drive={self.name}-disk"]
 
 
@@ -68,7 +72,7 @@ class Nvme(Disk):
 
     kind = "nvme"
 
-    def properties(self):
+    def properties(self) -> list[str]:
         return [f"serial={self.name}", *super().properties()]
 
 
@@ -81,14 +85,14 @@ class Virtio(Disk):
     kind = "virtio-blk-pci"
 
     @property
-    def block_id(self):
+    def block_id(self) -> str:
         return f"/machine/peripheral/{self.name}/virtio-backend"
 
-    def properties(self):
+    def properties(self) -> list[str]:
         on = "on" if self.access_platform else "off"
         return [*super().properties(), "disable-legacy=on", f"iommu_platform={on}"]
 
-    def reset(self, function):
+    def reset(self, function: "Function") -> None:
         reset(function)
 
 
@@ -99,10 +103,10 @@ class E1000e(Part):
     hub: int = 0
     kind = "e1000e"
 
-    def arguments(self, files):
+    def arguments(self, files: list[SharedFile]) -> list[str]:
         return ["-netdev", f"hubport,id={self.name}-port,hubid={self.hub}", *super().arguments(files)]
 
-    def properties(self):
+    def properties(self) -> list[str]:
         return [f"netdev={self.name}-port", "romfile="]
 
 
@@ -122,10 +126,12 @@ class PciIommu(Part):
     kind = "riscv-iommu-pci"
 
 
-def for_qemu(part):
+def for_qemu(part: parts.Part) -> Part:
     """PART as QEMU has it: a Dma is an edu device."""
-    if not isinstance(part, parts.Dma):
+    if isinstance(part, Part):
         return part
+    if not isinstance(part, parts.Dma):
+        raise TypeError(f"{part!r} is not a part that QEMU has")
     if part.drain is not Drain.IOMMU:
         raise ValueError(f"{part.name}: QEMU's edu device has no reset: it is drained by the IOMMU")
     return Edu(part.slot, part.function, part.name)

@@ -1,13 +1,21 @@
 """The isolation layer over a running QEMU: the same C driver, its registers over qtest, its tables in
 the machine's own RAM, and the devices that those tables are to hold back."""
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
 from .. import parts as neutral
 from ..platform import Platform
 from ..port import Port
-from ..types import Extent, extents_of
+from ..types import Extent, ExtentLike, Size, extents_of
 from . import hart
 from .dma import EduDma
 from .machine import IOMMU_SYS, RAM_BASE, QemuMachine
-from .parts import Edu, PciIommu, for_qemu
+from .parts import Edu, Part, PciIommu, for_qemu
+
+if TYPE_CHECKING:
+    from ..device import Device
+    from .pci import Function
+    from .qtest import QTest
 
 _DDTP = 0x10
 _BARE = 1
@@ -16,13 +24,13 @@ _BARE = 1
 class QtestPort(Port):
     """The library's port over qtest."""
 
-    def __init__(self, qtest):
+    def __init__(self, qtest: "QTest") -> None:
         self._qtest = qtest
 
-    def read(self, hpa, width):
+    def read(self, hpa: int, width: int) -> int:
         return self._qtest.read(width, hpa)
 
-    def write(self, hpa, width, value):
+    def write(self, hpa: int, width: int, value: int) -> None:
         self._qtest.write(width, hpa, value)
 
 
@@ -32,9 +40,11 @@ class QemuPlatform(Platform):
     `iommu` is "sys" or "pci"; `globals_` are QEMU's -global settings. `firmware`, called with the
     machine and the IOMMU's address before the library comes, stands for what ran before us."""
 
-    def __init__(self, parts=(), *, iommu="sys", globals_=(), ram="64M", reserved=(), firmware=None,
-                 **settings):
+    def __init__(self, parts: Iterable[neutral.Part] = (), *, iommu: str = "sys",
+                 globals_: Iterable[str] = (), ram: Size = "64M", reserved: Iterable[ExtentLike] = (),
+                 firmware: "Callable[[QemuMachine, int], object] | None" = None, **settings: Any) -> None:
         pci_iommu = [PciIommu()] if iommu == "pci" else []
+        parts = list(parts)
         neutral.refuse_twins([*pci_iommu, *parts])
         self.machine = QemuMachine([*pci_iommu, *map(for_qemu, parts)], ram=ram, iommu=iommu,
                                    globals_=globals_)
@@ -51,14 +61,14 @@ class QemuPlatform(Platform):
             self.close()
             raise
 
-    def _iommu_base(self, pci_iommu):
+    def _iommu_base(self, pci_iommu: list[PciIommu]) -> int:
         if not pci_iommu:
             return IOMMU_SYS
         function = self.machine.functions[pci_iommu[0].device_id]
         function.command(memory=True, master=True)
         return function.bars[0].address
 
-    def _prime(self, port, base, parts):
+    def _prime(self, port: QtestPort, base: int, parts: list[neutral.Part]) -> dict[str, EduDma]:
         """Fill the buffers of Dma parts before the library comes, with the IOMMU out of the way for so
         long: what they hold then lets them attack without ever having had an honest page."""
         wanted = [part for part in parts if isinstance(part, neutral.Dma)]
@@ -76,24 +86,24 @@ class QemuPlatform(Platform):
 
     # ---- devices ------------------------------------------------------------------------------------
 
-    def function(self, name):
+    def function(self, name: str) -> "Function":
         """The PCI function of the part called NAME."""
         return self.machine.function(self.part(name).name)
 
-    def instrument(self, part, device):
+    def instrument(self, part: neutral.Part, device: "Device") -> EduDma | None:
         if not isinstance(part, Edu):
             return None
         return self._primed.get(part.name, EduDma(self.function(part.name))).lead(self, device)
 
-    def quiet(self, part):
+    def quiet(self, part: neutral.Part) -> None:
         self.function(part.name).command(master=False)
 
-    def wake(self, part):
+    def wake(self, part: neutral.Part) -> None:
         self.function(part.name).command(master=True)
 
-    def reset(self, part):
+    def reset(self, part: Part) -> None:
         part.reset(self.function(part.name))
 
-    def close(self):
+    def close(self) -> None:
         super().close()
         self.machine.close()

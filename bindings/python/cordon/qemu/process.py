@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import tempfile
+from collections.abc import Iterable
 
 from .qmp import Qmp, QmpError
 from .qtest import QTest, pair
@@ -21,30 +22,31 @@ class QemuError(Exception):
 class SharedFile:
     """A file in memory that QEMU opens by name and we map. Gone with the last of both."""
 
-    def __init__(self, name, size):
+    def __init__(self, name: str, size: int) -> None:
         self.name, self.size = name, size
         self.fd = os.memfd_create(name)
         os.ftruncate(self.fd, size)
         self.map = mmap.mmap(self.fd, size)
 
     @property
-    def path(self):
+    def path(self) -> str:
         """The name that a child which inherited the descriptor opens it by."""
         return f"/proc/self/fd/{self.fd}"
 
-    def close(self):
+    def close(self) -> None:
         """Our descriptor; the mapping goes when nothing looks into it any more."""
         os.close(self.fd)
 
 
-def _die_with_parent():
+def _die_with_parent() -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class QemuProcess:
     """Starts QEMU stopped (-S) with ARGUMENTS; `files` are the SharedFile objects they name."""
 
-    def __init__(self, arguments, files=(), timeout=20.0, binary=BINARY):
+    def __init__(self, arguments: Iterable[str], files: Iterable[SharedFile] = (), timeout: float = 20.0,
+                 binary: str = BINARY) -> None:
         self._stderr = tempfile.TemporaryFile()
         self._ours, theirs = zip(*(pair() for _ in range(2)))
         self.command = [binary, "-S", "-display", "none", "-nodefaults", "-no-user-config", "-no-reboot",
@@ -65,7 +67,7 @@ class QemuProcess:
         self.qtest = QTest(self._ours[0], timeout)
         self._connect(timeout)
 
-    def _connect(self, timeout):
+    def _connect(self, timeout: float) -> None:
         try:
             self.qmp = Qmp(self._ours[1], timeout)
         except (OSError, QmpError, ValueError) as why:
@@ -76,19 +78,19 @@ class QemuProcess:
             raise QemuError(f"{self.command[0]} did not start ({why}):\n{said}{old}") from None
 
     @property
-    def pid(self):
+    def pid(self) -> int:
         return self._process.pid
 
     @property
-    def returncode(self):
+    def returncode(self) -> int | None:
         return self._process.poll()
 
-    def stderr(self):
+    def stderr(self) -> str:
         """What QEMU has printed so far."""
         self._stderr.seek(0)
         return self._stderr.read().decode(errors="replace")
 
-    def kill(self):
+    def kill(self) -> None:
         """End the process, whatever it is doing, and wait for it."""
         if self._process.poll() is None:
             self._process.kill()
@@ -96,7 +98,7 @@ class QemuProcess:
         for sock in self._ours:
             sock.close()
 
-    def close(self):
+    def close(self) -> None:
         """Ask QEMU to quit; kill it if it does not."""
         if self._process.poll() is None:
             try:

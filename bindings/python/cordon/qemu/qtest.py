@@ -5,6 +5,8 @@ and go out together with the next flush(): a batch costs one round trip.
 """
 import socket
 
+from ..types import Bytes
+
 BATCH = 512  # commands in one send: their answers must fit in the socket's buffer
 
 
@@ -15,26 +17,26 @@ class QTestError(Exception):
 class QTest:
     """A connection to a QEMU's -qtest chardev."""
 
-    def __init__(self, sock, timeout=10.0):
+    def __init__(self, sock: socket.socket, timeout: float = 10.0) -> None:
         self._sock = sock
         self._sock.settimeout(timeout)
-        self._pending = []
+        self._pending: list[str] = []
         self._buffer = b""
 
     # ---- the protocol ---------------------------------------------------------------------------
 
-    def post(self, line):
+    def post(self, line: str) -> None:
         """Queue a command whose answer is not awaited here."""
         self._pending.append(line)
         if len(self._pending) >= BATCH:
             self.flush()
 
-    def ask(self, line):
+    def ask(self, line: str) -> list[str]:
         """Send what is queued and LINE; the words of LINE's answer, after OK."""
         self._pending.append(line)
         return self.flush()
 
-    def flush(self):
+    def flush(self) -> list[str]:
         """Send what is queued; the words of the last answer, after OK."""
         if not self._pending:
             return []
@@ -49,7 +51,7 @@ class QTest:
                 raise QTestError(f"qtest {line!r}: answered {' '.join(answer)!r}")
         return answers[-1][1:]
 
-    def _answer(self):
+    def _answer(self) -> list[str]:
         while True:
             while b"\n" not in self._buffer:
                 data = self._sock.recv(65536)
@@ -63,29 +65,29 @@ class QTest:
 
     # ---- registers and memory -------------------------------------------------------------------
 
-    def read(self, width, addr):
+    def read(self, width: int, addr: int) -> int:
         """One access of WIDTH bytes (1, 2, 4, 8)."""
         return int(self.ask(f"read{_LETTER[width]} {addr:#x}")[0], 0)
 
-    def write(self, width, addr, value):
+    def write(self, width: int, addr: int, value: int) -> None:
         self.ask(f"write{_LETTER[width]} {addr:#x} {value:#x}")
 
-    def post_write(self, width, addr, value):
+    def post_write(self, width: int, addr: int, value: int) -> None:
         self.post(f"write{_LETTER[width]} {addr:#x} {value:#x}")
 
-    def read_bytes(self, addr, length):
+    def read_bytes(self, addr: int, length: int) -> bytes:
         return bytes.fromhex(self.ask(f"read {addr:#x} {length:#x}")[0][2:])
 
-    def write_bytes(self, addr, data):
+    def write_bytes(self, addr: int, data: Bytes) -> None:
         self.ask(f"write {addr:#x} {len(data):#x} 0x{bytes(data).hex()}")
 
-    def close(self):
+    def close(self) -> None:
         self._sock.close()
 
 
 _LETTER = {1: "b", 2: "w", 4: "l", 8: "q"}
 
 
-def pair():
+def pair() -> tuple[socket.socket, socket.socket]:
     """Two connected sockets: ours, and the one that QEMU inherits."""
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
