@@ -1,6 +1,7 @@
 """The command line: cordon dump, cordon walk, cordon judge."""
 import json
 import sys
+import traceback
 from contextlib import nullcontext
 
 import click
@@ -13,7 +14,8 @@ from .dump.oracle import OracleError, ask, differences, walker_verdicts, with_re
 from .judge import Unsupported
 from .judge.tables import TooManyTables
 
-WRONG = (DumpError, OracleError, Unsupported, TooManyTables)
+WRONG = (DumpError, OracleError, Unsupported, TooManyTables, OSError)
+PICTURES = (".svg", ".png", ".pdf")
 
 
 class Number(click.ParamType):
@@ -50,15 +52,31 @@ def _views(dump):
 def cli():
     """Look at what guests and devices reach.
 
-    SOURCE is a dump file, as Platform.dump() and `cordon dump --save` write them, or qmp:SOCKET, the QMP
+    SOURCE is a dump file, as cordon.dump.save() and `cordon dump --save` write them, or qmp:SOCKET, the QMP
     socket of a running QEMU (-qmp unix:SOCKET,server=on,wait=off).
     """
+
+
+def _picture(_context, _option, path):
+    """PATH, if a picture can be called so."""
+    if path is not None and not path.endswith(PICTURES):
+        raise click.BadParameter(f"{path!r} ends in none of {', '.join(PICTURES)}")
+    return path
+
+
+def _draw(found, views, path):
+    try:
+        from .dump.picture import draw
+        draw(found, views, path)
+    except ModuleNotFoundError as why:
+        raise click.UsageError(f"a picture needs {why.name}: pip install {why.name}, or apt install "
+                               f"python3-{why.name}") from None
 
 
 @cli.command()
 @click.argument("source")
 @click.option("--json", "as_json", is_flag=True, help="Every run, as JSON.")
-@click.option("--picture", metavar="FILE", help="Draw it: .svg, .png or .pdf.")
+@click.option("--picture", metavar="FILE", callback=_picture, help="Draw it: .svg, .png or .pdf.")
 @click.option("--save", metavar="FILE", help="Keep the dump in a file.")
 @click.option("--runs", default=16, show_default=True, type=click.IntRange(1), help="Most runs to show a view.")
 def dump(source, as_json, picture, save, runs):
@@ -74,8 +92,7 @@ def dump(source, as_json, picture, save, runs):
     if save:
         save_dump(found, save)
     if picture:
-        from .dump.picture import draw
-        draw(found, views, picture)
+        _draw(found, views, picture)
     if as_json:
         click.echo(json.dumps(told, indent=1))
     else:
@@ -182,6 +199,9 @@ def main():
         cli()
     except WRONG as why:
         click.echo(f"cordon: {why}", err=True)
+        sys.exit(2)
+    except Exception:  # 1 would say that something was found
+        traceback.print_exc()
         sys.exit(2)
 
 

@@ -78,7 +78,10 @@ def _run(command, path, timeout, most):
     """Exit status, output and errors of COMMAND PATH. It and what it has started end with this call, and it
     may say MOST bytes: an oracle is a stranger."""
     try:
-        process = subprocess.Popen([*shlex.split(command), path], stdin=subprocess.DEVNULL,
+        words = shlex.split(command)
+        if not words:
+            raise ValueError("it names no program")
+        process = subprocess.Popen([*words, path], stdin=subprocess.DEVNULL,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
     except (OSError, ValueError) as why:
         raise OracleError(command, f"cannot be run: {why}") from None

@@ -35,6 +35,10 @@ class Machine:
                  devices: Iterable[str] = (), iommu: str | None = "sys", cpu: str = "rv64, h=true",
                  hypervisor: str | os.PathLike[str] = HYPERVISOR, icount: int | None = None,
                  log: str | os.PathLike[str] | None = None, guest_files: int = FIRMWARE_GUEST_FILES) -> None:
+        for what, path in (("bundle", bundle), ("hypervisor", hypervisor)):
+            if not os.path.isfile(path):
+                raise QemuError(f"{what}={os.fspath(path)!r}: there is no such file"
+                                + ("; make hyp makes it in the tree" if what == "hypervisor" else ""))
         self.ram_file = SharedFile("ram", size_bytes(ram))
         self._log = open(log, "wb") if log else None
         self._stderr = tempfile.TemporaryFile()
