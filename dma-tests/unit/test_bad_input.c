@@ -380,6 +380,29 @@ static void test_hardware_calls(void **state)
     REFUSED(EALIGN, cordon_msi_set(other, 0, cordon_hpa_make(UINT64_MAX)));
 }
 
+/* Functions without a code have no way to refuse: they answer 0 or zeroes, and write nowhere. */
+static void test_questions_without_a_code(void **state)
+{
+    struct cordon_iommu_info info = {.capabilities = 1};
+    struct cordon_fault_stats faults = {.records = 1};
+    struct cordon_memory_stats memory = {.total = 1};
+    struct cordon_fault fault;
+
+    (void)state;
+    assert_int_equal(cordon_faults_poll(NULL, 1), 0);
+    assert_int_equal(cordon_faults_take(NULL, &fault, 1), 0);
+    assert_int_equal(cordon_faults_take(iommu, NULL, 1), 0);
+    cordon_iommu_info(NULL, &info);
+    cordon_iommu_info(iommu, NULL);
+    cordon_faults_stats(NULL, &faults);
+    cordon_faults_stats(iommu, NULL);
+    cordon_memory_stats(NULL, &memory);
+    cordon_memory_stats(ctx, NULL);
+    assert_int_equal(info.capabilities + faults.records + memory.total, 0);
+    assert_int_equal(cordon_domain_number(NULL), 0);
+    assert_int_equal(cordon_domain_hgatp(NULL), 0);
+}
+
 /* ---- handles ------------------------------------------------------------------------------ */
 
 static void test_handles_of_another_context(void **state)
@@ -521,6 +544,7 @@ int main(void)
         TEST(test_domain_calls),
         TEST(test_questions),
         TEST(test_hardware_calls),
+        TEST(test_questions_without_a_code),
         TEST(test_handles_of_another_context),
         TEST(test_handles_of_another_kind),
         TEST(test_handles_that_were_closed),

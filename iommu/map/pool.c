@@ -148,13 +148,17 @@ static uint64_t largest_free(const struct frame_pool *p)
 
 void cordon_memory_stats(const cordon_ctx *ctx, struct cordon_memory_stats *out)
 {
-    const struct frame_pool *p = &ctx->frames;
+    const struct frame_pool *p;
     uint64_t total = 0;
 
-    if (!handle_is(ctx, HANDLE_CTX)) {
+    if (out == NULL) {
+        return;
+    }
+    if (ctx == NULL || !handle_is(ctx, HANDLE_CTX)) {
         *out = (struct cordon_memory_stats){0};
         return;
     }
+    p = &ctx->frames;
     lock_take(lock_of(ctx));
     for (unsigned i = 0; i < FRAME_STATES; i++) {
         total += p->pages[i];

@@ -184,12 +184,13 @@ static void fq_leave(struct fq *fq)
 
 uint32_t cordon_faults_poll(cordon_iommu *iommu, uint32_t budget)
 {
-    struct fq *fq = &iommu->fq;
+    struct fq *fq;
     uint32_t taken = 0;
 
-    if (!handle_is(iommu, HANDLE_IOMMU)) {
+    if (iommu == NULL || !handle_is(iommu, HANDLE_IOMMU)) {
         return 0;
     }
+    fq = &iommu->fq;
     for (uint32_t round = 0; round < FQ_ROUNDS; round++) {
         if (!fq_enter(fq)) {
             atomic_store(&fq->again, true);
@@ -242,13 +243,14 @@ static bool fq_next(struct fq *fq, struct fault_report *report)
 
 size_t cordon_faults_take(cordon_iommu *iommu, struct cordon_fault *out, size_t count)
 {
-    struct fq *fq = &iommu->fq;
+    struct fq *fq;
     struct fault_report report;
     size_t taken = 0;
 
-    if (!handle_is(iommu, HANDLE_IOMMU)) {
+    if (iommu == NULL || out == NULL || !handle_is(iommu, HANDLE_IOMMU)) {
         return 0;
     }
+    fq = &iommu->fq;
     while (taken < count && fq_next(fq, &report)) {
         fq_report(iommu, &report, &out[taken]);
         taken++;
@@ -261,12 +263,16 @@ size_t cordon_faults_take(cordon_iommu *iommu, struct cordon_fault *out, size_t 
 
 void cordon_faults_stats(const cordon_iommu *iommu, struct cordon_fault_stats *out)
 {
-    const struct fq *fq = &iommu->fq;
+    const struct fq *fq;
 
-    if (!handle_is(iommu, HANDLE_IOMMU)) {
+    if (out == NULL) {
+        return;
+    }
+    if (iommu == NULL || !handle_is(iommu, HANDLE_IOMMU)) {
         *out = (struct cordon_fault_stats){0};
         return;
     }
+    fq = &iommu->fq;
     *out = (struct cordon_fault_stats){
         .records = atomic_load_explicit(&fq->records, memory_order_relaxed),
         .overflows = atomic_load_explicit(&fq->overflows, memory_order_relaxed),

@@ -63,7 +63,10 @@ int iommu_alloc_table(const struct cordon_iommu *iommu, unsigned order, cordon_h
 
 void cordon_iommu_info(const cordon_iommu *iommu, struct cordon_iommu_info *out)
 {
-    if (!handle_is(iommu, HANDLE_IOMMU)) {
+    if (out == NULL) {
+        return;
+    }
+    if (iommu == NULL || !handle_is(iommu, HANDLE_IOMMU)) {
         *out = (struct cordon_iommu_info){0};
         return;
     }

@@ -105,6 +105,8 @@ class Record(ctypes.Structure):
             value = check_fits(value, ctype, what)
         elif issubclass(ctype, ctypes.Array) and isinstance(value, (str, bytes)):
             value = value.encode() if isinstance(value, str) else value
+            if b"\0" in value:
+                raise ValueError(f"{what}: {value!r} has a zero byte, where a name would end")
             if len(value) >= ctypes.sizeof(ctype):
                 raise OverflowError(f"{what}: {value!r} is longer than {ctypes.sizeof(ctype) - 1} bytes")
         super().__setattr__(name, value)

@@ -45,7 +45,10 @@ class Context:
                  hart_modes: int = Mode.ANY, vmid_bits: int = 14, seed: Size = 0,
                  port: object = None) -> None:
         if isinstance(ram, (int, str)):
-            ram = mmap.mmap(-1, size_bytes(ram, "ram"))
+            size = size_bytes(ram, "ram")
+            if size <= 0 or size % PAGE:
+                raise ValueError(f"ram: {size:#x} bytes are not whole pages")
+            ram = mmap.mmap(-1, size)
         self.base = address(Hpa, base)
         self._ram = memoryview(ram).cast("B")
         self._pin = (ctypes.c_char * len(self._ram)).from_buffer(self._ram)
@@ -58,7 +61,11 @@ class Context:
 
     def _create(self, banks: Iterable[ExtentLike] | None, reserved: Iterable[ExtentLike], hart_modes: int,
                 vmid_bits: int, seed: Size) -> None:
-        banks, bank_count = extents_array([Extent(self.base, len(self._ram))] if banks is None else banks)
+        runs = [Extent(self.base, len(self._ram))] if banks is None else extents_of(banks)
+        for run in runs:  # the library would take it for memory that is there
+            if not 0 <= run.hpa.v - self.base.v <= len(self._ram) - run.len:
+                raise ValueError(f"banks: {run!r} is not inside the RAM, {self.base.v:#x} + {len(self._ram):#x}")
+        banks, bank_count = extents_array(runs)
         reserved, reserved_count = extents_array(reserved)
         config = _abi.Config(
             cookie=(self.order or self._port).address, banks=banks, bank_count=bank_count, reserved=reserved,
@@ -74,6 +81,9 @@ class Context:
 
     def call(self, name: str, *args: Any, **fields: Any) -> Any:
         """Call the library; a negative result becomes an exception that carries FIELDS."""
+        if self._port.is_inside:
+            raise RuntimeError(f"{name}: the port was called by the library, which waits for it: it must not "
+                               "call the library")
         try:
             result = getattr(self._lib, name)(*args)
         except ctypes.ArgumentError as why:  # ctypes wraps what our own checks said of an argument
@@ -154,8 +164,10 @@ class Context:
     def scatter(self, length: Size, *, pieces: Collection[int] = (0,), seed: Size = 1) -> list[Extent]:
         """LENGTH bytes in shuffled pieces of 2**n pages, n out of PIECES: a list of Extent."""
         length = size_bytes(length)
-        count = ctypes.c_size_t(max(1, length // PAGE))
+        count = ctypes.c_size_t(max(1, min(length, len(self._ram)) // PAGE))
         out = (_abi.Extent * count.value)()
+        if any(as_int(n, "pieces") < 0 for n in pieces):
+            raise ValueError(f"pieces: {pieces!r} are not all sizes of 2**n pages")
         self.call("cordon_scatter_alloc", self.ptr, length, sum(1 << n for n in set(pieces)),
                   as_int(seed), out, ctypes.byref(count), len=length, pieces=tuple(pieces))
         return extents_of((e.hpa, e.len) for e in out[:count.value])

@@ -113,6 +113,9 @@ class Domain(Child):
 
     def change(self, ops: Sequence[Grant | Revoke | Protect], **fields: Any) -> None:
         """Carry out Grant, Revoke and Protect operations as one transaction."""
+        for op in ops:
+            if not isinstance(op, (Grant, Revoke, Protect)):
+                raise TypeError(f"ops: {op!r} is no Grant, Revoke or Protect")
         array = (_abi.Op * len(ops))()
         for op, slot in zip(ops, array):
             op.fill(slot)

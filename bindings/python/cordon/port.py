@@ -1,5 +1,6 @@
 """The library's port as a Python object: register accesses, fences and time come back as calls."""
 import ctypes
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ class PortTable:
 
     def __init__(self, port: object) -> None:
         self._failure: BaseException | None = None
+        self._inside: set[int] = set()  # the threads that are in a callback
         self.ops = _abi.PortOps()
         self._keep: list[Any] = []
         self.address = ctypes.addressof(self.ops)
@@ -28,14 +30,22 @@ class PortTable:
         def callback(_user: object, *args: Any) -> Any:
             if self._failure is not None:
                 return answer
+            self._inside.add(threading.get_ident())
             try:
                 return method(*args)
             except BaseException as error:  # kept, and raised again outside of C
                 self._failure = error
                 return answer
+            finally:
+                self._inside.discard(threading.get_ident())
         function = _TYPES[name](callback)
         self._keep.append(function)
         setattr(self.ops, name, function)
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether this thread is in a callback: the library holds its locks then."""
+        return bool(self._inside) and threading.get_ident() in self._inside
 
     def raise_pending(self) -> None:
         failure, self._failure = self._failure, None

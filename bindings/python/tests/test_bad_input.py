@@ -61,6 +61,9 @@ CASES = {
     "alloc: too wide": (lambda c, d, f: c.alloc(1 << 64), OverflowError, "len"),
     "alloc: odd alignment": (lambda c, d, f: c.alloc(PAGE, align=3 * PAGE), CordonError, "align"),
     "alloc: no unit": (lambda c, d, f: c.alloc("12Q"), ValueError, "length"),
+    "scatter: more than there can be": (lambda c, d, f: c.scatter(1 << 62), CordonError, "len"),
+    "scatter: pieces of no size": (lambda c, d, f: c.scatter(PAGE, pieces=(-1,)), ValueError, "pieces"),
+    "change: no operation": (lambda c, d, f: d.change([f]), TypeError, "ops"),
     "scatter: nothing": (lambda c, d, f: c.scatter(0), CordonError, "len"),
     "free: misaligned": (lambda c, d, f: c.free(f.hpa + 8, PAGE), CordonError, "hpa"),
     "free: no length": (lambda c, d, f: c.free(f.hpa, 0), CordonError, "len"),
@@ -131,8 +134,34 @@ def test_a_closed_context_is_refused(context, use):
     ({"base": BASE + 8}, CordonError, "base"), ({"base": -PAGE}, OverflowError, "Hpa"),
     ({"base": Gpa(BASE)}, TypeError, "Hpa"), ({"ram": "12Q"}, ValueError, "ram"),
     ({"vmid_bits": 99}, CordonError, "vmid_bits"), ({"hart_modes": 0}, CordonError, "hart_modes"),
-    ({"seed": 1 << 64}, OverflowError, "seed")])
+    ({"seed": 1 << 64}, OverflowError, "seed"), ({"ram": 0}, ValueError, "ram"), ({"ram": -PAGE}, ValueError, "ram"),
+    ({"ram": PAGE + 1}, ValueError, "ram"), ({"banks": [(BASE, 32 << 20)]}, ValueError, "banks"),
+    ({"banks": [(BASE - PAGE, PAGE)]}, ValueError, "banks"), ({"banks": [(BASE << 4, PAGE)]}, ValueError, "banks"),
+    ({"banks": [(BASE, 1 << 64)]}, ValueError, "banks"), ({"banks": []}, CordonError, "base")])
 def test_a_context_with_a_bad_setting_is_not_made(context, settings, error, argument):
     with pytest.raises(error, match=argument):
         Context(**{"ram": "16M", "base": BASE, **settings})
     context.audit()
+
+
+class Calls:
+    """A port whose hart fence calls ACT."""
+
+    act = None
+
+    def hart_fence(self, vmid, gpa, length):
+        if self.act:
+            self.act()
+
+
+def test_a_port_that_calls_the_library_is_told_and_waits_for_nothing():
+    port = Calls()
+    with Context("16M", BASE, port=port) as context:
+        domain = context.domain()
+        domain.grant(GPA, context.alloc(PAGE))
+        port.act = lambda: domain.translate(GPA)
+        with pytest.raises(RuntimeError, match="must not call the library"):
+            domain.revoke(GPA, PAGE)
+        port.act = None
+        context.audit()
+        assert not list(domain.regions())

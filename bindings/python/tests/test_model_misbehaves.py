@@ -6,7 +6,7 @@ from cordon import (PAGE, Cause, Dma, Drain, Extent, FrameState, HardwareError, 
                     Platform)
 from cordon.backends import BACKENDS
 from cordon.checks import findings
-from cordon.model import Cache, SgDescriptor
+from cordon.model import Cache, Engine, ModelIommu, SgDescriptor
 
 pytestmark = pytest.mark.skipif(BACKENDS["model"].missing() is not None,
                                 reason=f"model: {BACKENDS['model'].missing()}")
@@ -432,3 +432,35 @@ def test_what_software_must_not_do_is_found_when_the_test_is_over():
         plat.set_register(0x11, 0, 4)
         assert findings(plat) == ["1 accesses that the specification leaves UNSPECIFIED, the last: "
                                   "access of a wrong width or alignment"]
+
+
+# ---- callers that misbehave ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer, error", [
+    (lambda m, at: m.read(0x10, 8), RuntimeError), (lambda m, at: m.engines[0].write(0x2000, b"x"), RuntimeError),
+    (lambda m, at: "text", TypeError), (lambda m, at: [300], TypeError), (lambda m, at: 1 // 0, ZeroDivisionError)])
+def test_what_stands_outside_of_memory_may_fail_but_not_hang(answer, error):
+    model = ModelIommu(bytearray(4 * PAGE), 0x1000, outside=lambda at, what: answer(model, at))
+    engine = Engine(model, 5)
+    model.write(0x10, 1, 8)  # Bare
+    with pytest.raises(error):
+        engine.read(0x100000, 4)
+    assert "translations" in repr(model)
+    engine.write(0x1000, b"next")
+    assert engine.read(0x1000, 4) == b"next"
+    model.close()
+
+
+def test_views_of_an_engine_that_is_closed_lead_to_memory():
+    model = ModelIommu(bytearray(4 * PAGE), 0x1000)
+    engine = Engine(model, 5)
+    engine.buffer[:4] = b"mine"
+    view = memoryview(engine.buffer)[:4]
+    model.close()
+    others = [Engine(ModelIommu(bytearray(4 * PAGE), 0x1000), n) for n in range(8)]
+    for other in others:
+        other.buffer[:4] = b"fake"
+    assert view == b"mine"
+    with pytest.raises(ValueError, match="length: -1"):
+        others[0].read(0, -1)

@@ -54,6 +54,8 @@ def test_a_field_that_does_not_fit_is_refused():
         config.drain = -1
     with pytest.raises(OverflowError, match="31 bytes"):
         config.name = "n" * 32
+    with pytest.raises(ValueError, match="zero byte"):
+        config.name = "nic\0evil"
     with pytest.raises(AttributeError, match="no field"):
         config.nmae = "x"
 

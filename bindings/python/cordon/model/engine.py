@@ -1,5 +1,6 @@
 """The scatter-gather engine as a device's DMA, honest or not."""
 import ctypes
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Self, SupportsInt
@@ -32,12 +33,14 @@ class Engine:
         self._ptr: Any = out
         model.engines.append(self)
         start = call("cordon_sg_buffer", out)
-        self.buffer = memoryview((ctypes.c_ubyte * buffer_size).from_address(start)).cast("B")
+        self._memory = (ctypes.c_ubyte * buffer_size).from_address(start)
+        self.buffer = memoryview(self._memory).cast("B")
 
     @property
     def ptr(self) -> Any:
         if self._ptr is None:
             raise UseAfterClose("this engine is closed")
+        _ = self.model.ptr  # it is open, and does not call us
         return self._ptr
 
     # ---- DMA --------------------------------------------------------------------------------------
@@ -50,6 +53,8 @@ class Engine:
     def read(self, iova: IovaLike, length: int) -> bytes:
         """DMA from IOVA: the bytes that came; zeros where none did. When requests are held, they come
         into `buffer` at the step that lets them."""
+        if length < 0:
+            raise ValueError(f"length: {length} bytes cannot be read")
         got = bytearray()
         for _, iova, part in self._pieces(iova, length):
             at = self._request(iova, bytes(part), write=False)
@@ -146,7 +151,9 @@ class Engine:
     def close(self) -> None:
         if self._ptr is not None:
             self.buffer.release()
-            call("cordon_sg_destroy", self._ptr)
+            call("cordon_sg_reset", self._ptr, False)
+            if sys.getrefcount(self._memory) == 2:  # else views of it are left, which would lead nowhere
+                call("cordon_sg_destroy", self._ptr)
             self._ptr = None
 
     def __repr__(self) -> str:

@@ -1,6 +1,7 @@
 """The software IOMMU: its registers, what it answers, and what it can be told to do wrong."""
 import ctypes
 import enum
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,7 +47,8 @@ class ModelIommu:
         self._ram = memoryview(ram).cast("B")
         self._pin = (ctypes.c_char * len(self._ram)).from_buffer(self._ram)
         self._outside = outside
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
+        self._inside: int | None = None  # the thread that is in `outside`
         self.engines: list[Engine] = []
         config = _abi.ModelConfig(
             flags=int(without), ram=ctypes.addressof(self._pin), ram_hpa=int(base),
@@ -64,21 +66,31 @@ class ModelIommu:
     def ptr(self) -> Any:
         if self._ptr is None:
             raise UseAfterClose("this model is closed")
+        if self.is_inside:
+            raise RuntimeError("outside() was called by the model, which waits for it: it must not call the model")
         return self._ptr
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether this thread is in `outside`."""
+        return self._inside is not None and self._inside == threading.get_ident()
 
     def _access(self, _user: object, hpa: int, data: Any, length: int, write: bool) -> int:
         if self._failure is not None or self._outside is None:
             return -1
+        self._inside = threading.get_ident()  # one at a time: the model is locked
         try:
             answer = self._outside(hpa, ctypes.string_at(data, length) if write else length)
-        except Exception as error:  # kept, and raised again outside of C
+            if answer is None:
+                return -1
+            if not write:
+                ctypes.memmove(data, bytes(memoryview(answer)).ljust(length, b"\0"), length)
+            return 0
+        except BaseException as error:  # kept, and raised again outside of C
             self._failure = error
             return -1
-        if answer is None:
-            return -1
-        if not write:
-            ctypes.memmove(data, bytes(answer).ljust(length, b"\0"), length)
-        return 0
+        finally:
+            self._inside = None
 
     def raise_pending(self) -> None:
         """Raise what `outside` raised while the model called it."""
@@ -165,8 +177,8 @@ class ModelIommu:
             self._ptr = None
 
     def __repr__(self) -> str:
-        if self._ptr is None:
-            return "<ModelIommu closed>"
+        if self._ptr is None or self.is_inside:
+            return f"<ModelIommu{'' if self._ptr else ' closed'}>"
         s = self.stats
         return (f"<ModelIommu ddtp {self.read(0x10, 8):#x}: {s.translations} translations, {s.commands} "
                 f"commands, {s.faults} faults, {s.violations} violations>")
