@@ -91,6 +91,8 @@ static void compare_with_array(const struct span_set *s, const uint64_t *first, 
 
     assert_ptr_equal(span_find(s, page), inside ? below : NULL);
     assert_ptr_equal(span_next(s, page), inside ? below : above);
+    assert_ptr_equal(below != NULL ? span_after(below) : above, above);
+    assert_ptr_equal(above != NULL ? span_before(above) : below, below);
     assert_int_equal(span_clear_of(s, page, 3),
                      !inside && (above == NULL || above->first >= page + 3));
 }
@@ -244,7 +246,7 @@ static void test_regions_are_those_of_a_page_array(void **state)
             if (remove) {
                 regions_remove(&r, first, pages, span_find(&r.set, first));
             } else {
-                regions_protect(&r, first, pages, perms);
+                regions_protect(&r, first, pages, perms, span_find(&r.set, first));
             }
             for (uint64_t i = 0; i < pages; i++) {
                 attr[first + i] = remove ? 0 : region_attr(perms, attr[first + i] >> 8);
@@ -270,9 +272,9 @@ static void test_one_operation_needs_two_nodes_at_most(void **state)
     insert(&r, 0, 100, region_attr(RW, 0));
     uint64_t free_before = r.set.free_nodes;
 
-    regions_protect(&r, 40, 20, CORDON_READ);
+    regions_protect(&r, 40, 20, CORDON_READ, span_find(&r.set, 40));
     assert_int_equal(free_before - r.set.free_nodes, 2);
-    regions_protect(&r, 40, 20, RW);
+    regions_protect(&r, 40, 20, RW, span_find(&r.set, 40));
     assert_int_equal(free_before, r.set.free_nodes);
     regions_remove(&r, 40, 20, span_find(&r.set, 40));
     assert_int_equal(free_before - r.set.free_nodes, 1);

@@ -1,7 +1,7 @@
 /* What frames stand behind guest pages: read from the G-stage itself, which the map vouches for. */
 #include "core/ctx.h"
 #include "map/txn.h"
-#include "pt/word.h"
+#include "pt/walk.h"
 
 struct backing backing_of(const struct cordon_domain *d, uint64_t gfn, uint64_t pages)
 {
@@ -49,7 +49,9 @@ static void add_pages(struct backing *b, const uint64_t *word, struct found *f)
     const uint64_t *start = word, *end = word + (bytes >> CORDON_PAGE_SHIFT);
     struct found to = *f;
 
-    word = found_more(&to, word, end);
+    if (to.next != 0) {
+        word = found_more(&to, word, end);
+    }
     while (word != end && found_new(&to, *word, CORDON_PAGE_SIZE)) {
         word = found_more(&to, word + 1, end);
     }
@@ -75,12 +77,17 @@ static void add_large(struct backing *b, const struct pt_hit *hit, struct found 
     b->at += len;
 }
 
-/* What one leaf table or larger leaf has for the range. False: there is no room for any of it. */
-static bool found_some(struct backing *b, struct found *f)
+/* What one leaf table, or larger leaf, has for the range. */
+static void add_some(struct backing *b, struct found *f)
 {
-    uint64_t before = b->at;
+    const struct pt_forest *forest = &b->d->forest;
     struct pt_hit hit;
-    int err = pt_lookup(&b->d->forest, 0, cordon_gpa_make(b->at), &hit);
+
+    if (pt_is_ready(forest, forest->views, b->at, b->at)) {
+        add_pages(b, &forest->ready[pt_index_below(0, b->at)], f);
+        return;
+    }
+    int err = pt_lookup(forest, 0, cordon_gpa_make(b->at), &hit);
 
     cordon_assert(err == 0 && hit.leaf); /* INV 1 */
     if (hit.level == 0) {
@@ -88,14 +95,19 @@ static bool found_some(struct backing *b, struct found *f)
     } else {
         add_large(b, &hit, f);
     }
-    return b->at != before;
 }
 
 uint64_t backing_next(struct backing *b, struct cordon_extent *runs, uint64_t room)
 {
     struct found f = {.run = runs, .end = runs + room};
 
-    while (b->at < b->end && found_some(b, &f)) {
-    }
+    uint64_t before;
+
+    do {
+        before = b->at;
+        if (before < b->end) {
+            add_some(b, &f);
+        }
+    } while (b->at != before);
     return (uint64_t)(f.run - runs);
 }

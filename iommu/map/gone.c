@@ -67,16 +67,18 @@ void gone_clear(struct cordon_ctx *ctx, struct gone *g)
     g->room = GONE_INLINE;
 }
 
-void gone_each(struct cordon_ctx *ctx, const struct gone *g,
-               void (*fn)(struct cordon_ctx *ctx, const struct cordon_extent *runs, uint64_t count))
+/* All of the list is proven to be unused; it is complete. */
+static void list_release(struct cordon_ctx *ctx, const struct gone *g)
 {
     uint64_t used = g->used;
 
     for (const struct gone_page *page = g->page; page != NULL; page = page->next) {
-        fn(ctx, page->run, used);
+        frames_release(ctx, page->run, used);
         used = page->next != NULL ? RUNS_PER_PAGE : GONE_INLINE;
     }
-    fn(ctx, g->run, used);
+    if (used > 0) {
+        frames_release(ctx, g->run, used);
+    }
 }
 
 /* ---- retiring ----------------------------------------------------------------------------- */
@@ -123,7 +125,7 @@ static void release_own(struct cordon_domain *d, const struct gone *g)
     if (g->lost) {
         (void)frames_release_domain(d->ctx, d->number);
     } else {
-        gone_each(d->ctx, g, frames_release);
+        list_release(d->ctx, g);
     }
     if (!d->pending) {
         resource_release_domain(d->ctx, d->number);

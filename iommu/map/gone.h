@@ -71,11 +71,6 @@ static inline void gone_noted(struct gone *g, uint64_t runs)
 void gone_range(struct gone *g, cordon_gpa gpa, uint64_t len);
 void gone_clear(struct cordon_ctx *ctx, struct gone *g);
 
-/* For the runs of the list, some at a time; it is complete. */
-void gone_each(struct cordon_ctx *ctx, const struct gone *g,
-               void (*fn)(struct cordon_ctx *ctx, const struct cordon_extent *runs,
-                          uint64_t count));
-
 /*
  * The tables say it already, and a fence came after: tell harts and IOMMUs, wait, and let go of
  * frames and dead tables. EPENDING: they stay, and the domain is pending. The caller holds the

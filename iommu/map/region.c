@@ -37,7 +37,7 @@ void regions_insert(struct regions *r, uint64_t first, uint64_t pages, uint32_t 
         above->first = first; /* nothing stands between: the order stays */
         above->pages += pages;
     } else {
-        (void)span_insert(&r->set, first, pages, attr, 0);
+        (void)span_insert_behind(&r->set, below, first, pages, attr, 0);
     }
 }
 
@@ -54,7 +54,7 @@ static void take_out(struct regions *r, struct span *s, uint64_t first, uint64_t
     } else {
         s->pages = first - s->first;
         if (last < end) {
-            (void)span_insert(&r->set, last, end - last, s->attr, 0);
+            (void)span_insert_behind(&r->set, s, last, end - last, s->attr, 0);
         }
     }
 }
@@ -76,22 +76,53 @@ void regions_remove(struct regions *r, uint64_t first, uint64_t pages, struct sp
     }
 }
 
-void regions_protect(struct regions *r, uint64_t first, uint64_t pages, uint32_t perms)
+/* Make [FIRST, LAST) of one region a region of its own. */
+static struct span *cut_out(struct regions *r, struct span *s, uint64_t first, uint64_t last)
+{
+    uint64_t end = span_end(s);
+
+    if (last < end) {
+        (void)span_insert_behind(&r->set, s, last, end - last, s->attr, 0);
+        s->pages = last - s->first;
+    }
+    if (s->first == first) {
+        return s;
+    }
+    s->pages = first - s->first;
+    return span_insert_behind(&r->set, s, first, last - first, s->attr, 0);
+}
+
+/* ABOVE becomes part of BELOW, if it goes on where BELOW ends and says the same. */
+static void join(struct regions *r, struct span *below, struct span *above)
+{
+    if (below != NULL && above != NULL && span_end(below) == above->first &&
+        below->attr == above->attr) {
+        below->pages += above->pages;
+        span_remove(&r->set, above);
+    }
+}
+
+void regions_protect(struct regions *r, uint64_t first, uint64_t pages, uint32_t perms,
+                     struct span *inside)
 {
     uint64_t end = first + pages;
 
-    while (first < end) {
-        struct span *below, *above, *s = span_find(&r->set, first);
+    for (;;) {
+        cordon_assert(inside != NULL && inside->first <= first && span_end(inside) > first);
+        uint64_t last = span_end(inside) < end ? span_end(inside) : end;
+        uint32_t attr = region_attr(perms, region_flags(inside));
 
-        cordon_assert(s != NULL);
-        uint64_t last = span_end(s) < end ? span_end(s) : end;
-        uint32_t attr = region_attr(perms, region_flags(s));
+        if (attr != inside->attr) {
+            struct span *s = cut_out(r, inside, first, last);
 
-        if (attr != s->attr) {
-            take_out(r, s, first, last);
-            span_around(&r->set, first, &below, &above);
-            regions_insert(r, first, last - first, attr, below, above);
+            s->attr = attr;
+            join(r, s, span_after(s));
+            join(r, span_before(s), s);
+        }
+        if (last == end) {
+            return;
         }
         first = last;
+        inside = span_find(&r->set, first);
     }
 }

@@ -42,10 +42,11 @@ static inline bool region_held(uint32_t flags)
 bool regions_cover(const struct regions *r, uint64_t first, uint64_t pages);
 
 /* Commit. insert: the range was clear; BELOW and ABOVE are span_around's. remove: it was covered,
- * and INSIDE is the region that holds its first page. protect: it was covered. */
+ * and INSIDE is the region that holds its first page. protect: the same. */
 void regions_insert(struct regions *r, uint64_t first, uint64_t pages, uint32_t attr,
                     struct span *below, struct span *above);
 void regions_remove(struct regions *r, uint64_t first, uint64_t pages, struct span *inside);
-void regions_protect(struct regions *r, uint64_t first, uint64_t pages, uint32_t perms);
+void regions_protect(struct regions *r, uint64_t first, uint64_t pages, uint32_t perms,
+                     struct span *inside);
 
 #endif

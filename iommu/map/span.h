@@ -17,6 +17,7 @@ struct span {
     uint32_t attr;
     uint32_t heap;         /* priority: no child has a higher one */
     struct span *child[2]; /* 0: lower, 1: higher */
+    struct span *parent;
 };
 
 struct span_page; /* a page of nodes */
@@ -54,9 +55,16 @@ void span_around(const struct span_set *s, uint64_t page, struct span **below, s
 /* True if no range touches [FIRST, FIRST + PAGES). */
 bool span_clear_of(const struct span_set *s, uint64_t first, uint64_t pages);
 
-/* Insert a range that overlaps none, into a reserved node. */
+/* The range before or after this one, or null. */
+struct span *span_before(const struct span *node);
+struct span *span_after(const struct span *node);
+
+/* Insert a range that overlaps none, into a reserved node. Behind: BELOW is the last range that
+ * starts below it, or null; on average it takes no search. */
 struct span *span_insert(struct span_set *s, uint64_t first, uint64_t pages, uint32_t attr,
                          uint64_t value);
+struct span *span_insert_behind(struct span_set *s, struct span *below, uint64_t first,
+                                uint64_t pages, uint32_t attr, uint64_t value);
 void span_remove(struct span_set *s, struct span *node);
 /* The longest path from the root, in nodes; by walking all. For tests. */
 unsigned span_depth(const struct span_set *s);

@@ -99,7 +99,7 @@ static void commit_regions(struct txn *t)
         if (op->kind == CORDON_OP_GRANT) {
             regions_insert(r, first, pages, region_attr(op->perms, op->flags), t->below, t->above);
         } else if (op->kind == CORDON_OP_PROTECT) {
-            regions_protect(r, first, pages, op->perms);
+            regions_protect(r, first, pages, op->perms, t->below);
         } else {
             regions_remove(r, first, pages, t->below);
         }
