@@ -1,6 +1,7 @@
 """The platforms that tests run on, by name. A backend is a class with three functions: `missing()`
 says why it cannot run here (or None), `lacks(parts, settings)` why it cannot be like that (or None),
 and `open(parts, settings)` gives a platform."""
+import os
 import shutil
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
@@ -104,6 +105,16 @@ class Machine:
 
 
 BACKENDS: dict[str, type[Backend]] = {"model": Model, "qemu": Qemu, "machine": Machine}
+
+
+def named_and_not_there() -> str | None:
+    """What the environment names and is missing, in a sentence: a mistake, where what nobody named is only
+    not installed."""
+    for variable in ("CORDON_LIB", "CORDON_MODEL_LIB", "CORDON_QEMU"):
+        named = os.environ.get(variable)
+        if named and not (shutil.which(named) if variable == "CORDON_QEMU" else os.path.exists(named)):
+            return f"{variable} names {named}, which does not exist"
+    return None
 
 
 def default_parts() -> list[Part]:

@@ -157,6 +157,9 @@ def _device(dump, name):
 def _hart(dump, number):
     for hart in dump.harts:
         if hart.number == number:
+            if not hart.hgatp >> 60:
+                guests = ", ".join(str(hart.number) for hart in dump.harts if hart.hgatp >> 60)
+                raise KeyError(f"hart {number} has no guest; those that have: {guests or 'none'}")
             return hart
     raise KeyError(f"no hart {number}; there are "
                    + (", ".join(str(hart.number) for hart in dump.harts) or "none: only dumps of machines have"))

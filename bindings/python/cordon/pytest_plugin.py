@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from .backends import BACKENDS, default_parts
+from .backends import BACKENDS, default_parts, named_and_not_there
 from .checks import findings
 from .dump import capture, views_of
 from .dump.oracle import OracleError, ask, differences, walker_verdicts, with_requests
@@ -42,17 +42,20 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "cordon(*parts, **settings): what the test's platform has")
     config.stash[_TIMES] = {}
-    names = config.getoption("--cordon-backend").split(",")
+    names = _backends(config)
     unknown = [name for name in names if name not in BACKENDS]
     if unknown:
         raise pytest.UsageError(f"--cordon-backend: there is no {', '.join(map(repr, unknown))}; "
                                 f"there are {', '.join(BACKENDS)}")
 
 
+def _backends(config):
+    return [name.strip() for name in config.getoption("--cordon-backend").split(",")]
+
+
 def pytest_generate_tests(metafunc):
     if "cordon_backend" in metafunc.fixturenames:
-        names = metafunc.config.getoption("--cordon-backend").split(",")
-        metafunc.parametrize("cordon_backend", names, scope="function")
+        metafunc.parametrize("cordon_backend", _backends(metafunc.config), scope="function")
 
 
 @pytest.fixture
@@ -60,6 +63,8 @@ def platform(request, cordon_backend):
     """A fresh platform for this test, judged when the test is over."""
     backend, marker = BACKENDS[cordon_backend], request.node.get_closest_marker("cordon")
     parts, settings = _parts(marker), marker.kwargs if marker else {}
+    if why := named_and_not_there():
+        pytest.fail(why, pytrace=False)
     if why := backend.missing() or backend.lacks(parts, settings):
         pytest.skip(f"{cordon_backend}: {why}")
     with backend.open(parts, settings) as plat:

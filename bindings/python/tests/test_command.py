@@ -7,6 +7,7 @@ import pytest
 from cordon import Platform
 from cordon import cli
 from cordon.dump import capture, save
+from cordon.dump.format import HartState
 from cordon.machine import Machine
 from cordon.qemu import QemuError
 
@@ -36,6 +37,16 @@ def test_what_cannot_be_written_is_no_finding(command, dump_file, tmp_path):
         status, said = command("dump", dump_file, option, tmp_path / name)
         assert status == 2 and sentence in said and "Traceback" not in said
     assert command("dump", dump_file)[0] == 0
+
+
+def test_a_hart_without_a_guest_has_no_guest_addresses(command, tmp_path):
+    with Platform("model") as platform:
+        dump = capture(platform)
+        hgatp = platform.guest("red", "64K").domain.hgatp
+    dump.harts = [HartState(0, 0, 0, hgatp, True), HartState(1, 0, 0, 0, False)]
+    save(dump, tmp_path / "harts.dump")
+    status, said = command("walk", tmp_path / "harts.dump", "--gva", "0x1000", "--hart", 1)
+    assert status == 2 and "hart 1 has no guest; those that have: 0" in said
 
 
 def test_an_oracle_that_names_no_program_is_refused(command, dump_file):

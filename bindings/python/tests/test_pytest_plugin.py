@@ -247,6 +247,14 @@ def test_the_ideal_test_fails_where_its_fault_is_not_expected(run):
 
 
 @ONCE
+@pytest.mark.parametrize("variable", ["CORDON_LIB", "CORDON_MODEL_LIB", "CORDON_QEMU"])
+def test_what_somebody_names_and_is_not_there_fails_where_others_skip(run, monkeypatch, variable):
+    monkeypatch.setenv(variable, "/nowhere")
+    result = run("def test_it(platform): pass\n", on="model, qemu")
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines([f"*{variable} names /nowhere, which does not exist*"])
+
+
 def test_a_backend_that_is_not_there_is_skipped_with_its_reason(run):
     result = run("""
 def test_it(platform):
