@@ -174,6 +174,23 @@ static void superpages_out_of_order_get_large_leaves(void **state)
     world_close(w);
 }
 
+/* Long enough, and at a border of the guest's, but not at one of the host's. */
+static void extents_of_2m_across_host_borders_get_small_leaves(void **state)
+{
+    static struct list list;
+    struct world *w = open_two(&pt_sv39x4);
+
+    (void)state;
+    list.count = list.pages = 0;
+    for (unsigned k = 0; k < 4; k++) {
+        add(&list, 8 * GIB - 4 * k * MIB + PAGE, 512);
+    }
+    grant_list(w, 3, GIB, &list, true);
+    assert_int_equal(w->leaves[1], 0);
+    assert_int_equal(w->leaves[0], 2 * 4 * 512);
+    world_close(w);
+}
+
 /* Frames of 2 MiB in the midst of a list, that follow each other over a whole aligned GiB. */
 static void neighbouring_superpages_get_one_leaf(void **state)
 {
@@ -301,6 +318,7 @@ int main(void)
         cmocka_unit_test(the_first_and_last_page_of_the_space_take_lists),
         cmocka_unit_test(neighbours_get_the_leaves_of_one_run),
         cmocka_unit_test(superpages_out_of_order_get_large_leaves),
+        cmocka_unit_test(extents_of_2m_across_host_borders_get_small_leaves),
         cmocka_unit_test(neighbouring_superpages_get_one_leaf),
         cmocka_unit_test(runs_side_by_side_are_reserved_for_once),
         cmocka_unit_test(copies_are_reserved_for_once),

@@ -49,12 +49,15 @@ static void skip_run(struct pt_cursor *at)
     } while (at->extent != at->end && at->extent->hpa.v == end);
 }
 
+static bool is_superpage(const struct cordon_extent *x)
+{
+    return x->len == pt_span(1) && is_aligned(x->hpa.v, pt_span(1));
+}
+
 /* The level of a list that starts here: of superpages, if the first extent is just one. */
 static unsigned list_level(const struct pt_cursor *at)
 {
-    const struct cordon_extent *x = at->extent;
-
-    return at->used == 0 && x->len == pt_span(1) && is_aligned(x->hpa.v | at->linear, pt_span(1));
+    return at->used == 0 && is_aligned(at->linear, pt_span(1)) && is_superpage(at->extent);
 }
 
 /* The last address of a list of 2 MiB superpages that may go on to LAST. */
@@ -63,8 +66,7 @@ static uint64_t list_end(const struct pt_cursor *at, uint64_t last)
     const struct cordon_extent *x = at->extent;
     uint64_t linear = at->linear;
 
-    while (x != at->end && linear < last && x->len == pt_span(1) &&
-           is_aligned(x->hpa.v, pt_span(1))) {
+    while (x != at->end && linear < last && is_superpage(x)) {
         linear += pt_span(1);
         x++;
     }
