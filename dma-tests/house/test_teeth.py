@@ -1,4 +1,5 @@
 """Planted faults: their files are read strictly, and a fault that no longer applies is named."""
+import fcntl
 import json
 import subprocess
 import sys
@@ -61,15 +62,26 @@ def test_an_unknown_fault_is_an_error(tmp_path):
     assert done.returncode == 1 and "no-such-fault" in done.stderr and not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("old", "verdict"), [("return 1;", "caught"), ("return 2;", "SURVIVED")])
-def test_a_fault_is_caught_by_the_named_test_or_survives(tmp_path, old, verdict):
+def test_two_runs_in_one_folder_are_refused(tmp_path):
+    with (tmp_path / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run([sys.executable, ROOT / "tools/teeth", "--folder", tmp_path, "pt-step"],
+                              capture_output=True, text=True)
+    assert done.returncode == 1 and f"another run works in {tmp_path}" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+
+
+@pytest.mark.parametrize(("old", "new", "verdict"), [
+    ("return 1;", "return 3;", "caught"), ("return 2;", "return 3;", "SURVIVED"),
+    ("return 1;", "for (;;);", "SURVIVED: its test does not end")])
+def test_a_fault_is_caught_by_the_named_test_or_survives(tmp_path, old, new, verdict):
     """A tree of one function and one test, whose makefile says how it is built."""
     tree = tmp_path / "tree"
     for name in ("dma-tests/unit", "dma-tests/teeth", "tools"):
         (tree / name).mkdir(parents=True)
     for name in ("tools/teeth", "dma-tests/teeth/fault.py", "dma-tests/teeth/tree.py", "dma-tests/teeth/catch.py",
                  "dma-tests/teeth/only.c"):
-        (tree / name).write_bytes((ROOT / name).read_bytes())
+        (tree / name).write_bytes((ROOT / name).read_bytes().replace(b"UNIT_TIMEOUT = 30", b"UNIT_TIMEOUT = 2"))
     (tree / "dma-tests/unit/test_a.c").write_text(
         "#include <setjmp.h>\n#include <stdarg.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <cmocka.h>\n"
         "static int one(void)\n{\n    return 1;\n}\nint two(void)\n{\n    return 2;\n}\n"
@@ -78,7 +90,7 @@ def test_a_fault_is_caught_by_the_named_test_or_survives(tmp_path, old, verdict)
         "    return cmocka_run_group_tests(tests, NULL, NULL);\n}\n")
     (tree / "Makefile").write_text(
         "out/asan/unit/%: dma-tests/unit/%.c\n\tmkdir -p $(@D) && gcc -o $@ $< -lcmocka\n")
-    write(tree / "dma-tests/teeth", HEAD + f"file: dma-tests/unit/test_a.c\n<<<<\n    {old}\n====\n    return 3;\n>>>>\n")
+    write(tree / "dma-tests/teeth", HEAD + f"file: dma-tests/unit/test_a.c\n<<<<\n    {old}\n====\n    {new}\n>>>>\n")
     done = subprocess.run([sys.executable, tree / "tools/teeth", "--json", tmp_path / "j"], capture_output=True, text=True)
     assert json.loads((tmp_path / "j").read_text())["faults"][0]["verdict"] == verdict, done.stdout + done.stderr
     assert done.returncode == (verdict != "caught")

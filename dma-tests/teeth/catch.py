@@ -7,7 +7,7 @@ import xml.etree.ElementTree as xml
 from pathlib import Path
 
 ONLY = "only.so"
-UNIT_TIMEOUT = 180
+UNIT_TIMEOUT = 30  # they take a second or two
 PYTEST_TIMEOUT = {"qtest": 120, "boot": 240}
 NEEDS = {"qtest": ["host"], "boot": ["host", "hyp"]}
 RUN = re.compile(r"^\[ RUN      \] (\w+)$", re.M)
@@ -16,6 +16,10 @@ END = re.compile(r"\[ *(OK|FAILED|ERROR) *\] (\w+)$", re.M)
 
 class NoTest(Exception):
     """The catcher's test did not run at all."""
+
+
+class Hung(Exception):
+    """The catcher's test did not end, and so does not say what is wrong."""
 
 
 def prepare(folder):
@@ -30,7 +34,7 @@ def targets(catcher):
 
 
 def run(catcher, tree, scratch):
-    """True if the test passed, False if it failed; and the whole output. NoTest if it did not run."""
+    """True if the test passed, False if it failed; and the whole output. NoTest, Hung."""
     return _run_unit(catcher, tree, scratch) if catcher.kind == "unit" else _run_pytest(catcher, tree, scratch)
 
 
@@ -45,10 +49,12 @@ def _output(command, tree, timeout, env=None):
 
 
 def _run_unit(catcher, tree, scratch):
-    """A test fails when it says so, in its teardown too, or when the program dies or hangs in it."""
+    """A test fails when it says so, in its teardown too, or when the program dies in it."""
     env = {**os.environ, "LD_PRELOAD": str(scratch.parent / ONLY), "TEETH_ONLY": catcher.test,
            "ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0"}
-    _, text = _output([f"out/asan/unit/{catcher.place}"], tree, UNIT_TIMEOUT, env)
+    status, text = _output([f"out/asan/unit/{catcher.place}"], tree, UNIT_TIMEOUT, env)
+    if status is None:
+        raise Hung(text)
     parts = RUN.split(text)  # what came before, then name and output by turns
     said = dict(zip(parts[1::2], parts[2::2])).get(catcher.test)
     if said is None:
