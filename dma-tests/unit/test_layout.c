@@ -114,6 +114,7 @@ static void test_what_makes_no_sense_is_refused(void **state)
     struct map_bench b;
     struct cordon_extent bank = {{BENCH_RAM}, 8 * MIB}, two[2] = {bank, bank};
     struct cordon_extent many[CORDON_MAX_BANKS + 1];
+    struct cordon_port_ops ops = {.size = sizeof(ops)};
     cordon_ctx *ctx = NULL;
 
     (void)state;
@@ -136,6 +137,8 @@ static void test_what_makes_no_sense_is_refused(void **state)
     REFUSED(CORDON_EINVAL, cfg.hart_modes = 0);
     REFUSED(CORDON_EINVAL, cfg.hart_modes = 8);
     REFUSED(CORDON_EINVAL, cfg.vmid_bits = 15);
+    REFUSED(CORDON_EINVAL, cfg.cookie = &ops; ops.size = 8);
+    REFUSED(CORDON_EINVAL, cfg.cookie = &ops; ops.size = sizeof(ops); ops.reserved = 1);
     REFUSED(CORDON_EALIGN, cfg.ram_offset += 8);
     REFUSED(CORDON_EALIGN, bank.len += 8);
     bank.len = 8 * MIB;

@@ -105,6 +105,12 @@ uint64_t cordon_port_time_us(void *cookie)
     return time_us();
 }
 
+bool cordon_port_accepts(void *cookie)
+{
+    (void)cookie;
+    return true;
+}
+
 void cordon_port_relax(void *cookie)
 {
     (void)cookie;

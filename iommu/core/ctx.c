@@ -13,6 +13,9 @@ static int config_check(const struct cordon_config *cfg)
         cfg->banks == NULL || (cfg->reserved == NULL && cfg->reserved_count != 0)) {
         return -CORDON_EINVAL;
     }
+    if (!cordon_port_accepts(cfg->cookie)) {
+        return -CORDON_EINVAL;
+    }
     if (cfg->hart_modes == 0 || (cfg->hart_modes & ~MODES_ALL) != 0 || cfg->vmid_bits > 14) {
         return -CORDON_EINVAL;
     }

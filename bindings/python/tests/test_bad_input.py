@@ -5,6 +5,7 @@ import pytest
 from cordon import (PAGE, AlreadyExists, Context, CordonError, Extent, Gpa, Hpa, InvalidArgument, Iova,
                     Misaligned, NotFound, NotOwner, OutOfRange, UseAfterClose)
 from cordon.errors import OutOfMemory
+from cordon.port import PortTable
 
 BASE, GPA, FREE = 0x8000_0000, 0x1_0000_0000, 0x2_0000_0000
 TOP = (1 << 64) - PAGE
@@ -152,6 +153,17 @@ class Calls:
     def hart_fence(self, vmid, gpa, length):
         if self.act:
             self.act()
+
+
+@pytest.mark.parametrize("field, value", [("size", 8), ("reserved", 1)])
+def test_a_table_of_callbacks_that_is_not_whole_is_refused(monkeypatch, field, value):
+    class Torn(PortTable):
+        def __init__(self, port):
+            super().__init__(port)
+            setattr(self.ops, field, value)
+    monkeypatch.setattr("cordon.context.PortTable", Torn)
+    with pytest.raises(InvalidArgument, match="cordon_ctx_create"):
+        Context("16M", BASE)
 
 
 def test_a_port_that_calls_the_library_is_told_and_waits_for_nothing():

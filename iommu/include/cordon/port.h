@@ -10,6 +10,10 @@
 
 #include <cordon/types.h>
 
+/* Whether COOKIE can be used: on the host null, or a table of the right size with nothing reserved in
+ * it. Asked once, by cordon_ctx_create, which answers EINVAL if not. */
+bool cordon_port_accepts(void *cookie);
+
 /* Device registers. Little-endian, naturally aligned, exactly one access of the given width. A read
  * is done before any later access of memory begins, a write comes after all earlier ones. */
 uint32_t cordon_port_read32(void *cookie, cordon_hpa reg);

@@ -12,6 +12,13 @@ static const struct cordon_port_ops *ops_of(void *cookie)
     return cookie;
 }
 
+bool cordon_port_accepts(void *cookie)
+{
+    const struct cordon_port_ops *ops = ops_of(cookie);
+
+    return ops == NULL || (ops->size == sizeof(*ops) && ops->reserved == 0);
+}
+
 static uint64_t port_read(void *cookie, cordon_hpa reg, uint32_t width)
 {
     const struct cordon_port_ops *ops = ops_of(cookie);
