@@ -1,5 +1,8 @@
 """A QEMU that is missing, too old, or dies: one clear error, and nothing is left running."""
+import gc
 import os
+import threading
+import time
 
 import pytest
 
@@ -37,6 +40,31 @@ def test_real_qemus_own_words_are_in_the_error(tmp_path):
 def test_silent_qemu_is_given_up(tmp_path):
     with pytest.raises(QemuError, match="did not start"):
         QemuMachine(binary=script(tmp_path / "qemu", "exit 0"))
+
+
+def test_a_qemu_that_nobody_can_close_any_more_is_ended_and_told_of():
+    platform = Platform("qemu")
+    pid = platform.machine.process.pid
+    with pytest.warns(ResourceWarning, match=f"QEMU {pid} was left running: close"):
+        del platform
+        gc.collect()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_a_qemu_outlives_the_thread_that_started_it():
+    """The kernel sends the death signal at the end of the thread that forked."""
+    started = []
+    thread = threading.Thread(target=lambda: started.append(Platform("qemu")))
+    thread.start()
+    thread.join()
+    with started.pop() as platform:
+        deadline = time.monotonic() + 10
+        while os.path.exists(f"/proc/self/task/{thread.native_id}") and time.monotonic() < deadline:
+            os.sched_yield()
+        for _ in range(100):
+            assert platform.register(0, 8)
+        assert platform.machine.process.returncode is None
 
 
 def test_qemu_that_dies_in_the_middle_is_an_error_and_closes():

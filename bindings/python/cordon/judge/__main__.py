@@ -8,9 +8,10 @@ from .dc import Unsupported
 
 
 def main(arguments):
-    if len(arguments) != 1:
-        print("usage: python3 -m cordon.judge DUMP", file=sys.stderr)
-        return 2
+    if len(arguments) != 1 or arguments[0] in ("-h", "--help"):
+        print("usage: python3 -m cordon.judge DUMP\nPrints a line of JSON for each request of the dump file: "
+              "where it leads, or the cause why not.", file=sys.stderr)
+        return 0 if arguments and arguments[0] in ("-h", "--help") else 2
     try:
         verdicts = walker_verdicts(load(arguments[0]))
     except (DumpError, Unsupported) as why:

@@ -2,7 +2,6 @@
 import os
 import signal
 import socket
-import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -11,7 +10,7 @@ from typing import Any, Self
 
 from .channel import Channel
 from .console import Console
-from ..qemu.process import BINARY, QemuError, SharedFile, _die_with_parent
+from ..qemu.process import BINARY, QemuError, SharedFile, start
 from ..qemu.qmp import Qmp, QmpError
 from ..types import Size, size_bytes
 
@@ -64,9 +63,7 @@ class Machine:
     def _start(self, theirs: Sequence[socket.socket]) -> None:
         inherited = [s.fileno() for s in theirs] + [self.ram_file.fd]
         try:
-            self._process = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=self._stderr, stderr=self._stderr,
-                pass_fds=inherited, preexec_fn=_die_with_parent)
+            self._process = start(self.command, stdout=self._stderr, stderr=self._stderr, pass_fds=inherited)
         except OSError as why:
             raise QemuError(f"cannot start {BINARY}: {why}") from None
         finally:

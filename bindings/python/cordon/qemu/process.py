@@ -5,7 +5,12 @@ import os
 import signal
 import subprocess
 import tempfile
+import threading
+import warnings
+import weakref
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from .qmp import Qmp, QmpError
 from .qtest import QTest, pair
@@ -42,6 +47,31 @@ def _die_with_parent() -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+_starters: list[ThreadPoolExecutor] = []
+os.register_at_fork(after_in_child=_starters.clear)  # a child has none of our threads
+
+
+def start(command: list[str], **settings: Any) -> "subprocess.Popen[bytes]":
+    """Start COMMAND, which ends when we do. The kernel takes the thread that forks for us, so a thread that may
+    end before has another one do it, which stays."""
+    def fork() -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent, **settings)
+    if threading.current_thread() is threading.main_thread():
+        return fork()
+    if not _starters:
+        _starters.append(ThreadPoolExecutor(1))
+    return _starters[0].submit(fork).result()
+
+
+def _forgotten(process: "subprocess.Popen[bytes]") -> None:
+    """Nobody has closed what PROCESS was for, and nobody can any more."""
+    if process.poll() is None:
+        warnings.warn(f"QEMU {process.pid} was left running: close() it, or use `with`", ResourceWarning,
+                      stacklevel=2)
+        process.kill()
+        process.wait()
+
+
 class QemuProcess:
     """Starts QEMU stopped (-S) with ARGUMENTS; `files` are the SharedFile objects they name."""
 
@@ -56,14 +86,13 @@ class QemuProcess:
                         "-mon", "chardev=qmp,mode=control", *arguments]
         inherited = [s.fileno() for s in theirs] + [f.fd for f in files]
         try:
-            self._process = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=self._stderr, stderr=self._stderr,
-                pass_fds=inherited, preexec_fn=_die_with_parent)
+            self._process = start(self.command, stdout=self._stderr, stderr=self._stderr, pass_fds=inherited)
         except OSError as why:
             raise QemuError(f"cannot start {binary}: {why}") from None
         finally:
             for sock in theirs:
                 sock.close()
+        weakref.finalize(self, _forgotten, self._process)
         self.qtest = QTest(self._ours[0], timeout)
         self._connect(timeout)
 

@@ -5,12 +5,13 @@ import sys
 
 import click
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from ..process import BINARY, QemuError
 from .document import rendered
 from .run import answer_text, is_known, look_at_all
-from .table import LOOKED_AT, text_of
+from .table import LOOKED_AT, ROWS, text_of
 
 
 @click.command()
@@ -23,7 +24,8 @@ def main(as_json, binary, markdown):
         print(rendered(), end="")
         return
     try:
-        findings = list(look_at_all(binary))
+        findings = list(track(look_at_all(binary), "Looking at QEMU, row by row", total=len(ROWS),
+                              console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()))
     except QemuError as why:
         sys.exit(f"error: {why}")
     if as_json:
