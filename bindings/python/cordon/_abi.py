@@ -592,7 +592,9 @@ PROTOTYPES = (
      'Take an IOMMU over and close it: queues up, a directory in which no entry is valid, all '
      'caches flushed, whatever firmware had left turned off first. Bare is never used. Errors: '
      'EINVAL, EEXIST, ENOTSUP (version, no second stage, device ids too wide), ETIMEOUT, EHW, '
-     'ENOMEM, ELIMIT. After an error the IOMMU is Off.'),
+     'ENOMEM, ELIMIT. After an error the IOMMU is Off; only if it did not answer even to being '
+     'turned off (ETIMEOUT) may it still read its tables and queues: their frames are never '
+     'used again then.'),
     ("cordon_iommu_info", None, (
         ("iommu", POINTER(Iommu)),
         ("out", POINTER(IommuInfo)),
