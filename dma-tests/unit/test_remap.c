@@ -467,7 +467,7 @@ static void test_whichever_wait_of_a_move_or_a_loan_ends_in_silence(void **state
     for (uint64_t n = 1; n <= 24; n++) {
         uint64_t to = from == AT ? AT + 64 * MIB : AT;
 
-        machine.iommu[0].never_from = machine.iommu[0].operations + n;
+        machine.iommu[0].never_from = machine.iommu[0].operations + (uint32_t)n;
         int moved = move(from, to, 3), shared = cordon_share(owner, d, &s);
         int back = machine_revoke(d, TO, 1);
 
