@@ -226,7 +226,10 @@ class Context:
             except Busy:
                 busy.append(child)
         if len(busy) == len(children):
+            for child in busy:  # domains that lend to each other
+                child.give_back()
             busy[0].close()
+            del busy[0]
         return busy
 
     def abandon(self) -> None:
@@ -265,6 +268,9 @@ class Child:
         if self._ptr is None:
             raise UseAfterClose(f"this {type(self).__name__.lower()} is closed")
         return self._ptr
+
+    def give_back(self) -> None:
+        """Give back what it borrows from other objects, where it does."""
 
     @property
     def is_open(self) -> bool:

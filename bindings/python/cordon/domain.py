@@ -146,6 +146,12 @@ class Domain(Child):
                           borrower=borrower.number, gpa=what.gpa, to=what.to, len=what.len,
                           perms=Perm.of(perms))
 
+    def give_back(self) -> None:
+        """Revoke all that this domain borrows. Pending: see retire; the loans are not over yet."""
+        loans = [r for r in self.regions() if r.flags & _abi.CORDON_REGION_SHARED]
+        if loans:
+            self.change([Revoke(loan.gpa, loan.len) for loan in loans])
+
     def move(self, gpa: GpaLike, to: GpaLike, length: Size) -> None:
         """Have [GPA, GPA+LENGTH) stand at TO, with the same frames; accesses fault in between."""
         self._remap(gpa, to, length, ())

@@ -226,6 +226,9 @@ class Platform(FaultLog, metaclass=_Opening):
         for name in list(self.devices):
             self.release(name)
         for guest in self.guests:
+            if guest.domain.is_open:
+                guest.domain.give_back()
+        for guest in self.guests:
             guest.domain.close()
         if self.iommu is not None:
             self.iommu.close()

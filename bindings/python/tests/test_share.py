@@ -95,3 +95,23 @@ def test_borrowers_device_reaches_the_loan_and_nothing_after_it(backend):
                 device.dma.write(THEIRS, b"after it")
             assert platform.context.read(frame, PAGE) == before
         assert findings(platform) == []
+
+
+def test_domains_that_lend_to_each_other_are_closed_with_their_context():
+    with Context("16M") as machine:
+        domains = [machine.domain() for _ in range(3)]
+        for n, domain in enumerate(domains):
+            domain.grant(OURS, machine.alloc(PAGE))
+        for n, domain in enumerate(domains):
+            domain.share(domains[n - 1], OURS, THEIRS, PAGE)
+        with pytest.raises(Busy):
+            domains[0].close()
+    assert not any(domain.is_open for domain in domains)
+
+
+def test_loans_that_a_test_leaves_are_taken_down_with_its_guests():
+    with Platform("model", ram="16M") as plat:
+        red, blue = plat.guest("red", "64K"), plat.guest("blue", "64K")
+        for lender, borrower in ((red, blue), (blue, red)):
+            lender.domain.share(borrower.domain, lender.ram.gpa, THEIRS, PAGE)
+        assert findings(plat) == []
