@@ -31,7 +31,7 @@ class Machine:
     """
 
     def __init__(self, bundle: str | os.PathLike[str], *, harts: int = 4, ram: Size = "4G",
-                 devices: Iterable[str] = (), iommu: str | None = "sys", cpu: str = "rv64, h=true",
+                 devices: Iterable[str] = (), iommu: str | None = "sys", cpu: str = "rv64,h=true",
                  hypervisor: str | os.PathLike[str] = HYPERVISOR, icount: int | None = None,
                  log: str | os.PathLike[str] | None = None, guest_files: int = FIRMWARE_GUEST_FILES) -> None:
         for what, path in (("bundle", bundle), ("hypervisor", hypervisor)):
