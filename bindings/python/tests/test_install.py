@@ -112,9 +112,10 @@ def test_a_library_that_does_not_exist_is_named(venv):
     assert "LibraryError: CORDON_LIB names /nowhere/libcordon.so, which does not exist" in done.stderr
 
 
-def test_the_installed_plugin_is_there_without_being_asked_for(venv):
-    done = run(venv / "bin/python", "-m", "pytest", "--help")
-    assert "--cordon-backend" in done.stdout, done.stderr
+def test_the_installed_plugin_is_there_asked_for_or_not(venv):
+    for asked in ((), ("-p", "cordon.pytest_plugin")):
+        done = run(venv / "bin/python", "-m", "pytest", *asked, "--help")
+        assert done.returncode == 0 and "--cordon-backend" in done.stdout, done.stderr
 
 
 def test_the_installed_package_is_typed(venv):
