@@ -103,19 +103,22 @@ static uint64_t claim_some(struct cordon_ctx *ctx, const struct frames_claim *c,
     const struct cordon_extent *e = c->extents + from, *end = c->extents + to;
     uint64_t start = owned_word(c->domain, gfn, c->keep), word = start;
 
-    for (; e != end && *err == 0; e++) {
+    for (; e != end; e++) {
         uint64_t *single = owner_single(bank, e);
 
         if (single != NULL && *single == CORDON_FRAME_HELD) {
             *single = word;
             part_note(ctx->cookie, PORT_NOTE_CLAIM, e->hpa.v >> CORDON_PAGE_SHIFT,
                       e->len >> CORDON_PAGE_SHIFT, word);
-            word += (e->len >> CORDON_PAGE_SHIFT) * FW_GFN_ONE;
-        } else {
-            word += claim_extent(ctx, e, word, c->stamp, err) * FW_GFN_ONE;
-            *stop = (uint64_t)(e - c->extents);
-            bank = owner_bank(p, e);
+            word += e->len * (FW_GFN_ONE >> CORDON_PAGE_SHIFT);
+            continue;
         }
+        word += claim_extent(ctx, e, word, c->stamp, err) * FW_GFN_ONE;
+        if (*err != 0) {
+            *stop = (uint64_t)(e - c->extents);
+            break;
+        }
+        bank = owner_bank(p, e);
     }
     uint64_t done = (word - start) / FW_GFN_ONE;
 

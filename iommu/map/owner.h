@@ -65,11 +65,15 @@ static inline uint64_t *owner_single(const struct frame_bank *bank, const struct
         return NULL;
     }
     struct frame_block *b = bank_block(bank, hfn);
+    bool split = b->words != NULL;
 
-    if (b->words != NULL) {
-        return e->len == CORDON_PAGE_SIZE ? &b->words[hfn & (BLOCK_FRAMES - 1)] : NULL;
+    if (e->len != (split ? CORDON_PAGE_SIZE : BLOCK_SIZE)) {
+        return NULL;
     }
-    return e->len == BLOCK_SIZE && is_aligned(e->hpa.v, BLOCK_SIZE) ? &b->word : NULL;
+    if (split) {
+        return &b->words[hfn & (BLOCK_FRAMES - 1)];
+    }
+    return is_aligned(e->hpa.v, BLOCK_SIZE) ? &b->word : NULL;
 }
 
 /* Tell the recorder, if there is one, of at most a block of frames: address and pages - 1 in one.

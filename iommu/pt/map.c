@@ -33,8 +33,10 @@ static inline uint64_t *write_singles(const struct pt_edit *e, unsigned level, u
                                       const uint64_t *end, struct pt_cursor *at, bool fresh)
 {
     const struct cordon_extent *x = at->extent;
+    uint64_t room = (uint64_t)(end - word), left = (uint64_t)(at->end - x);
+    const struct cordon_extent *last = x + (left < room ? left : room);
 
-    for (; word != end && x != at->end && x->len == pt_span(level); word++, x++) {
+    for (; x != last && x->len == pt_span(level); word++, x++) {
         cordon_assert(fresh || *word == 0);
         pt_store(e->f, word, e->bits | pt_ppn_put(x->hpa.v));
     }
@@ -133,20 +135,21 @@ void pt_map_level(struct pt_edit *e, unsigned level, const struct pt_node *nodes
     }
 }
 
-/* One piece, into the leaf table that stands there already, or down from the roots. */
+/* One piece, into the table that stands there already, or down from the roots. */
 static void map_piece(struct pt_edit *e, uint32_t views, uint64_t first, uint64_t last)
 {
     struct pt_forest *f = e->f;
     struct pt_node nodes[CORDON_MAX_VIEWS];
-    unsigned count;
+    unsigned count, level;
 
-    if (pt_ready(f, views, first, last)) {
-        nodes[0].table = f->ready;
-        write_nodes(e, 0, nodes, 1, first, (last - first + 1) >> CORDON_PAGE_SHIFT);
+    e->max_leaf = pt_leaf_level(e->offset);
+    level = pt_whole_level(e->max_leaf, first, last);
+    nodes[0].table = pt_common(f, views, level, first, last);
+    if (nodes[0].table != NULL) {
+        write_nodes(e, level, nodes, 1, first, (last - first + 1) >> pt_shift(level));
         return;
     }
     f->ready_at = PT_NOWHERE;
-    e->max_leaf = pt_leaf_level(e->offset);
     count = pt_roots(f, views, nodes);
     pt_map_level(e, pt_top(f->fmt), nodes, count, first, last);
 }

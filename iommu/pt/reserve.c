@@ -177,17 +177,20 @@ static uint64_t spread(const struct pt_forest *f, uint32_t views)
 static void reckon_range(struct reckon *r, uint32_t views, uint64_t first, uint64_t last)
 {
     struct pt_node nodes[CORDON_MAX_VIEWS];
+    unsigned level = pt_whole_level(r->map ? r->max_leaf : PT_LEAF_MAX, first, last);
 
-    if (!pt_ready(r->f, views, first, last)) {
+    /* Whole entries of a table that all views share need nothing. */
+    if (pt_common(r->f, views, level, first, last) == NULL) {
         unsigned count = pt_roots(r->f, views, nodes);
 
         reckon_level(r, pt_top(r->f->fmt), nodes, count, first, last);
     }
 }
 
-static uint64_t reckon_grant(struct pt_forest *f, const struct pt_grant *grant,
+static uint64_t reckon_grant(struct pt_forest *f, const struct pt_grant *grant, uint64_t pages,
                              struct pt_pool *pool)
 {
+    uint64_t last = pt_linear(f->fmt, grant->gpa.v) + (pages << CORDON_PAGE_SHIFT) - 1;
     struct reckon r = {.f = f,
                        .beside = pool->map_last,
                        .chained = pool->map_views == grant->views,
@@ -201,6 +204,9 @@ static uint64_t reckon_grant(struct pt_forest *f, const struct pt_grant *grant,
         reckon_range(&r, grant->views, piece.first, piece.last);
         r.chained = true;
         r.beside = piece.last;
+        if (piece.last >= last) {
+            break; /* whatever is left of a list */
+        }
         if (piece.list) {
             pt_grant_skip(&at, piece.last);
         }
@@ -225,7 +231,7 @@ int pt_reserve_grant(struct pt_forest *f, const struct pt_grant *grant, struct p
     if (error != 0) {
         return error;
     }
-    tables = reckon_grant(f, grant, pool);
+    tables = reckon_grant(f, grant, pages, pool);
     if (tables == 0) {
         return 0;
     }
@@ -242,8 +248,13 @@ PT_SLOW int reserve_run(struct pt_forest *f, const struct pt_run *run, struct pt
     struct cordon_extent one = {run->hpa, run->pages << CORDON_PAGE_SHIFT};
     struct pt_grant grant = {run->gpa, &one, 1, run->perms, run->views};
 
-    if (plain && pt_find_ready(f, run->views, run->gpa.v, run->gpa.v + one.len - 1)) {
-        return 0;
+    if (plain) {
+        uint64_t last = run->gpa.v + one.len - 1;
+        unsigned most = pt_leaf_level(run->hpa.v - run->gpa.v);
+
+        if (pt_common(f, run->views, pt_whole_level(most, run->gpa.v, last), run->gpa.v, last)) {
+            return 0;
+        }
     }
     return run->pages >> (64 - CORDON_PAGE_SHIFT) != 0 ? -CORDON_ERANGE
                                                        : pt_reserve_grant(f, &grant, pool);

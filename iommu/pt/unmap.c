@@ -90,17 +90,37 @@ static uint32_t unmap_level(struct pt_edit *e, unsigned level, const struct pt_n
     return empty;
 }
 
+/* Whole entries of a table that all views share: if it has more, it stays. False: it does not. */
+static bool clear_common(const struct pt_edit *e, uint32_t views, unsigned level, uint64_t first,
+                         uint64_t last)
+{
+    uint64_t *table = pt_common(e->f, views, level, first, last);
+    unsigned index = pt_index_below(level, first), end = pt_index_below(level, last);
+
+    if (table == NULL || pt_valid(*pt_own(e->f, table)) <= end - index + 1) {
+        return false;
+    }
+    for (; index <= end; index++) {
+        (void)clear_entry(e, level, table, index);
+    }
+    return true;
+}
+
 PT_SLOW void unmap_down(struct pt_forest *f, cordon_gpa gpa, uint64_t pages, uint32_t views,
                         struct pt_pool *pool, struct pt_retire *retire)
 {
     uint64_t first = pt_linear(f->fmt, gpa.v);
     struct pt_edit e = {.f = f, .pool = pool, .retire = retire, .all = views == f->views};
+    uint64_t last = first + (pages << CORDON_PAGE_SHIFT) - 1;
     struct pt_node nodes[CORDON_MAX_VIEWS];
-    unsigned count;
+    unsigned count, level = pt_whole_level(PT_LEAF_MAX, first, last);
 
     f->ready_at = PT_NOWHERE;
+    if (level > 0 && clear_common(&e, views, level, first, last)) {
+        return;
+    }
     count = pt_roots(f, views, nodes);
-    unmap_level(&e, pt_top(f->fmt), nodes, count, first, first + (pages << CORDON_PAGE_SHIFT) - 1);
+    unmap_level(&e, pt_top(f->fmt), nodes, count, first, last);
 }
 
 void pt_unmap(struct pt_forest *f, cordon_gpa gpa, uint64_t pages, uint32_t views,

@@ -24,36 +24,48 @@ int pt_range_check(const struct pt_fmt *fmt, cordon_gpa gpa, uint64_t pages)
     return 0;
 }
 
-bool pt_find_ready(struct pt_forest *f, uint32_t views, uint64_t first, uint64_t last)
+uint64_t *pt_find_table(const struct pt_forest *f, unsigned level, uint64_t linear)
 {
-    unsigned level = pt_top(f->fmt);
+    unsigned at = pt_top(f->fmt);
     uint64_t word = 0;
 
-    if (views != f->views || (first ^ last) >> pt_shift(1) != 0) {
-        return false;
-    }
-    for (const cordon_hpa *root = f->root; views != 0; root++, views >>= 1) {
-        uint64_t at;
+    for (uint32_t views = f->views, view = 0; views != 0; view++, views >>= 1) {
+        uint64_t here;
 
         if ((views & 1u) == 0) {
             continue;
         }
-        at = pt_table_ptr(f, *root)[first >> f->fmt->root_shift];
-        if (!pt_word_is_table(at) || (word != 0 && at != word)) {
-            return false;
+        here = pt_table_ptr(f, f->root[view])[linear >> f->fmt->root_shift];
+        if (!pt_word_is_table(here) || (word != 0 && here != word)) {
+            return NULL;
         }
-        word = at;
+        word = here;
     }
-    while (pt_word_is_table(word)) {
-        if (--level == 0) {
-            f->ready_at = first;
-            f->ready = pt_word_table(f, word);
-            f->ready_own = pt_own(f, f->ready);
-            return true;
+    while (pt_word_is_table(word) && at > level) {
+        uint64_t *table = pt_word_table(f, word);
+
+        if (--at == level) {
+            return table;
         }
-        word = pt_word_table(f, word)[pt_index_below(level, first)];
+        word = table[pt_index_below(at, linear)];
     }
-    return false;
+    return NULL;
+}
+
+bool pt_find_ready(struct pt_forest *f, uint32_t views, uint64_t first, uint64_t last)
+{
+    uint64_t *table = NULL;
+
+    if (views == f->views && (first ^ last) >> pt_shift(1) == 0) {
+        table = pt_find_table(f, 0, first);
+    }
+    if (table == NULL) {
+        return false;
+    }
+    f->ready_at = first;
+    f->ready = table;
+    f->ready_own = pt_own(f, table);
+    return true;
 }
 
 /* Is this a TABLE frame? Those always have words of their own. This is frames_word, inline and

@@ -201,6 +201,34 @@ static inline bool pt_ready(struct pt_forest *f, uint32_t views, uint64_t first,
     return pt_is_ready(f, views, first, last) || pt_find_ready(f, views, first, last);
 }
 
+/* The table of LEVEL, which is not the root's, over a linear address, if all views of the forest
+ * lead to one. Or null. */
+uint64_t *pt_find_table(const struct pt_forest *f, unsigned level, uint64_t linear);
+
+/* The highest level up to MOST of which a range covers whole entries only. */
+static inline unsigned pt_whole_level(unsigned most, uint64_t first, uint64_t last)
+{
+    unsigned level = 0;
+
+    while (level < most && pt_entry_whole(level + 1, first, last)) {
+        level++;
+    }
+    return level;
+}
+
+/* The one table of LEVEL that holds the whole range, if all views of the forest lead to it and all
+ * take part. Or null. */
+static inline uint64_t *pt_common(struct pt_forest *f, uint32_t views, unsigned level,
+                                  uint64_t first, uint64_t last)
+{
+    if (level == 0) {
+        return pt_ready(f, views, first, last) ? f->ready : NULL;
+    }
+    return views == f->views && (first ^ last) >> pt_shift(level + 1) == 0
+               ? pt_find_table(f, level, first)
+               : NULL;
+}
+
 /* Is a change of PAGES pages from GPA plainly in range, and inside one leaf table's part? Says
  * no to a few that are in range too: those of the high half of a first stage. */
 static inline bool pt_plain(const struct pt_fmt *fmt, uint64_t gpa, uint64_t pages)
