@@ -1,9 +1,11 @@
 """Devices and an IOMMU that misbehave on demand: each misbehaviour reaches memory or is refused as the
 specification says, and the library hands no frame on while DMA to it may still come."""
+import threading
+
 import pytest
 
 from cordon import (PAGE, Cause, Dma, Drain, Extent, FrameState, HardwareError, HardwareTimeout, Pending,
-                    Platform)
+                    Platform, UseAfterClose)
 from cordon.backends import BACKENDS
 from cordon.checks import findings
 from cordon.model import Cache, Engine, ModelIommu, SgDescriptor
@@ -464,3 +466,38 @@ def test_views_of_an_engine_that_is_closed_lead_to_memory():
     assert view == b"mine"
     with pytest.raises(ValueError, match="length: -1"):
         others[0].read(0, -1)
+
+
+def test_close_waits_for_the_call_that_is_under_way():
+    inside, go_on = threading.Event(), threading.Event()
+
+    def outside(at, what):
+        inside.set()
+        assert go_on.wait(10)
+        return b""
+    ram = bytearray(4 * PAGE)
+    ram[:16] = (2 | 1 << 10).to_bytes(8, "little") + (0x100000 >> 2).to_bytes(8, "little")  # IOFENCE.C, AV
+    model = ModelIommu(ram, 0x1000, outside=outside)
+    model.write(0x18, 0x1000 >> 12 << 10, 8)
+    model.write(0x48, 1)
+    caller = threading.Thread(target=model.write, args=(0x24, 1))
+    caller.start()
+    assert inside.wait(10)
+    closer = threading.Thread(target=model.close)
+    closer.start()
+    closer.join(0.1)
+    waits = closer.is_alive()
+    go_on.set()
+    caller.join(10)
+    closer.join(10)
+    assert waits and "closed" in repr(model)
+    with pytest.raises(UseAfterClose):
+        model.read(0)
+
+
+def test_model_closed_by_its_own_callback_is_refused():
+    model = ModelIommu(bytearray(4 * PAGE), 0x1000, outside=lambda at, what: model.close())
+    model.write(0x10, 1, 8)
+    with pytest.raises(RuntimeError, match="must not call the model"):
+        Engine(model, 5).write(0x100000, b"text")
+    model.close()

@@ -43,6 +43,11 @@ class Engine:
         _ = self.model.ptr  # it is open, and does not call us
         return self._ptr
 
+    def _call(self, name: str, *args: Any, **given: object) -> Any:
+        """Call the library about this engine, which is not closed meanwhile."""
+        with self.model.lock:
+            return call(name, self.ptr, *args, **given)
+
     # ---- DMA --------------------------------------------------------------------------------------
 
     def write(self, iova: IovaLike, data: Bytes) -> None:
@@ -71,12 +76,12 @@ class Engine:
 
     def _request(self, iova: int, data: Bytes, *, write: bool) -> int:
         """One request out of DATA's own place in the buffer, or into it; that place."""
-        ptr, at = self.ptr, self._filled
+        _, at = self.ptr, self._filled
         if at + len(data) > len(self.buffer):
             raise ValueError(f"an engine holds {len(self.buffer):#x} bytes at most: step() first")
         self.buffer[at:at + len(data)] = data
         wanted = _abi.SgDescriptor(iova=iova, len=len(data), write=int(write), offset=at)
-        call("cordon_sg_spurious", ptr, ctypes.byref(wanted), iova=iova, length=len(data))
+        self._call("cordon_sg_spurious", ctypes.byref(wanted), iova=iova, length=len(data))
         if self.mode != "at once":
             self._filled += len(data)
         self.model.raise_pending()
@@ -86,8 +91,8 @@ class Engine:
         """Fetch COUNT descriptors (SgDescriptor, 32 bytes each) at LIST_IOVA by DMA and do them; how
         many were done, or are held."""
         done = ctypes.c_uint32()
-        call("cordon_sg_run", self.ptr, int(list_iova), count, ctypes.byref(done), list_iova=list_iova,
-             count=count)
+        self._call("cordon_sg_run", int(list_iova), count, ctypes.byref(done), list_iova=list_iova,
+                   count=count)
         self.model.raise_pending()
         return done.value
 
@@ -103,7 +108,7 @@ class Engine:
                 self._mode_set("at once")
 
     def _mode_set(self, name: str) -> None:
-        call("cordon_sg_mode_set", self.ptr, MODES[name], mode=name)
+        self._call("cordon_sg_mode_set", MODES[name], mode=name)
         self.mode = name
 
     def held(self) -> AbstractContextManager[Self]:
@@ -123,20 +128,20 @@ class Engine:
     @contextmanager
     def forged(self, device_id: int) -> Iterator[Self]:
         """In this block requests carry DEVICE_ID, whoever's it is."""
-        call("cordon_sg_forge", self.ptr, device_id, device_id=device_id)
+        self._call("cordon_sg_forge", device_id, device_id=device_id)
         self.device_id = device_id
         try:
             yield self
         finally:
             self.device_id = self.own_id
             if self._ptr is not None:
-                call("cordon_sg_forge", self.ptr, self.own_id, device_id=self.own_id)
+                self._call("cordon_sg_forge", self.own_id, device_id=self.own_id)
 
     def step(self, count: int = 1 << 16) -> tuple[int, int]:
         """Let at most COUNT held requests go on, oldest first: (how many did, how many late ones of
         them the IOMMU refused)."""
         refused = ctypes.c_uint32()
-        done = call("cordon_sg_step", self.ptr, count, ctypes.byref(refused))
+        done = self._call("cordon_sg_step", count, ctypes.byref(refused))
         if done < count:
             self._filled = 0
         self.model.raise_pending()
@@ -144,14 +149,16 @@ class Engine:
 
     def reset(self) -> None:
         """Reset the device: what it holds is dropped, unless it `survives_reset`."""
-        call("cordon_sg_reset", self.ptr, self.survives_reset)
+        self._call("cordon_sg_reset", self.survives_reset)
         self.device_id, self.mode = self.own_id, "at once"
         self._filled = self._filled if self.survives_reset else 0
 
     def close(self) -> None:
-        if self._ptr is not None:
+        with self.model.lock:
+            if self._ptr is None:
+                return
             self.buffer.release()
-            call("cordon_sg_reset", self._ptr, False)
+            call("cordon_sg_reset", self.ptr, False)
             if sys.getrefcount(self._memory) == 2:  # else views of it are left, which would lead nowhere
                 call("cordon_sg_destroy", self._ptr)
             self._ptr = None

@@ -50,6 +50,7 @@ class ModelIommu:
         self._failure: BaseException | None = None
         self._inside: int | None = None  # the thread that is in `outside`
         self.engines: list[Engine] = []
+        self.lock = threading.RLock()  # held in every call, so that none is under way in close()
         config = _abi.ModelConfig(
             flags=int(without), ram=ctypes.addressof(self._pin), ram_hpa=int(base),
             ram_len=len(self._ram), capabilities=capabilities, cache_entries=cache_entries)
@@ -74,6 +75,11 @@ class ModelIommu:
     def is_inside(self) -> bool:
         """Whether this thread is in `outside`."""
         return self._inside is not None and self._inside == threading.get_ident()
+
+    def call(self, name: str, *args: Any, **given: object) -> Any:
+        """Call the library about this model, which is not closed meanwhile."""
+        with self.lock:
+            return call(name, self.ptr, *args, **given)
 
     def _access(self, _user: object, hpa: int, data: Any, length: int, write: bool) -> int:
         if self._failure is not None or self._outside is None:
@@ -102,18 +108,18 @@ class ModelIommu:
 
     def read(self, offset: int, width: int = 4) -> int:
         """A register."""
-        return call("cordon_model_read", self.ptr, offset, width)
+        return self.call("cordon_model_read", offset, width)
 
     def write(self, offset: int, value: int, width: int = 4) -> None:
-        call("cordon_model_write", self.ptr, offset, width, value)
+        self.call("cordon_model_write", offset, width, value)
 
     def translate(self, device_id: int, iova: Size, access: PermLike = "r") -> Answer:
         """The Answer to a request that moves no data. A refused one goes to the fault queue."""
         request = _abi.ModelRequest(device_id=device_id, iova=as_int(iova, "iova"),
                                     access=int(Perm.of(access)))
         target = _abi.ModelTarget()
-        cause = call("cordon_model_translate", self.ptr, ctypes.byref(request), ctypes.byref(target),
-                     device_id=device_id, iova=iova, access=access)
+        cause = self.call("cordon_model_translate", ctypes.byref(request), ctypes.byref(target),
+                          device_id=device_id, iova=iova, access=access)
         if cause:
             return Answer(cause)
         return Answer(0, Hpa(target.hpa), 1 << target.page_shift, bool(target.is_msi))
@@ -123,12 +129,12 @@ class ModelIommu:
         """What it has counted: translations, walks, commands, fences, faults, records, dropped,
         suppressed; `violations` of the specification by software, and `violation`, the last."""
         stats = _abi.ModelStats()
-        call("cordon_model_stats_get", self.ptr, ctypes.byref(stats))
+        self.call("cordon_model_stats_get", ctypes.byref(stats))
         return stats
 
     def reset(self) -> None:
         """Reset it: everything off, caches empty, nothing held; requests in flight are dropped."""
-        call("cordon_model_reset", self.ptr)
+        self.call("cordon_model_reset")
 
     # ---- what it can do wrong -------------------------------------------------------------------
 
@@ -139,42 +145,45 @@ class ModelIommu:
         mask = ((_abi.CORDON_MODEL_HOLD_COMMANDS if commands else 0)
                 | (_abi.CORDON_MODEL_HOLD_REGISTERS if registers else 0)
                 | (_abi.CORDON_MODEL_HOLD_DEBUG if debug else 0))
-        call("cordon_model_hold", self.ptr, mask)
+        self.call("cordon_model_hold", mask)
         try:
             yield self
         finally:
             if self._ptr is not None:
-                call("cordon_model_hold", self.ptr, 0)
+                self.call("cordon_model_hold", 0)
 
     def step(self, count: int = 1) -> int:
         """Execute at most COUNT held commands; how many there were."""
-        return call("cordon_model_step", self.ptr, count)
+        return self.call("cordon_model_step", count)
 
     @contextmanager
     def late(self, reads: int) -> Iterator[Self]:
         """In this block, whatever software begins completes only after READS more register reads."""
-        call("cordon_model_late", self.ptr, reads)
+        self.call("cordon_model_late", reads)
         try:
             yield self
         finally:
             if self._ptr is not None:
-                call("cordon_model_late", self.ptr, 0)
+                self.call("cordon_model_late", 0)
 
     def fail_fences(self, count: int) -> None:
         """The next COUNT fences (IOFENCE.C) time out: cqcsr.cmd_to."""
-        call("cordon_model_fail_fences", self.ptr, count)
+        self.call("cordon_model_fail_fences", count)
 
     def fail_fetches(self, count: int) -> None:
         """The next COUNT fetches of a command fail: cqcsr.cqmf."""
-        call("cordon_model_fail_fetches", self.ptr, count)
+        self.call("cordon_model_fail_fetches", count)
 
     def close(self) -> None:
         """Close its engines, then itself. Closing twice is allowed."""
-        for engine in self.engines:
-            engine.close()
-        if self._ptr is not None:
-            call("cordon_model_destroy", self._ptr)
+        with self.lock:
+            if self._ptr is None:
+                return
+            ptr = self.ptr
+            for engine in self.engines:
+                engine.close()
             self._ptr = None
+            call("cordon_model_destroy", ptr)
 
     def __repr__(self) -> str:
         if self._ptr is None or self.is_inside:
