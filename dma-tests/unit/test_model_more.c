@@ -1,4 +1,8 @@
 /* The software IOMMU: base contexts, deeper modes, invalidation by address and PSCID, DTF, WSI. */
+#define _GNU_SOURCE /* pthread_tryjoin_np */
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "model_bench.h"
 
 #define GVMA_AT (0x81ull | 1 << 10 | 1ull << 33 | GSCID << 44)
@@ -177,6 +181,45 @@ static void test_a_fence_can_raise_the_wire(void **state)
     bench_close(&b);
 }
 
+/* Stores and takes back the word of the leaf that ARG is, and counts the times that it was not as
+ * it was left: marked when it was no leaf any more. */
+static void *coming_and_going(void *arg)
+{
+    _Atomic uint64_t *leaf = arg;
+    uintptr_t changed = 0;
+
+    for (uint32_t i = 0; i < 200000; i++) {
+        atomic_store(leaf, ppn(AT_PAGE) << 10 | (LEAF & ~0xc0ull));
+        atomic_store(leaf, 0);
+        changed += atomic_load(leaf) != 0;
+    }
+    return (void *)changed;
+}
+
+static void test_a_word_that_changes_meanwhile_is_not_marked(void **state)
+{
+    void *changed = NULL;
+    pthread_t software;
+    struct bench b;
+    uint64_t *leaf;
+
+    (void)state;
+    bench_open(&b, CORDON_MODEL_CAPABILITIES | 1ull << 24, 2);
+    leaf = second_stage(&b);
+    context(&b)[0] = 1 | 1 << 7; /* GADE */
+    *leaf = 0;
+    assert_int_equal(pthread_create(&software, NULL, coming_and_going, leaf), 0);
+    while (pthread_tryjoin_np(software, &changed) != 0) {
+        (void)go(&b, DID, GPA, IW, NULL);
+    }
+    assert_int_equal((uintptr_t)changed, 0);
+    assert_int_equal(*leaf, 0);
+    *leaf = ppn(AT_PAGE) << 10 | (LEAF & ~0xc0ull);
+    assert_int_equal(go(&b, DID, GPA, IW, NULL), 0);
+    assert_int_equal(*leaf, ppn(AT_PAGE) << 10 | LEAF);
+    bench_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +231,7 @@ int main(void)
         cmocka_unit_test(test_what_no_memory_answers_is_told_for_what_it_is),
         cmocka_unit_test(test_an_msi_has_the_memory_type_of_the_first_stage),
         cmocka_unit_test(test_a_fence_can_raise_the_wire),
+        cmocka_unit_test(test_a_word_that_changes_meanwhile_is_not_marked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,8 +7,8 @@
  *
  * Left out, with their capability bits 0: process directories, ATS and PRI, MRIF, HPM, Sv32,
  * big-endian tables, T2GPA, QOSID, NL, S. A context that uses them is misconfigured (cause 259), a
- * request with a process id is refused (260), a table entry in MRIF mode is misconfigured (263),
- * and an ATS command is illegal.
+ * request with a process id is refused (260) unless PDTV is set and the directory Bare, a table
+ * entry in MRIF mode is misconfigured (263), and an ATS command is illegal.
  */
 #ifndef CORDON_MODEL_H
 #define CORDON_MODEL_H

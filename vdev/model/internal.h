@@ -92,8 +92,8 @@ struct fault {
     uint64_t iotval2;
 };
 
-/* How a walk ended. */
-enum walk_end { WALK_OK, WALK_PAGE, WALK_ACCESS };
+/* How a walk ended; AGAIN: a word was changed while we marked it, and is to be read again. */
+enum walk_end { WALK_OK, WALK_PAGE, WALK_ACCESS, WALK_AGAIN };
 
 struct leaf {
     uint64_t ppn;

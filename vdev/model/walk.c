@@ -63,8 +63,9 @@ static enum walk_end mark_used(struct cordon_model *m, uint64_t hpa, uint64_t pt
     if (at == NULL) {
         return WALK_ACCESS;
     }
-    if (!quiet) {
-        (void)__atomic_fetch_or(at, wanted, __ATOMIC_SEQ_CST);
+    if (!quiet && !__atomic_compare_exchange_n(at, &pte, pte | wanted, false, __ATOMIC_SEQ_CST,
+                                               __ATOMIC_SEQ_CST)) {
+        return WALK_AGAIN;
     }
     return WALK_OK;
 }
@@ -120,6 +121,10 @@ static enum walk_end second_from_memory(struct cordon_model *m, const struct dc 
             }
             end = mark_used(m, hpa, pte, access, (dc->tc & TC_GADE) != 0, !fill);
             out->dirty |= (access & WRITE) != 0;
+            if (end == WALK_AGAIN) {
+                level++;
+                continue;
+            }
             return end;
         }
         table = FIELD(pte, 53, 10) << 12;
@@ -238,7 +243,12 @@ static enum walk_end first_from_memory(struct cordon_model *m, const struct dc *
         if (is_leaf) {
             *out = leaf_of(pte, level);
             out->global |= global;
-            return first_leaf(m, dc, gpa, pte, access, fill, out, fault);
+            end = first_leaf(m, dc, gpa, pte, access, fill, out, fault);
+            if (end == WALK_AGAIN) {
+                level++;
+                continue;
+            }
+            return end;
         }
         global |= (pte & PTE_G) != 0; /* of a word that leads on: all below it is */
         table = FIELD(pte, 53, 10) << 12;
