@@ -22,6 +22,7 @@ from .hexdump import difference
 _KEEP: pytest.StashKey = pytest.StashKey()
 _PLATFORM: pytest.StashKey = pytest.StashKey()
 _FAILED: pytest.StashKey = pytest.StashKey()
+_OVER: pytest.StashKey = pytest.StashKey()  # the test came to an end: nobody pressed ctrl-C in it
 _TIMES: pytest.StashKey = pytest.StashKey()
 DEFAULT_BACKEND = "model"
 
@@ -72,7 +73,7 @@ def platform(request, cordon_backend):
         request.node.stash[_PLATFORM] = plat
         try:
             yield plat
-            told = _judge(request.node, plat, held)
+            told = _judge(request.node, plat, held) if request.node.stash.get(_OVER, False) else []
         finally:
             del request.node.stash[_PLATFORM]
         if told:
@@ -159,6 +160,7 @@ def _keep(item, texts):
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
     _note_time(item, report)
+    item.stash[_OVER] = item.stash.get(_OVER, False) or call.when == "call" or not report.passed
     if call.when != "call" or not report.failed:
         return
     item.stash[_FAILED] = True

@@ -247,6 +247,16 @@ def test_the_ideal_test_fails_where_its_fault_is_not_expected(run):
 
 
 @ONCE
+def test_a_test_that_was_interrupted_is_not_judged(run):
+    result = run("""
+def test_it(platform, dma):
+    dma.write(0x2_0000_0000, b"A")
+    raise KeyboardInterrupt
+""")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert "unexpected fault" not in result.stdout.str() and "Traceback" not in result.stderr.str()
+
+
 @pytest.mark.parametrize("variable", ["CORDON_LIB", "CORDON_MODEL_LIB", "CORDON_QEMU"])
 def test_what_somebody_names_and_is_not_there_fails_where_others_skip(run, monkeypatch, variable):
     monkeypatch.setenv(variable, "/nowhere")

@@ -9,7 +9,7 @@ import pytest
 from cordon import Dma, Platform
 from cordon.qemu.machine import QemuMachine
 from cordon.qemu.process import BINARY, QemuError
-from cordon.qemu.qtest import QTestError
+from cordon.qemu.qtest import QTest, QTestError, pair
 
 
 def script(path, text):
@@ -77,3 +77,16 @@ def test_qemu_that_dies_in_the_middle_is_an_error_and_closes():
             device.dma.write(0, b"x")
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_answers_that_were_not_awaited_are_not_taken_for_others():
+    """A time-out or ctrl-C leaves an answer on its way; the next question must not get it."""
+    ours, theirs = pair()
+    with theirs:
+        qtest = QTest(ours, timeout=0.05)
+        with pytest.raises(QTestError, match="readl 0x10': timed out"):
+            qtest.read(4, 0x10)
+        theirs.sendall(b"OK 0x1\nOK 0x2\n")
+        with pytest.raises(QTestError, match="'readl 0x10' was given up before its answer came: answers are out of step"):
+            qtest.read(4, 0x20)
+        qtest.close()

@@ -22,6 +22,7 @@ class QTest:
         self._sock.settimeout(timeout)
         self._pending: list[str] = []
         self._buffer = b""
+        self._awaited: str | None = None  # a command whose answer has not come yet
 
     # ---- the protocol ---------------------------------------------------------------------------
 
@@ -38,14 +39,19 @@ class QTest:
 
     def flush(self) -> list[str]:
         """Send what is queued; the words of the last answer, after OK."""
+        if self._awaited is not None:
+            raise QTestError(f"qtest {self._awaited!r} was given up before its answer came: answers are out of step, "
+                             "close the machine")
         if not self._pending:
             return []
         lines, self._pending = self._pending, []
+        self._awaited = lines[-1]
         try:
             self._sock.sendall(("\n".join(lines) + "\n").encode())
             answers = [self._answer() for _ in lines]
         except (OSError, EOFError) as why:
             raise QTestError(f"qtest {lines[-1]!r}: {why or type(why).__name__}") from None
+        self._awaited = None
         for line, answer in zip(lines, answers):
             if answer[:1] != ["OK"]:
                 raise QTestError(f"qtest {line!r}: answered {' '.join(answer)!r}")

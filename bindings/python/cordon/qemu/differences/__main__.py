@@ -24,8 +24,11 @@ def main(as_json, binary, markdown):
         print(rendered(), end="")
         return
     try:
-        findings = list(track(look_at_all(binary), "Looking at QEMU, row by row", total=len(ROWS),
-                              console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()))
+        looks = look_at_all(binary)
+        if sys.stderr.isatty():
+            looks = track(looks, "Looking at QEMU, row by row", len(ROWS), console=Console(stderr=True),
+                          transient=True)
+        findings = list(looks)
     except QemuError as why:
         sys.exit(f"error: {why}")
     if as_json:
