@@ -48,7 +48,7 @@ class Context:
             size = size_bytes(ram, "ram")
             if size <= 0 or size % PAGE:
                 raise ValueError(f"ram: {size:#x} bytes are not whole pages")
-            ram = mmap.mmap(-1, size)
+            ram = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # a fork has its own
         self.base = address(Hpa, base)
         self._ram = memoryview(ram).cast("B")
         self._pin = (ctypes.c_char * len(self._ram)).from_buffer(self._ram)

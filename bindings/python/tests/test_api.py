@@ -1,5 +1,6 @@
 """The objects: what each call does, which exception each refusal becomes, and that nothing changed."""
 import gc
+import os
 
 import pytest
 
@@ -194,3 +195,21 @@ def test_reprs_say_what_it_is(context, domain):
     domain.grant(GPA, context.alloc(PAGE), "rw")
     assert "16 MiB" in repr(context) and f"Domain {domain.number}" in repr(domain)
     assert repr(domain.region_at(GPA)) == f"Region({GPA:#x}..{GPA + PAGE - 1:#x} rw-)"
+
+
+def test_a_child_process_has_a_context_of_its_own():
+    with Context("16M") as context:
+        domain = context.domain()
+        domain.grant(0, context.alloc(PAGE))
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                context.alloc(PAGE)
+                domain.close()
+                status = 0
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert domain.translate(0) and context.stats().held == 0
+        context.audit()
