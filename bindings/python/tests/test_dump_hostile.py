@@ -11,6 +11,7 @@ from cordon import Platform
 from cordon.cli import WRONG, cli
 from cordon.dump import DumpError, capture, load, save, views_of
 from cordon.dump.format import DeviceState, DomainState
+from cordon.dump.machine import machine
 from cordon.dump.oracle import OracleError, ask
 from cordon.dump.views import Loans, Reach
 from cordon.judge.tables import TooManyTables
@@ -186,6 +187,16 @@ def test_socket_that_is_no_qemu_is_an_error(lines, sentence):
     theirs.shutdown(socket.SHUT_WR)
     with ours, theirs, pytest.raises(QmpError, match=sentence):
         Qmp(ours)
+
+
+def test_a_socket_that_another_program_has_is_told_of(tmp_path, monkeypatch):
+    monkeypatch.setattr("cordon.dump.machine.GREETING_S", 0.05)
+    with socket.socket(socket.AF_UNIX) as busy:
+        busy.bind(str(tmp_path / "qmp"))
+        busy.listen()
+        with pytest.raises(DumpError, match="no greeting within 0.05 s: QMP serves one program at a time"):
+            with machine(str(tmp_path / "qmp")):
+                pass
 
 
 def test_events_without_an_answer_end():

@@ -16,6 +16,8 @@ LEVELS = {8: 3, 9: 4, 10: 5}
 GUEST_TABLES = 4096    # of a guest that are kept, at most
 DOMAINS = 4096         # a device view's GSCID is its domain's number, plus a multiple of this
 HOST_TABLES = 4096     # of the hypervisor's own that are read, at most
+GREETING_S = 5
+ANSWER_S = 10
 
 
 class _Memory(dict):
@@ -43,9 +45,9 @@ def machine(path):
     has asked for before are still fetched."""
     try:
         with socket.socket(socket.AF_UNIX) as sock:
-            sock.settimeout(10)
+            sock.settimeout(ANSWER_S)
             sock.connect(path)
-            with closing(Qmp(sock)) as qmp:
+            with closing(_greeted(sock)) as qmp:
                 running = _shaped(lambda: bool(qmp.command("query-status")["running"]))
                 qmp.command("stop")
                 try:
@@ -56,6 +58,16 @@ def machine(path):
                         qmp.command("cont")
     except (OSError, QmpError, ValueError) as why:
         raise DumpError(f"qmp:{path}", "machine", why) from None
+
+
+def _greeted(sock):
+    try:
+        qmp = Qmp(sock, GREETING_S)
+    except TimeoutError:
+        raise QmpError(f"no greeting within {GREETING_S} s: QMP serves one program at a time, and another one may "
+                       "have the socket") from None
+    sock.settimeout(ANSWER_S)
+    return qmp
 
 
 def _shaped(ask):
