@@ -66,3 +66,10 @@ def test_a_program_finds_the_software_iommu_beside_the_library(installed, tmp_pa
                          timeout=10, stdout=subprocess.PIPE, text=True)
     assert ran.stdout == "32\n"
     assert (installed / "lib/libcordon-model.so.0").resolve().name.startswith("libcordon-model.so.0.")
+
+
+def test_a_prefix_that_depends_on_where_one_stands_is_refused(tmp_path):
+    done = subprocess.run(["make", "--silent", "install", f"DESTDIR={tmp_path}/", "PREFIX=here"], cwd=ROOT, timeout=60,
+                          check=False, capture_output=True, text=True)
+    assert done.returncode and "PREFIX=here is no absolute path" in done.stderr
+    assert not list(tmp_path.iterdir())

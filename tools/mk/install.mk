@@ -13,8 +13,11 @@ $(OUT)/host/cordon.pc: iommu/cordon.pc.in tools/mk/install.mk FORCE | $(OUT)/set
 	@mkdir -p $(@D)
 	$(quiet)sed -e 's|@LIBDIR@|$(LIBDIR)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|; s|@VERSION@|$(VERSION)|' $< > $@
 
-.PHONY: install
-install: host man $(OUT)/host/cordon.pc ## library, headers, man pages (PREFIX=/usr/local DESTDIR=)
+.PHONY: install install-prefix
+install-prefix:
+	@case '$(PREFIX)' in /*) ;; *) echo "PREFIX=$(PREFIX) is no absolute path: the pkg-config file says it" >&2; exit 2;; esac
+
+install: install-prefix host man $(OUT)/host/cordon.pc ## library, headers, man pages (PREFIX=/usr/local DESTDIR=)
 	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/cordon $(DESTDIR)$(MANDIR)
 	install -m 755 $(OUT)/host/libcordon.so $(DESTDIR)$(LIBDIR)/libcordon.so.$(VERSION)
 	ln -sf libcordon.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
