@@ -87,15 +87,23 @@ CORDON_MUST_CHECK int frames_reserve_split(struct cordon_ctx *ctx, cordon_hpa hp
                                            uint32_t stamp);
 void frames_unreserve_split(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len, uint32_t stamp);
 
-/* OWNED -> REVOKING; blocks that are covered in part get their words. The domain's lock is held.
+/* Runs that go: where the word of each is that has just one, or null. A word stays where it is from
+ * revoke to release, while the domain's lock is held. */
+struct frames_gone {
+    struct cordon_extent *run;
+    uint64_t **word;
+    uint64_t count;
+};
+
+/* OWNED -> REVOKING; writes the words down. Blocks that are covered in part get their words.
  * ENOMEM; then undo it too: unrevoke, where runs that were not revoked stay as they are. */
-CORDON_MUST_CHECK int frames_revoke(struct cordon_ctx *ctx, const struct cordon_extent *runs,
-                                    uint64_t count, uint32_t stamp);
+CORDON_MUST_CHECK int frames_revoke(struct cordon_ctx *ctx, const struct frames_gone *gone,
+                                    uint32_t stamp);
 void frames_unrevoke(struct cordon_ctx *ctx, const struct cordon_extent *runs, uint64_t count,
                      uint32_t stamp);
 /* REVOKING -> FREE, or HELD where KEEP. */
-void frames_release(struct cordon_ctx *ctx, const struct cordon_extent *runs, uint64_t count);
-/* Both for every frame of DOMAIN. Linear in blocks. Return bytes. */
+void frames_release(struct cordon_ctx *ctx, const struct frames_gone *gone);
+/* The same for every frame of DOMAIN. Linear in blocks. Return bytes. */
 uint64_t frames_revoke_domain(struct cordon_ctx *ctx, uint32_t domain);
 uint64_t frames_release_domain(struct cordon_ctx *ctx, uint32_t domain);
 

@@ -5,13 +5,18 @@
 #include "core/ctx.h"
 #include "port_word.h"
 
+#define RUNS_PER_PAGE                            \
+    ((CORDON_PAGE_SIZE - 2 * sizeof(uint64_t)) / \
+     (sizeof(struct cordon_extent) + sizeof(uint64_t *)))
+
 struct gone_page {
     struct gone_page *next; /* the one filled before */
     uint64_t reserved;
-    struct cordon_extent run[];
+    struct cordon_extent run[RUNS_PER_PAGE];
+    uint64_t *word[RUNS_PER_PAGE];
 };
 
-#define RUNS_PER_PAGE ((CORDON_PAGE_SIZE - sizeof(struct gone_page)) / sizeof(struct cordon_extent))
+_Static_assert(sizeof(struct gone_page) <= CORDON_PAGE_SIZE, "a page holds it");
 
 /* ---- the list ----------------------------------------------------------------------------- */
 
@@ -21,7 +26,7 @@ static bool room_make(struct cordon_ctx *ctx, struct gone *g)
     uint64_t most = GONE_PAGES + ctx->frames.word_pages / GONE_BLOCKS;
 
     lock_give(&ctx->frames.lock);
-    struct gone_page *page = g->page_count < most ? pool_page_alloc(ctx) : NULL;
+    struct gone_page *page = g->page_count < most ? pool_page_take(ctx) : NULL;
 
     if (page == NULL) {
         return false;
@@ -34,14 +39,17 @@ static bool room_make(struct cordon_ctx *ctx, struct gone *g)
     return true;
 }
 
-struct cordon_extent *gone_room(struct cordon_ctx *ctx, struct gone *g, uint64_t *room)
+struct frames_gone gone_room(struct cordon_ctx *ctx, struct gone *g)
 {
     if (g->used == g->room && !room_make(ctx, g)) {
         gone_clear(ctx, g);
         g->lost = true; /* the place is written to again and again */
     }
-    *room = g->room - g->used;
-    return (g->page == NULL ? g->run : g->page->run) + g->used;
+    return (struct frames_gone){
+        .run = (g->page == NULL ? g->run : g->page->run) + g->used,
+        .word = (g->page == NULL ? g->word : g->page->word) + g->used,
+        .count = g->room - g->used,
+    };
 }
 
 void gone_range(struct gone *g, cordon_gpa gpa, uint64_t len)
@@ -68,16 +76,20 @@ void gone_clear(struct cordon_ctx *ctx, struct gone *g)
 }
 
 /* All of the list is proven to be unused; it is complete. */
-static void list_release(struct cordon_ctx *ctx, const struct gone *g)
+static void list_release(struct cordon_ctx *ctx, struct gone *g)
 {
     uint64_t used = g->used;
 
-    for (const struct gone_page *page = g->page; page != NULL; page = page->next) {
-        frames_release(ctx, page->run, used);
+    for (struct gone_page *page = g->page; page != NULL; page = page->next) {
+        const struct frames_gone some = {page->run, page->word, used};
+
+        frames_release(ctx, &some);
         used = page->next != NULL ? RUNS_PER_PAGE : GONE_INLINE;
     }
     if (used > 0) {
-        frames_release(ctx, g->run, used);
+        const struct frames_gone some = {g->run, g->word, used};
+
+        frames_release(ctx, &some);
     }
 }
 
@@ -120,7 +132,7 @@ int gone_retire_all(struct cordon_domain *d, bool again)
 }
 
 /* This change's own part is proven to be unused; what older ones left may still be pending. */
-static void release_own(struct cordon_domain *d, const struct gone *g)
+static void release_own(struct cordon_domain *d, struct gone *g)
 {
     if (g->lost) {
         (void)frames_release_domain(d->ctx, d->number);
@@ -149,7 +161,7 @@ static int devices_retire(struct cordon_domain *d, const struct gone *g, bool wh
     return d->dead.count != g->dead_before ? err : 0;
 }
 
-int gone_retire(struct cordon_domain *d, const struct gone *g)
+int gone_retire(struct cordon_domain *d, struct gone *g)
 {
     bool whole = g->whole || d->dead.nonleaf;
 

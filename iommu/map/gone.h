@@ -21,7 +21,8 @@ struct gone_page;
 
 struct gone {
     struct cordon_extent run[GONE_INLINE];
-    uint32_t used, room; /* runs in the part that is being filled */
+    uint64_t *word[GONE_INLINE]; /* of each: see frames.h */
+    uint32_t used, room;         /* runs in the part that is being filled */
     uint32_t page_count;
     struct gone_page *page;
     bool lost; /* the list is not complete: scan */
@@ -59,9 +60,8 @@ static inline void gone_commit(struct cordon_domain *d, struct gone *g)
     d->dead.downgrade = false;
 }
 
-/* Where runs of frames that will go are written, *ROOM of them and at least one; and say how many
- * were, at most that. */
-struct cordon_extent *gone_room(struct cordon_ctx *ctx, struct gone *g, uint64_t *room);
+/* Room for runs of frames that go, and the count that was taken of it. */
+struct frames_gone gone_room(struct cordon_ctx *ctx, struct gone *g);
 static inline void gone_noted(struct gone *g, uint64_t runs)
 {
     g->used += g->lost ? 0 : (uint32_t)runs;
@@ -76,7 +76,7 @@ void gone_clear(struct cordon_ctx *ctx, struct gone *g);
  * frames and dead tables. EPENDING: they stay, and the domain is pending. The caller holds the
  * domain's lock.
  */
-CORDON_MUST_CHECK int gone_retire(struct cordon_domain *d, const struct gone *g);
+CORDON_MUST_CHECK int gone_retire(struct cordon_domain *d, struct gone *g);
 
 /* The same for all that is REVOKING in a domain. AGAIN: nothing new went since the last time. */
 CORDON_MUST_CHECK int gone_retire_all(struct cordon_domain *d, bool again);

@@ -158,7 +158,7 @@ void pool_unlock(struct cordon_ctx *ctx)
     lock_give(&ctx->frames.lock);
 }
 
-void *pool_page_alloc(struct cordon_ctx *ctx)
+void *pool_page_take(struct cordon_ctx *ctx)
 {
     struct frame_pool *p = &ctx->frames;
     void *page = NULL;
@@ -169,10 +169,16 @@ void *pool_page_alloc(struct cordon_ctx *ctx)
     lock_take(&p->lock);
     if (meta_ready(p, 1) == 0) {
         page = pool_ptr(p, meta_take(p));
-        memset(page, 0, CORDON_PAGE_SIZE);
     }
     pool_unlock(ctx);
     return page;
+}
+
+void *pool_page_alloc(struct cordon_ctx *ctx)
+{
+    void *page = pool_page_take(ctx);
+
+    return page != NULL ? memset(page, 0, CORDON_PAGE_SIZE) : NULL;
 }
 
 void pool_page_free(struct cordon_ctx *ctx, void *page)

@@ -185,9 +185,10 @@ CORDON_MUST_CHECK int meta_ready(struct frame_pool *p, uint64_t n);
 uint64_t meta_take(struct frame_pool *p);
 void meta_give(struct frame_pool *p, uint64_t hfn);
 
-/* A zeroed page for the layer itself, and its return. These take the lock themselves. Null: none.
- */
+/* A page for the layer itself, zeroed or with contents unknown, and its return. These take the lock
+ * themselves. Null: none. */
 void *pool_page_alloc(struct cordon_ctx *ctx);
+void *pool_page_take(struct cordon_ctx *ctx);
 void pool_page_free(struct cordon_ctx *ctx, void *page);
 
 #endif

@@ -62,12 +62,11 @@ static int reserve_frames_gone(struct txn *t, struct backing b)
     int err = 0;
 
     while (err == 0 && b.at < b.end) {
-        uint64_t room;
-        struct cordon_extent *runs = gone_room(ctx, &t->gone, &room);
-        uint64_t n = backing_next(&b, runs, room);
+        struct frames_gone gone = gone_room(ctx, &t->gone);
 
-        err = lent(t, runs, n) ? -CORDON_EBUSY : frames_revoke(ctx, runs, n, t->stamp);
-        gone_noted(&t->gone, n);
+        gone.count = backing_next(&b, gone.run, gone.count);
+        err = lent(t, gone.run, gone.count) ? -CORDON_EBUSY : frames_revoke(ctx, &gone, t->stamp);
+        gone_noted(&t->gone, gone.count);
     }
     return err;
 }

@@ -87,18 +87,19 @@ OWNER_SLOW uint64_t revoke_run(struct cordon_ctx *ctx, const struct cordon_exten
     return pages - at.left;
 }
 
-int frames_revoke(struct cordon_ctx *ctx, const struct cordon_extent *runs, uint64_t count,
-                  uint32_t stamp)
+int frames_revoke(struct cordon_ctx *ctx, const struct frames_gone *gone, uint32_t stamp)
 {
     struct frame_pool *p = &ctx->frames;
     const struct frame_bank *bank = p->bank;
+    const struct cordon_extent *e = gone->run, *end = e + gone->count;
     uint64_t bytes = 0;
     int err = 0;
 
     lock_take(&p->lock);
-    for (const struct cordon_extent *e = runs, *end = runs + count; e != end; e++) {
+    for (uint64_t **at = gone->word; e != end; e++, at++) {
         uint64_t *word = owner_single(bank, e);
 
+        *at = word;
         if (word != NULL) {
             *word = revoked(*word);
             bytes += e->len;
@@ -199,15 +200,15 @@ OWNER_SLOW void release_run(struct cordon_ctx *ctx, const struct cordon_extent *
     }
 }
 
-void frames_release(struct cordon_ctx *ctx, const struct cordon_extent *runs, uint64_t count)
+void frames_release(struct cordon_ctx *ctx, const struct frames_gone *gone)
 {
     struct frame_pool *p = &ctx->frames;
-    const struct frame_bank *bank = p->bank;
+    const struct cordon_extent *e = gone->run, *end = e + gone->count;
     uint64_t held = 0; /* bytes */
 
     lock_take(&p->lock);
-    for (const struct cordon_extent *e = runs, *end = runs + count; e != end; e++) {
-        uint64_t *word = owner_single(bank, e);
+    for (uint64_t **at = gone->word; e != end; e++, at++) {
+        uint64_t *word = *at;
 
         if (word != NULL && (*word & RELEASED) == RELEASED_HELD) {
             part_note(ctx->cookie, PORT_NOTE_FREE, e->hpa.v >> CORDON_PAGE_SHIFT,
@@ -216,7 +217,6 @@ void frames_release(struct cordon_ctx *ctx, const struct cordon_extent *runs, ui
             held += e->len;
         } else {
             release_run(ctx, e);
-            bank = owner_bank(p, e);
         }
     }
     pool_count(p, CORDON_FRAME_REVOKING, CORDON_FRAME_HELD, held >> CORDON_PAGE_SHIFT);
