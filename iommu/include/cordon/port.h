@@ -10,8 +10,8 @@
 
 #include <cordon/types.h>
 
-/* Whether COOKIE can be used: on the host null, or a table of the right size with nothing reserved in
- * it. Asked once, by cordon_ctx_create, which answers EINVAL if not. */
+/* Whether COOKIE can be used: on the host null, or a table of the right size with nothing reserved
+ * in it. Asked once, by cordon_ctx_create, which answers EINVAL if not. */
 bool cordon_port_accepts(void *cookie);
 
 /* Device registers. Little-endian, naturally aligned, exactly one access of the given width. A read
