@@ -6,6 +6,7 @@ import pytest
 
 from cordon import Platform
 from cordon import cli
+from cordon.backends import BACKENDS
 from cordon.dump import capture, save
 from cordon.dump.format import HartState
 from cordon.machine import Machine
@@ -77,3 +78,12 @@ def test_a_machine_without_its_files_is_refused_before_qemu_starts(tmp_path):
         Machine("/nowhere.itb")
     with pytest.raises(QemuError, match="hypervisor='/nowhere.bin': there is no such file; make hyp"):
         Machine(tmp_path / "vms.itb", hypervisor="/nowhere.bin")
+
+
+@pytest.mark.skipif(BACKENDS["qemu"].missing() is not None, reason="QEMU is not installed")
+def test_a_machine_says_what_it_runs_and_whether_it_does(tmp_path):
+    for name in ("vms.itb", "hypervisor.bin"):
+        (tmp_path / name).write_bytes(bytes(4096))
+    with Machine(tmp_path / "vms.itb", ram="256M", harts=1, hypervisor=tmp_path / "hypervisor.bin") as machine:
+        assert f"vms.itb pid {machine._process.pid}>" in repr(machine)
+    assert repr(machine) == f"<Machine {tmp_path / 'vms.itb'} ended with -9>"

@@ -38,6 +38,7 @@ class Machine:
             if not os.path.isfile(path):
                 raise QemuError(f"{what}={os.fspath(path)!r}: there is no such file"
                                 + ("; make hyp makes it in the tree" if what == "hypervisor" else ""))
+        self.bundle = os.fspath(bundle)
         self.ram_file = SharedFile("ram", size_bytes(ram))
         self._log = open(log, "wb") if log else None
         self._stderr = tempfile.TemporaryFile()
@@ -127,3 +128,7 @@ class Machine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __repr__(self) -> str:
+        ended = self._process.poll()
+        return f"<Machine {self.bundle} {f'pid {self._process.pid}' if ended is None else f'ended with {ended}'}>"
