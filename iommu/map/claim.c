@@ -36,35 +36,27 @@ void owner_join_stamped(struct frame_pool *p, struct frame_block *b, uint32_t st
 
 /* ---- claim -------------------------------------------------------------------------------- */
 
-/* The part's words from HELD to WORD, WORD + 1 GFN, ... Returns how many were, before one that was
- * not HELD; all of a whole block or none. */
+/* The part's words from HELD to WORD, WORD + 1 GFN, ... Returns how many pages were, before one
+ * that was not HELD. */
 static uint64_t claim_part(struct cordon_ctx *ctx, const struct part *at, uint64_t word,
                            uint32_t stamp, int *err)
 {
-    struct frame_block *b = at->block;
-
-    if (b->words == NULL) {
-        if (b->word != CORDON_FRAME_HELD) {
-            *err = -CORDON_EPERM;
-            return 0;
-        }
-        if (at->pages == BLOCK_FRAMES) {
-            b->word = word;
-            return BLOCK_FRAMES;
-        }
-        *err = pool_split(ctx, b, stamp);
+    if (part_splits(at)) {
+        *err = at->block->word == CORDON_FRAME_HELD ? pool_split(ctx, at->block, stamp)
+                                                    : -CORDON_EPERM;
         if (*err != 0) {
             return 0;
         }
     }
-    uint64_t *w = &b->words[at->index];
+    struct part_words w = part_words(at);
 
-    for (uint64_t i = 0; i < at->pages; i++) {
-        if (w[i] != CORDON_FRAME_HELD) {
+    for (uint64_t *one = w.first; one != w.end; one += w.step) {
+        if (*one != CORDON_FRAME_HELD) {
             *err = -CORDON_EPERM;
-            return i;
+            return part_pages(&w, one);
         }
-        w[i] = word + i * FW_GFN_ONE; /* as pool_derive has it for OWNED */
+        *one = word;
+        word += w.pages * FW_GFN_ONE; /* as pool_derive has it for OWNED */
     }
     return at->pages;
 }
@@ -108,8 +100,8 @@ static uint64_t claim_some(struct cordon_ctx *ctx, const struct frames_claim *c,
 
         if (single != NULL && *single == CORDON_FRAME_HELD) {
             *single = word;
-            part_note(ctx->cookie, PORT_NOTE_CLAIM, e->hpa.v >> CORDON_PAGE_SHIFT,
-                      e->len >> CORDON_PAGE_SHIFT, word);
+            block_note(ctx->cookie, PORT_NOTE_CLAIM, e->hpa.v >> CORDON_PAGE_SHIFT,
+                       e->len >> CORDON_PAGE_SHIFT, word);
             word += e->len * (FW_GFN_ONE >> CORDON_PAGE_SHIFT);
             continue;
         }
@@ -133,14 +125,7 @@ static void unclaim_run(struct cordon_ctx *ctx, uint64_t hfn, uint64_t pages, ui
 
     pool_count(p, CORDON_FRAME_OWNED, CORDON_FRAME_HELD, pages);
     for (; at.left > 0; part_next(&at)) {
-        if (at.block->words == NULL) {
-            cordon_assert(at.pages == BLOCK_FRAMES);
-            at.block->word = CORDON_FRAME_HELD;
-            continue;
-        }
-        for (uint64_t i = 0; i < at.pages; i++) {
-            at.block->words[at.index + i] = CORDON_FRAME_HELD;
-        }
+        part_write(&at, CORDON_FRAME_HELD);
         owner_join_stamped(p, at.block, stamp);
     }
 }
@@ -200,14 +185,7 @@ static uint64_t move_run(struct cordon_ctx *ctx, const struct cordon_extent *e, 
     struct part at = part_at(&ctx->frames, hfn, e->len >> CORDON_PAGE_SHIFT);
 
     for (; at.left > 0; part_next(&at)) {
-        if (at.block->words == NULL) {
-            cordon_assert(at.pages == BLOCK_FRAMES);
-            at.block->word = word;
-        } else {
-            for (uint64_t i = 0; i < at.pages; i++) {
-                at.block->words[at.index + i] = word + i * FW_GFN_ONE;
-            }
-        }
+        part_write(&at, word);
         part_note(ctx->cookie, PORT_NOTE_CLAIM, hfn, at.pages, word);
         hfn += at.pages;
         word += at.pages * FW_GFN_ONE;

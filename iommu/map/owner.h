@@ -8,25 +8,60 @@
 /* Kept out of line, so that the common case before it has the registers to itself. */
 #define OWNER_SLOW __attribute__((noinline)) static
 
-/* The part of a run that lies in one block. */
+/* The part of a run that lies in one block, or whole blocks of it that are not split. */
 struct part {
     struct frame_block *block;
     uint64_t index, pages;
     uint64_t left; /* of the run, from here on; 0: behind its end */
 };
 
+/* How far the part goes that starts here. */
+static inline void part_cut(struct part *at)
+{
+    uint64_t room = BLOCK_FRAMES - at->index;
+
+    at->pages = room < at->left ? room : at->left;
+    if (at->index != 0 || at->block->words != NULL) {
+        return;
+    }
+    while (at->left - at->pages >= BLOCK_FRAMES &&
+           at->block[at->pages >> BLOCK_ORDER].words == NULL) {
+        at->pages += BLOCK_FRAMES;
+    }
+}
+
+/* Go on behind the first PAGES of the part. */
+static inline void part_skip(struct part *at, uint64_t pages)
+{
+    uint64_t to = at->index + pages;
+
+    at->block += to >> BLOCK_ORDER;
+    at->index = to & (BLOCK_FRAMES - 1);
+    at->pages -= pages;
+    at->left -= pages;
+    if (at->pages == 0 && at->left > 0) {
+        part_cut(at);
+    }
+}
+
+static inline void part_next(struct part *at)
+{
+    part_skip(at, at->pages);
+}
+
 /* The first part of the run at HFN, as far as it is RAM: banks that touch are one. */
 static inline struct part part_first(const struct frame_pool *p, uint64_t hfn, uint64_t pages)
 {
     const struct frame_bank *bank = pool_bank(p, hfn);
-    uint64_t index = hfn & (BLOCK_FRAMES - 1);
-    uint64_t room = BLOCK_FRAMES - index;
+    struct part at = {.left = 0};
 
-    if (bank == NULL) {
-        return (struct part){.left = 0};
+    if (bank != NULL && pages > 0) {
+        at.block = bank_block(bank, hfn);
+        at.index = hfn & (BLOCK_FRAMES - 1);
+        at.left = pages < bank->end - hfn ? pages : bank->end - hfn;
+        part_cut(&at);
     }
-    pages = pages < bank->end - hfn ? pages : bank->end - hfn;
-    return (struct part){bank_block(bank, hfn), index, room < pages ? room : pages, pages};
+    return at;
 }
 
 /* The same where a caller of ours has made sure that it is RAM. */
@@ -38,12 +73,47 @@ static inline struct part part_at(const struct frame_pool *p, uint64_t hfn, uint
     return at;
 }
 
-static inline void part_next(struct part *at)
+/* Does the part take frames out of a block that is not split? */
+static inline bool part_splits(const struct part *at)
 {
-    at->block++;
-    at->index = 0;
-    at->left -= at->pages;
-    at->pages = at->left < BLOCK_FRAMES ? at->left : BLOCK_FRAMES;
+    return at->block->words == NULL && at->pages < BLOCK_FRAMES;
+}
+
+/* The words of a part that splits nothing: from FIRST to before END, each for PAGES pages. */
+struct part_words {
+    uint64_t *first, *end;
+    uint64_t step, pages;
+};
+
+static inline struct part_words part_words(const struct part *at)
+{
+    struct frame_block *b = at->block;
+
+    if (b->words != NULL) {
+        uint64_t *first = &b->words[at->index];
+
+        return (struct part_words){first, first + at->pages, 1, 1};
+    }
+    cordon_assert(at->index == 0 && is_aligned(at->pages, BLOCK_FRAMES));
+    return (struct part_words){&b->word, &b[at->pages >> BLOCK_ORDER].word,
+                               sizeof(*b) / sizeof(b->word), BLOCK_FRAMES};
+}
+
+/* How many pages the words before ONE stand for. */
+static inline uint64_t part_pages(const struct part_words *w, const uint64_t *one)
+{
+    return (uint64_t)(one - w->first) / w->step * w->pages;
+}
+
+/* Write WORD over a part, and what follows it over the pages behind its first. */
+static inline void part_write(const struct part *at, uint64_t word)
+{
+    struct part_words w = part_words(at);
+
+    for (uint64_t *one = w.first; one != w.end; one += w.step) {
+        *one = word;
+        word = pool_derive(word, w.pages);
+    }
 }
 
 /* A guess at the bank of the extents behind E: its own. */
@@ -78,10 +148,25 @@ static inline uint64_t *owner_single(const struct frame_bank *bank, const struct
 
 /* Tell the recorder, if there is one, of at most a block of frames: address and pages - 1 in one.
  */
+static inline void block_note(void *cookie, enum port_note note, uint64_t hfn, uint64_t pages,
+                              uint64_t word)
+{
+    port_note(cookie, note, hfn << CORDON_PAGE_SHIFT | (pages - 1), word);
+}
+
+/* The same for a part, whose first frame says WORD. (One step a turn: where there is no recorder,
+ * the compiler sees that nothing is left.) */
 static inline void part_note(void *cookie, enum port_note note, uint64_t hfn, uint64_t pages,
                              uint64_t word)
 {
-    port_note(cookie, note, hfn << CORDON_PAGE_SHIFT | (pages - 1), word);
+    uint64_t blocks = ((pages - 1) >> BLOCK_ORDER) + 1;
+
+    for (uint64_t i = 0; i < blocks; i++) {
+        uint64_t done = i << BLOCK_ORDER, left = pages - done;
+
+        block_note(cookie, note, hfn + done, left < BLOCK_FRAMES ? left : BLOCK_FRAMES,
+                   pool_derive(word, done));
+    }
 }
 
 /* The same for a run of any length, all in one state. */

@@ -6,12 +6,10 @@
 
 /* ---- blocks that are split for a change ---------------------------------------------------- */
 
-/* A block that is covered in part gets its words. Nobody else splits or joins a block of which all
- * is one domain's. */
+/* A block that is covered in part gets its words. */
 static inline int split_part(struct cordon_ctx *ctx, const struct part *at, uint32_t stamp)
 {
-    return at->block->words == NULL && at->pages < BLOCK_FRAMES ? pool_split(ctx, at->block, stamp)
-                                                                : 0;
+    return part_splits(at) ? pool_split(ctx, at->block, stamp) : 0;
 }
 
 int frames_reserve_split(struct cordon_ctx *ctx, cordon_hpa hpa, uint64_t len, uint32_t stamp)
@@ -49,24 +47,12 @@ static inline uint64_t revoked(uint64_t word)
     return word ^ (CORDON_FRAME_OWNED ^ CORDON_FRAME_REVOKING);
 }
 
-/* The words of a part: of a split block, or its own. */
-static inline uint64_t *part_words(const struct part *at, uint64_t *count)
-{
-    if (at->block->words == NULL) {
-        cordon_assert(at->pages == BLOCK_FRAMES);
-        *count = 1;
-        return &at->block->word;
-    }
-    *count = at->pages;
-    return at->block->words + at->index;
-}
-
 static inline void revoke_part(const struct part *at)
 {
-    uint64_t count, *w = part_words(at, &count);
+    struct part_words w = part_words(at);
 
-    for (uint64_t *end = w + count; w != end; w++) {
-        *w = revoked(*w);
+    for (uint64_t *one = w.first; one != w.end; one += w.step) {
+        *one = revoked(*one);
     }
 }
 
@@ -119,15 +105,16 @@ int frames_revoke(struct cordon_ctx *ctx, const struct frames_gone *gone, uint32
 /* REVOKING words of a part are OWNED again. Returns their pages. */
 static uint64_t unrevoke_part(const struct part *at)
 {
-    uint64_t count, *w = part_words(at, &count), back = 0;
+    struct part_words w = part_words(at);
+    uint64_t back = 0;
 
-    for (uint64_t i = 0; i < count; i++) {
-        if ((w[i] & FW_STATE) == CORDON_FRAME_REVOKING) {
-            w[i] ^= CORDON_FRAME_OWNED ^ CORDON_FRAME_REVOKING;
-            back++;
+    for (uint64_t *one = w.first; one != w.end; one += w.step) {
+        if ((*one & FW_STATE) == CORDON_FRAME_REVOKING) {
+            *one ^= CORDON_FRAME_OWNED ^ CORDON_FRAME_REVOKING;
+            back += w.pages;
         }
     }
-    return back == count ? at->pages : back;
+    return back;
 }
 
 void frames_unrevoke(struct cordon_ctx *ctx, const struct cordon_extent *runs, uint64_t count,
@@ -141,7 +128,7 @@ void frames_unrevoke(struct cordon_ctx *ctx, const struct cordon_extent *runs, u
             part_at(p, runs[i].hpa.v >> CORDON_PAGE_SHIFT, runs[i].len >> CORDON_PAGE_SHIFT);
 
         for (; at.left > 0; part_next(&at)) {
-            if (at.block->words == NULL && at.pages < BLOCK_FRAMES) {
+            if (part_splits(&at)) {
                 continue; /* where the change ended: not split, and so not revoked */
             }
             pool_count(p, CORDON_FRAME_REVOKING, CORDON_FRAME_OWNED, unrevoke_part(&at));
@@ -162,24 +149,25 @@ void frames_unrevoke(struct cordon_ctx *ctx, const struct cordon_extent *runs, u
 static inline uint64_t release_some(struct cordon_ctx *ctx, const struct part *at, uint64_t hfn)
 {
     struct frame_pool *p = &ctx->frames;
-    uint64_t count, *w = part_words(at, &count), n = 0;
-    uint64_t word = *w, kind = word & RELEASED;
+    struct part_words w = part_words(at);
+    uint64_t *one = w.first, word = *one, kind = word & RELEASED;
     bool keep = kind == RELEASED_HELD;
 
     cordon_assert(field_get(FW_STATE, word) == CORDON_FRAME_REVOKING);
-    while (keep && n < count && (w[n] & RELEASED) == kind) {
-        w[n++] = CORDON_FRAME_HELD;
+    for (; keep && one != w.end && (*one & RELEASED) == kind; one += w.step) {
+        *one = CORDON_FRAME_HELD;
     }
-    while (!keep && n < count && (w[n] & RELEASED) == kind) {
-        n++;
+    while (!keep && one != w.end && (*one & RELEASED) == kind) {
+        one += w.step;
     }
-    n = n == count ? at->pages : n;
-    part_note(ctx->cookie, PORT_NOTE_FREE, hfn, n, word);
-    pool_count(p, CORDON_FRAME_REVOKING, keep ? CORDON_FRAME_HELD : CORDON_FRAME_FREE, n);
+    uint64_t pages = part_pages(&w, one);
+
+    part_note(ctx->cookie, PORT_NOTE_FREE, hfn, pages, word);
+    pool_count(p, CORDON_FRAME_REVOKING, keep ? CORDON_FRAME_HELD : CORDON_FRAME_FREE, pages);
     if (!keep) {
-        buddy_put_run(p, hfn, n);
+        buddy_put_run(p, hfn, pages);
     }
-    return n;
+    return pages;
 }
 
 OWNER_SLOW void release_run(struct cordon_ctx *ctx, const struct cordon_extent *run)
@@ -188,15 +176,10 @@ OWNER_SLOW void release_run(struct cordon_ctx *ctx, const struct cordon_extent *
     struct part at = part_at(&ctx->frames, hfn, run->len >> CORDON_PAGE_SHIFT);
 
     while (at.left > 0) {
-        uint64_t n = release_some(ctx, &at, hfn);
+        uint64_t pages = release_some(ctx, &at, hfn);
 
-        hfn += n;
-        at.index += n;
-        at.pages -= n;
-        at.left -= n;
-        if (at.pages == 0) {
-            part_next(&at);
-        }
+        hfn += pages;
+        part_skip(&at, pages);
     }
 }
 
@@ -211,8 +194,8 @@ void frames_release(struct cordon_ctx *ctx, const struct frames_gone *gone)
         uint64_t *word = *at;
 
         if (word != NULL && (*word & RELEASED) == RELEASED_HELD) {
-            part_note(ctx->cookie, PORT_NOTE_FREE, e->hpa.v >> CORDON_PAGE_SHIFT,
-                      e->len >> CORDON_PAGE_SHIFT, *word);
+            block_note(ctx->cookie, PORT_NOTE_FREE, e->hpa.v >> CORDON_PAGE_SHIFT,
+                       e->len >> CORDON_PAGE_SHIFT, *word);
             *word = CORDON_FRAME_HELD;
             held += e->len;
         } else {

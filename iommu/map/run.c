@@ -203,7 +203,7 @@ void owner_note_run(void *cookie, enum port_note note, uint64_t hfn, uint64_t pa
 {
     for (uint64_t n; pages > 0; hfn += n, pages -= n) {
         n = pages < BLOCK_FRAMES ? pages : BLOCK_FRAMES;
-        part_note(cookie, note, hfn, n, word);
+        block_note(cookie, note, hfn, n, word);
     }
 }
 
