@@ -1,5 +1,6 @@
 """The command line: cordon dump, cordon walk, cordon judge."""
 import json
+import os
 import sys
 import traceback
 from contextlib import nullcontext
@@ -48,7 +49,18 @@ def _views(dump):
         raise DumpError(dump.made_by, "tables", f"a table is not in the dump: {why}") from None
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """Ends with 2 when nobody reads on: 1, as click has it, would say that something was found."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what Python flushes at its end
+            sys.exit(2)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def cli():
     """Look at what guests and devices reach.
 

@@ -1,12 +1,17 @@
 """Dumps, oracles and sockets made by somebody who means harm: each ends soon, with a sentence."""
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+import cordon
 from cordon import Platform
 from cordon.cli import WRONG, cli
 from cordon.dump import DumpError, capture, load, save, views_of
@@ -19,6 +24,7 @@ from cordon.parts import Dma
 from cordon.qemu.qmp import Qmp, QmpError
 
 RED, PAGE = 0x8000_0000, 0x1000
+PACKAGES = Path(cordon.__file__).parents[1]
 
 
 @pytest.fixture
@@ -238,3 +244,14 @@ def test_machine_that_answers_in_another_form_is_an_error(tmp_path):
         done = CliRunner().invoke(cli, ["dump", f"qmp:{path}"])
         thread.join(10)
     assert isinstance(done.exception, DumpError) and "not what a QEMU" in str(done.exception)
+
+
+def test_a_reader_that_leaves_does_not_look_like_a_leak(found, tmp_path):
+    found.domains, found.devices = found.domains[:1], found.devices[:1]
+    save(found, tmp_path / "x.dump")
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-m", "cordon", "dump", tmp_path / "x.dump"], stdout=writer,
+                          stderr=subprocess.PIPE, text=True, cwd=PACKAGES)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (2, "")
