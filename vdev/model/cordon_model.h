@@ -3,7 +3,8 @@
  *
  * A judge: it shares no code with the layer that it judges. Memory is one flat buffer of the
  * caller. Every call on one model takes that model's one lock, so models may be used from many
- * threads; callbacks run under the lock and must not call the model again.
+ * threads; callbacks run under the lock and must not call the model again. A null model is no
+ * argument for any call but destroy; it is not looked for.
  *
  * Left out, with their capability bits 0: process directories, ATS and PRI, MRIF, HPM, Sv32,
  * big-endian tables, T2GPA, QOSID, NL, S. A context that uses them is misconfigured (cause 259), a
