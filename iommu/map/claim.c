@@ -15,25 +15,6 @@ static uint64_t owned_word(uint32_t domain, uint64_t gfn, bool keep)
            field_put(FW_GFN, gfn);
 }
 
-void owner_join_stamped(struct frame_pool *p, struct frame_block *b, uint32_t stamp)
-{
-    if (b->words == NULL || field_get(FW_SPLIT_STAMP, b->word) != stamp) {
-        return;
-    }
-    uint64_t first = pool_word_in(b, 0);
-    uint64_t state = field_get(FW_STATE, first);
-
-    if (state != CORDON_FRAME_HELD && state != CORDON_FRAME_OWNED) {
-        return;
-    }
-    for (uint64_t i = 1; i < BLOCK_FRAMES; i++) {
-        if (pool_word_in(b, i) != pool_derive(first, i)) {
-            return;
-        }
-    }
-    pool_join(p, b, first);
-}
-
 /* ---- claim -------------------------------------------------------------------------------- */
 
 /* The part's words from HELD to WORD, WORD + 1 GFN, ... Returns how many pages were, before one

@@ -15,20 +15,8 @@ struct part {
     uint64_t left; /* of the run, from here on; 0: behind its end */
 };
 
-/* How far the part goes that starts here. */
-static inline void part_cut(struct part *at)
-{
-    uint64_t room = BLOCK_FRAMES - at->index;
-
-    at->pages = room < at->left ? room : at->left;
-    if (at->index != 0 || at->block->words != NULL) {
-        return;
-    }
-    while (at->left - at->pages >= BLOCK_FRAMES &&
-           at->block[at->pages >> BLOCK_ORDER].words == NULL) {
-        at->pages += BLOCK_FRAMES;
-    }
-}
+/* Find out how far the part goes that starts here. */
+void part_cut(struct part *at);
 
 /* Go on behind the first PAGES of the part. */
 static inline void part_skip(struct part *at, uint64_t pages)
@@ -50,28 +38,9 @@ static inline void part_next(struct part *at)
 }
 
 /* The first part of the run at HFN, as far as it is RAM: banks that touch are one. */
-static inline struct part part_first(const struct frame_pool *p, uint64_t hfn, uint64_t pages)
-{
-    const struct frame_bank *bank = pool_bank(p, hfn);
-    struct part at = {.left = 0};
-
-    if (bank != NULL && pages > 0) {
-        at.block = bank_block(bank, hfn);
-        at.index = hfn & (BLOCK_FRAMES - 1);
-        at.left = pages < bank->end - hfn ? pages : bank->end - hfn;
-        part_cut(&at);
-    }
-    return at;
-}
-
+struct part part_first(const struct frame_pool *p, uint64_t hfn, uint64_t pages);
 /* The same where a caller of ours has made sure that it is RAM. */
-static inline struct part part_at(const struct frame_pool *p, uint64_t hfn, uint64_t pages)
-{
-    struct part at = part_first(p, hfn, pages);
-
-    cordon_assert(at.left == pages);
-    return at;
-}
+struct part part_at(const struct frame_pool *p, uint64_t hfn, uint64_t pages);
 
 /* Does the part take frames out of a block that is not split? */
 static inline bool part_splits(const struct part *at)
