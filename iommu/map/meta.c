@@ -134,8 +134,8 @@ void meta_give(struct frame_pool *p, uint64_t hfn)
     p->meta_empty += h->used == 0;
 }
 
-/* Give back meta blocks that nothing uses. */
-static void meta_trim(struct frame_pool *p)
+/* Give back meta blocks that nothing uses. Rare, and so kept out of line. */
+__attribute__((noinline)) static void meta_trim(struct frame_pool *p)
 {
     uint64_t at = p->meta_first;
 
