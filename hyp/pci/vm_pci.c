@@ -16,7 +16,6 @@
 #define OWN_SLOT 0u
 #define OWN_LEN_LIMIT (UINT64_C(64) << 20) /* bytes that one command may speak of */
 #define RELEASE_TRIES 100u
-#define NAME_BYTES 32u
 #define REFUSED_US 200000u
 #define WINDOWS_PER_DEVICE 2u /* of its registers that a reset or a check touches */
 
@@ -38,9 +37,9 @@ static void unlock_pci(void)
     cordon_lock_give(&machine_pci_lock);
 }
 
-static void name_of(const struct vm_device *d, char *out)
+void vm_pci_name(const struct vm_device *d, char *out)
 {
-    (void)snprintf(out, NAME_BYTES, "%04x:%02x:%02x.%x", d->segment, PCI_BUS_OF(d->bdf),
+    (void)snprintf(out, VM_PCI_NAME_BYTES, "%04x:%02x:%02x.%x", d->segment, PCI_BUS_OF(d->bdf),
                    d->bdf >> 3 & 31, d->bdf & 7);
 }
 
@@ -54,9 +53,9 @@ static bool is_open(enum pci_why why)
 static int refuse(const struct vm_device *d, const struct pci_refusal *r, int err,
                   struct config_error *why)
 {
-    char name[NAME_BYTES], value[NAME_BYTES] = "";
+    char name[VM_PCI_NAME_BYTES], value[VM_PCI_NAME_BYTES] = "";
 
-    name_of(d, name);
+    vm_pci_name(d, name);
     if (r->value != 0) {
         (void)snprintf(value, sizeof(value), " (0x%lx)", r->value);
     }
@@ -107,7 +106,7 @@ static int begin_one(struct vm *vm, const struct vm_device *d, struct config_err
     int err;
 
     cfg.iommus = devices_iommus(&cfg.iommu_count);
-    name_of(d, cfg.name);
+    vm_pci_name(d, cfg.name);
     if (mmio_room() < WINDOWS_PER_DEVICE) {
         return config_refuse(why, "device %s: %u windows of registers are left of %u, %u wanted",
                              cfg.name, mmio_room(), MMIO_WINDOWS, WINDOWS_PER_DEVICE);
@@ -234,7 +233,7 @@ static void say_refused(struct vm *vm, const struct vpci_stats *s, uint32_t i, u
     struct json *j = manage_event_begin(&e, "bar-refused");
 
     json_text(j, "vm", vm_name(vm), VM_NAME_BYTES);
-    json_text(j, "device", name, NAME_BYTES);
+    json_text(j, "device", name, VM_PCI_NAME_BYTES);
     json_hex(j, "gpa", s->last.value);
     json_text(j, "why", pci_why_text(s->last.why), SIZE_MAX);
     json_u64(j, "count", count);

@@ -41,6 +41,10 @@ struct vm_pci {
     uint64_t refused_next;                 /* time_us before which vm_pci_report says no more */
 };
 
+/* The name of a function, VM_PCI_NAME_BYTES at most: "0000:00:01.0". */
+#define VM_PCI_NAME_BYTES 32u
+void vm_pci_name(const struct vm_device *d, char *out);
+
 /* Claim what the settings of VM name. On an error WHY says in words which function, and why not;
  * nothing of this VM is claimed then. */
 CORDON_MUST_CHECK int vm_pci_claim(struct vm *vm, struct config_error *why);

@@ -8,6 +8,7 @@
 #include "core/machine.h"
 #include "core/memory.h"
 #include "core/tick.h"
+#include "pci/vm_pci.h"
 
 #define FRAME_BYTES 1024u
 #define STREAM_STORY 0u
@@ -80,6 +81,19 @@ void report_refused(const char *name, const char *why)
     send(&j);
 }
 
+/* Their addresses, as faults and refusals name them. */
+static void put_devices(struct json *j, const struct vm_config *config)
+{
+    char name[VM_PCI_NAME_BYTES];
+
+    json_array(j, "devices");
+    for (uint32_t i = 0; i < config->device_count; i++) {
+        vm_pci_name(&config->device[i], name);
+        json_text(j, NULL, name, sizeof(name));
+    }
+    json_array_end(j);
+}
+
 void report_started(const struct vm *vm)
 {
     char text[FRAME_BYTES];
@@ -95,6 +109,7 @@ void report_started(const struct vm *vm)
     json_u64(&j, "ram_bytes", vm->config->ram_len);
     json_hex(&j, "pool_hpa", vm->pool.v);
     json_u64(&j, "pool_bytes", vm->config->pool_len);
+    put_devices(&j, vm->config);
     send(&j);
 }
 
