@@ -1,18 +1,25 @@
 """Faults of a platform: which ones a test expects, and which ones nobody did."""
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, SupportsInt
+from typing import TYPE_CHECKING, Any, Protocol, SupportsInt
 
 from .evidence import Evidence
 
 if TYPE_CHECKING:
-    from .device import Device
     from .iommu import Fault, Iommu
     from .parts import Part
 
 PAGE = 0x1000
+
+
+class Named(Protocol):
+    """A device, of whichever kind of platform."""
+
+    @property
+    def name(self) -> str: ...
 
 
 class FaultMissing(AssertionError):
@@ -45,6 +52,7 @@ class FaultLog:
     """What a platform gets: `fault_log` is every report, `unexpected` those that nobody declared."""
 
     iommu: "Iommu"
+    patience = 0.0  # seconds that expect_fault waits for devices that act by themselves
 
     def __init__(self) -> None:
         self.fault_log: list[Fault] = []
@@ -59,9 +67,21 @@ class FaultLog:
         """The part by its name or by its place; LookupError where there is none."""
         raise NotImplementedError
 
+    def name_of(self, device: "str | Named") -> str:
+        """The name that DEVICE's faults carry."""
+        return self.part(device).name if isinstance(device, str) else device.name
+
+    def reports(self) -> "list[Fault]":
+        """Every report that was not taken."""
+        return self.iommu.faults() if self.iommu is not None else []
+
+    def more_reports(self, timeout: float) -> bool:
+        """Wait for a report where devices act by themselves; whether one came."""
+        return False
+
     def faults(self) -> "list[Fault]":
         """Take every report; the caller has expected them."""
-        reports = [self.named(f) for f in self.iommu.faults()] if self.iommu is not None else []
+        reports = [self.named(f) for f in self.reports()]
         self.fault_log += reports
         self.evidence.note(reports)
         return reports
@@ -78,17 +98,21 @@ class FaultLog:
         return self.unexpected
 
     @contextmanager
-    def expect_fault(self, device: "str | Device", cause: int | None = None,
+    def expect_fault(self, device: "str | Named", cause: int | None = None,
                      iova: SupportsInt | None = None) -> Iterator[Expected]:
         """In this block DEVICE (a Device, or its name or place) has to fault, with this cause and in IOVA's
         page where they are given. Other faults stay unexpected. The block's own exception comes first."""
-        name = self.part(device).name if isinstance(device, str) else device.name
+        name = self.name_of(device)
         self.unexpected_faults()
         expected = Expected()
         yield expected
-        for fault in self.faults():
-            fits = (fault.device == name and cause in (None, fault.cause)
-                    and (iova is None or int(iova) // PAGE == int(fault.iova) // PAGE))
-            (expected.faults if fits else self.unexpected).append(fault)
+        deadline = time.monotonic() + self.patience
+        while True:
+            for fault in self.faults():
+                fits = (fault.device == name and cause in (None, fault.cause)
+                        and (iova is None or int(iova) // PAGE == int(fault.iova) // PAGE))
+                (expected.faults if fits else self.unexpected).append(fault)
+            if expected.faults or not self.more_reports(deadline - time.monotonic()):
+                break
         if not expected.faults:
             raise FaultMissing(name, cause, iova, list(self.unexpected))

@@ -1,6 +1,10 @@
 """The whole system: QEMU with OpenSBI, the hypervisor, its guests; console, host channel, QMP."""
-from .channel import Channel, ChannelError
+from .channel import Channel, ChannelError, CommandRefused
 from .console import Console, ConsoleTimeout
+from .guests import Ended, Exits, GuestError, Guests, GuestState, MachineGuest, NoSuchGuest
 from .machine import Machine
+from .reports import HeldDevice, LeftOut
 
-__all__ = ["Channel", "ChannelError", "Console", "ConsoleTimeout", "Machine"]
+__all__ = ["Channel", "ChannelError", "CommandRefused", "Console", "ConsoleTimeout", "Ended", "Exits",
+           "GuestError", "GuestState", "Guests", "HeldDevice", "LeftOut", "Machine", "MachineGuest",
+           "NoSuchGuest"]

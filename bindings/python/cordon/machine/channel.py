@@ -13,27 +13,38 @@ _HEADER = struct.Struct("<4sBBHI")
 _MAGIC = b"CRDN"
 FRAME_MAX = 65536
 _SHOWN = 16  # bytes of what was skipped
+_LAST_WORDS = 5.0  # seconds to read what stands in a socket
+Event = dict[str, Any]
+Frame = tuple[str, int, Any]  # type, stream, content
 
 
 class ChannelError(Exception):
     """The other side is gone, or did not answer in time."""
 
 
+class CommandRefused(ChannelError):
+    """The hypervisor answered a command with an error; `why` is its reason."""
+
+    def __init__(self, command: str, why: str) -> None:
+        self.command, self.why = command, why
+        super().__init__(f"{command!r} was refused: {why}")
+
+
 class Frames:
     """Cuts a stream of bytes into frames. Bytes that belong to none are skipped up to the next
     beginning of one, and counted."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._data = bytearray()
         self.skipped = 0  # bytes
         self.saw = b""    # the first of them
         self.lost = 0     # frames that the other side could not send, by their numbers
         self._number = 0  # of the next frame
 
-    def feed(self, data):
+    def feed(self, data: bytes) -> None:
         self._data += data
 
-    def take(self):
+    def take(self) -> Frame | None:
         """(type, stream, content) of the next frame, or None until more bytes are fed. The content
         is what JSON says, or bytes."""
         while True:
@@ -59,12 +70,12 @@ class Frames:
                     return chr(kind), stream, frame
                 self._skip(1)
 
-    def _begun(self):
+    def _begun(self) -> int:
         """How many bytes at the end may be the beginning of a frame."""
         return next(n for n in (3, 2, 1, 0) if self._data.endswith(_MAGIC[:n]))
 
     @staticmethod
-    def _content(kind, data):
+    def _content(kind: str, data: bytes) -> Any:
         if kind == "B":
             return data
         try:
@@ -73,7 +84,7 @@ class Frames:
             return None
         return found if isinstance(found, dict) else None
 
-    def _skip(self, count):
+    def _skip(self, count: int) -> None:
         self.saw += bytes(self._data[:min(count, _SHOWN - len(self.saw))])
         self.skipped += count
         del self._data[:count]
@@ -88,9 +99,9 @@ class Channel:
         self._sock = sock
         self._changed = threading.Condition()
         self._frames = Frames()
-        self.events: list[dict[str, Any]] = []
+        self.events: list[Event] = []
         self.streams: dict[int, bytes] = {}
-        self._gone = None
+        self._gone: str | None = None
         self._thread = threading.Thread(target=self._run, name="channel", daemon=True)
         self._thread.start()
 
@@ -103,7 +114,12 @@ class Channel:
         """How many frames the hypervisor could not send, as far as later ones tell."""
         return self._frames.lost
 
-    def _run(self):
+    @property
+    def gone(self) -> str | None:
+        """Why nothing comes any more, or None."""
+        return self._gone
+
+    def _run(self) -> None:
         try:
             while True:
                 data = self._sock.recv(FRAME_MAX)
@@ -115,20 +131,20 @@ class Channel:
                 self._gone = str(why) or type(why).__name__
                 self._changed.notify_all()
 
-    def _read(self, data):
+    def _read(self, data: bytes) -> None:
         with self._changed:
             self._frames.feed(data)
             while (frame := self._frames.take()) is not None:
                 self._take(*frame)
             self._changed.notify_all()
 
-    def _take(self, kind, stream, content):
+    def _take(self, kind: str, stream: int, content: Any) -> None:
         if kind == "J":
             self.events.append(content)
         else:
             self.streams[stream] = self.streams.get(stream, b"") + content
 
-    def _noise(self):
+    def _noise(self) -> str:
         """What else to say of an event that did not come."""
         if not self.skipped:
             return ""
@@ -138,34 +154,61 @@ class Channel:
     def command(self, text: str) -> None:
         """Send a command; it answers with events."""
         data = text.encode()
-        self._sock.sendall(_HEADER.pack(_MAGIC, ord("C"), 0, 0, len(data)) + data)
+        try:
+            self._sock.sendall(_HEADER.pack(_MAGIC, ord("C"), 0, 0, len(data)) + data)
+        except OSError as why:
+            with self._changed:  # what the other side said before it went is read first
+                self._changed.wait_for(lambda: self._gone, _LAST_WORDS)
+            raise ChannelError(f"{text!r} cannot be sent: {why.strerror or why}") from None
 
-    def wait(self, event: str, timeout: float = 30.0, start: int = 0, **fields: Any) -> dict[str, Any]:
+    def wait(self, event: str, timeout: float = 30.0, start: int = 0, **fields: Any) -> Event:
         """The first event of this name, from number START on, whose fields are as given."""
+        return self._wait({event: fields}, timeout, start)
+
+    def _wait(self, wanted: dict[str, Event], timeout: float, start: int) -> Event:
         deadline = time.monotonic() + timeout
         at = start
         with self._changed:
             while True:
                 for number in range(at, len(self.events)):
-                    e = self.events[number]
-                    if e.get("event") == event and all(e.get(k) == v for k, v in fields.items()):
-                        return e
+                    if any(_fits(self.events[number], *one) for one in wanted.items()):
+                        return self.events[number]
                 at = len(self.events)
                 left = deadline - time.monotonic()
                 if self._gone or left <= 0:
+                    event, fields = next(iter(wanted.items()))
                     raise ChannelError(f"no event {event!r} {fields or ''}: "
                                        + (self._gone or f"{timeout:.0f} s have passed")
                                        + self._noise())
                 self._changed.wait(left)
 
-    def ask(self, text: str, event: str, timeout: float = 30.0, **fields: Any) -> dict[str, Any]:
+    def seen(self, event: str, start: int = 0, **fields: Any) -> list[Event]:
+        """Every event of this name that has come, from number START on, whose fields are as given."""
+        with self._changed:
+            return [e for e in self.events[start:] if _fits(e, event, fields)]
+
+    def ask(self, text: str, event: str, timeout: float = 30.0, **fields: Any) -> Event:
         """Send a command and wait for the event that answers it, among those that come after."""
+        return self._ask(text, {event: fields}, timeout)
+
+    def order(self, text: str, event: str, timeout: float = 30.0, **fields: Any) -> Event:
+        """As ask; CommandRefused where the hypervisor answers with an error."""
+        answer = self._ask(text, {event: fields, "error": {}}, timeout)
+        if answer["event"] == "error":
+            raise CommandRefused(text, f"{answer.get('why')}: {answer.get('command')!r}")
+        return answer
+
+    def _ask(self, text: str, wanted: dict[str, Event], timeout: float) -> Event:
         with self._changed:
             start = len(self.events)
         self.command(text)
-        return self.wait(event, timeout, start, **fields)
+        return self._wait(wanted, timeout, start)
 
     def bytes(self, stream: int) -> bytes:
         """What has come on a byte stream, and forget it."""
         with self._changed:
             return self.streams.pop(stream, b"")
+
+
+def _fits(event: Event, name: str, fields: Event) -> bool:
+    return event.get("event") == name and all(event.get(k) == v for k, v in fields.items())

@@ -6,8 +6,10 @@ it halts in the middle and another one speaks; so it is kept by author too, with
 import re
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
+Tap = Callable[[bytes], object]
 
 _AUTHOR = re.compile(r"\[(\w[\w-]*)\] (.*)")
 
@@ -26,7 +28,7 @@ class Console:
         self._rest = b""
         self.lines: list[str] = []
         self.said: dict[str, str] = {}  # author: all that it has said, joined
-        self.tap = None
+        self.tap: Tap | None = None
         self.closed = False
         self._why = "the console closed"
         self._thread = threading.Thread(target=self._read, name="console", daemon=True)
@@ -73,23 +75,29 @@ class Console:
         if match := _AUTHOR.match(line):
             self.said[match[1]] = self.said.get(match[1], "") + match[2]
 
-    def _wait(self, look: Any, pattern: str, timeout: float) -> Any:
-        """What LOOK finds, which is called again whenever something was said."""
+    def _wait(self, look: Any, pattern: str, timeout: float, author: str = "",
+              hopeless: Callable[[], str] = str) -> Any:
+        """What LOOK finds, which is called again whenever something was said. HOPELESS may say why that is of
+        no use any more."""
         deadline = time.monotonic() + timeout
         with self._changed:
             while (found := look()) is None:
                 left = deadline - time.monotonic()
-                if self.closed or left <= 0:
-                    why = self._why if self.closed else f"{timeout:.0f} s have passed"
+                why = hopeless() or (self._why if self.closed else "")
+                if why or left <= 0:
+                    why = why or f"{timeout:.0f} s have passed"
                     raise ConsoleTimeout(f"no line matches {pattern!r}, and {why}; it ends with:\n"
-                                         + self.tail())
+                                         + self.tail(author=author))
                 self._changed.wait(left)
             return found
 
-    def wait_said(self, author: str, pattern: str, timeout: float = 60.0, start: int = 0) -> Any:
-        """The first match of PATTERN in what AUTHOR has said, from character START on."""
+    def wait_said(self, author: str, pattern: str, timeout: float = 60.0, start: int = 0,
+                  hopeless: Callable[[], str] = str) -> Any:
+        """The first match of PATTERN in what AUTHOR has said, from character START on. HOPELESS says why that
+        cannot come any more, or ""."""
         wanted = re.compile(pattern)
-        return self._wait(lambda: wanted.search(self.said.get(author, ""), start), pattern, timeout)
+        return self._wait(lambda: wanted.search(self.said.get(author, ""), start), pattern, timeout, author,
+                          hopeless)
 
     def said_by(self, author: str, start: int = 0) -> str:
         """What AUTHOR has said so far, from character START on."""
@@ -116,10 +124,20 @@ class Console:
         with self._changed:
             return [m for line in self.lines[start:] if (m := wanted.search(line))]
 
-    def tail(self, count: int = 25) -> str:
-        """The last lines, as text."""
-        lines = self.lines + [self._rest.decode(errors="replace")]
+    def lines_of(self, author: str) -> list[str]:
+        """The lines of one author, without the name."""
+        with self._changed:
+            return [match[2] for line in self.lines if (match := _AUTHOR.match(line)) and match[1] == author]
+
+    def tail(self, count: int = 25, author: str = "") -> str:
+        """The last lines, of one author or of all, as text."""
+        lines = self.lines_of(author) if author else self.lines + [self._rest.decode(errors="replace")]
         return "\n".join("    " + line for line in lines[-count:])
+
+    def wait_closed(self, timeout: float) -> bool:
+        """Wait until all has been read that there will ever be; whether it has."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.closed, timeout)
 
     def type(self, text: str) -> None:
         """Send TEXT as if typed."""

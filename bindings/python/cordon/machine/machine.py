@@ -1,26 +1,40 @@
 """One QEMU that runs the hypervisor and its guests, as a context manager."""
 import os
+import re
+import shutil
 import signal
 import socket
 import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, SupportsInt
 
 from .channel import Channel
 from .console import Console
+from .guests import Guests
+from .reports import Reports
 from ..qemu.process import BINARY, QemuError, SharedFile, start
 from ..qemu.qmp import Qmp, QmpError
 from ..types import Size, size_bytes
 
 TREE = Path(__file__).resolve().parents[4]
-HYPERVISOR = TREE / "out/hyp/cordon.bin"
+HYPERVISOR = Path(os.environ.get("CORDON_HYPERVISOR") or TREE / "out/hyp/cordon.bin")
 FIRMWARE_GUEST_FILES = 4
 OWNERS = 1  # the byte stream of owner records
+RAM_BASE, IOMMU_BASE = 0x80000000, 0x3010000  # of QEMU's machine "virt"
 
 
-class Machine:
+def missing(bundle: str | os.PathLike[str], hypervisor: str | os.PathLike[str] = HYPERVISOR) -> str | None:
+    """What a machine would need and has not got, in a sentence, or None."""
+    for what, path in (("bundle", bundle), ("hypervisor", hypervisor)):
+        if not os.path.isfile(path):
+            return (f"{what}={os.fspath(path)!r}: there is no such file"
+                    + ("; make hyp makes it in the tree" if what == "hypervisor" else ""))
+    return f"{BINARY} is not installed" if shutil.which(BINARY) is None else None
+
+
+class Machine(Reports):
     """A machine with OpenSBI, an AIA, an IOMMU, and Cordon as its kernel.
 
     bundle      the .itb handed over as initrd
@@ -28,16 +42,20 @@ class Machine:
     iommu       "sys", or None for a machine without one
     icount      a shift for -icount, or None
     log         a path that gets every byte of the console
+
+    `guests` has its guests by name, `devices` what they hold; `faults()`, `expect_fault()` and `fault_log`
+    are those of a Platform, but for that expect_fault() waits `patience` seconds for its fault; `audit()`
+    has the hypervisor compare all tables with its maps.
     """
 
     def __init__(self, bundle: str | os.PathLike[str], *, harts: int = 4, ram: Size = "4G",
                  devices: Iterable[str] = (), iommu: str | None = "sys", cpu: str = "rv64,h=true",
                  hypervisor: str | os.PathLike[str] = HYPERVISOR, icount: int | None = None,
-                 log: str | os.PathLike[str] | None = None, guest_files: int = FIRMWARE_GUEST_FILES) -> None:
-        for what, path in (("bundle", bundle), ("hypervisor", hypervisor)):
-            if not os.path.isfile(path):
-                raise QemuError(f"{what}={os.fspath(path)!r}: there is no such file"
-                                + ("; make hyp makes it in the tree" if what == "hypervisor" else ""))
+                 log: str | os.PathLike[str] | None = None, guest_files: int = FIRMWARE_GUEST_FILES,
+                 boot_timeout: float = 120.0) -> None:
+        super().__init__()
+        if why := missing(bundle, hypervisor):
+            raise QemuError(why)
         self.bundle = os.fspath(bundle)
         self.ram_file = SharedFile("ram", size_bytes(ram))
         self._log = open(log, "wb") if log else None
@@ -60,6 +78,7 @@ class Machine:
             "chardev=qmp,mode=control",
             *(("-icount", f"shift={icount}") if icount is not None else ()), *devices]
         self._start(theirs)
+        self.guests = Guests(self.channel, self.console, boot_timeout)
 
     def _start(self, theirs: Sequence[socket.socket]) -> None:
         inherited = [s.fileno() for s in theirs] + [self.ram_file.fd]
@@ -83,6 +102,20 @@ class Machine:
         """The machine's RAM, as it is at this moment; index 0 is its first byte."""
         return memoryview(self.ram_file.map)
 
+    def memory(self, hpa: SupportsInt, length: int) -> memoryview:
+        """LENGTH bytes of RAM from host address HPA on, as they are at this moment."""
+        start = int(hpa) - RAM_BASE
+        if not 0 <= start <= start + length <= self.ram_file.size:
+            raise IndexError(f"{int(hpa):#x} + {length:#x} is not RAM")
+        return self.ram[start:start + length]
+
+    def register(self, offset: int, width: int = 4) -> int:
+        """A register of the IOMMU, as QEMU itself reads it."""
+        text = self.qmp.hmp(f"xp /1{'g' if width == 8 else 'w'}x {IOMMU_BASE + offset:#x}")
+        if (found := re.search(r": (0x[0-9a-f]+)", text)) is None:
+            raise QemuError(f"this machine has no IOMMU at {IOMMU_BASE:#x}: {text.strip()}")
+        return int(found[1], 16)
+
     def stderr(self) -> str:
         """What QEMU has printed so far."""
         self._stderr.seek(0)
@@ -105,11 +138,14 @@ class Machine:
                 return records
 
     def stop(self) -> None:
-        """Stop the clock of the whole machine, devices included."""
+        """Stop the clock of the whole machine, devices included. The hypervisor answers nothing then, and
+        faults are those that it has told of."""
         self.qmp.command("stop")
+        self.stands_still = True
 
     def resume(self) -> None:
         self.qmp.command("cont")
+        self.stands_still = False
 
     def close(self) -> None:
         """End QEMU, whatever it is doing."""

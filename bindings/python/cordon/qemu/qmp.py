@@ -1,6 +1,8 @@
 """QMP: QEMU's machine protocol, JSON lines over a socket."""
 import json
+import socket
 import time
+from typing import Any
 
 LINE_MAX = 1 << 24  # of an answer; the longest seen are the registers of all harts
 
@@ -12,15 +14,15 @@ class QmpError(Exception):
 class Qmp:
     """A connection to a QEMU's QMP monitor, capabilities negotiated."""
 
-    def __init__(self, sock, timeout=10.0):
+    def __init__(self, sock: socket.socket, timeout: float = 10.0) -> None:
         self._sock, self._timeout = sock, timeout
         self._sock.settimeout(timeout)
         self._file = sock.makefile("rwb")
-        self.events = []
+        self.events: list[dict[str, Any]] = []
         self._read()  # the greeting
         self.command("qmp_capabilities")
 
-    def _read(self):
+    def _read(self) -> dict[str, Any]:
         line = self._file.readline(LINE_MAX)
         if not line:
             raise QmpError("QEMU closed the QMP connection")
@@ -32,7 +34,7 @@ class Qmp:
             raise QmpError(f"this is no QMP of a QEMU: it says {line!r:.60}")
         return answer
 
-    def command(self, name, **arguments):
+    def command(self, name: str, **arguments: Any) -> Any:
         """Run a command; its result."""
         message = {"execute": name, "arguments": arguments}
         deadline = time.monotonic() + self._timeout
@@ -52,10 +54,11 @@ class Qmp:
             raise QmpError(f"QMP {name}: neither a result nor an error, but {answer!r:.60}")
         return answer["return"]
 
-    def hmp(self, line):
+    def hmp(self, line: str) -> str:
         """A line for the human monitor; what it prints."""
-        return self.command("human-monitor-command", **{"command-line": line})
+        printed: str = self.command("human-monitor-command", **{"command-line": line})
+        return printed
 
-    def close(self):
+    def close(self) -> None:
         self._file.close()
         self._sock.close()

@@ -1,0 +1,278 @@
+"""Guests of a machine, by name: what the hypervisor says became of them, what they say themselves."""
+import enum
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .channel import Channel, ChannelError, CommandRefused, Event
+from .console import Console
+
+COMMAND_BYTES = 512  # of hyp/manage/manage.h
+UART_BYTES = 1024    # that a guest has not read yet
+_EXITS = ("sbi", "mmio", "interrupt", "virtual", "absent", "spurious")
+
+
+class GuestError(Exception):
+    """What was asked of a guest cannot be done; the text says in which state it is."""
+
+
+class NoSuchGuest(KeyError):
+    """No guest of the bundle has that name. The text names those that are there."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class GuestState(enum.StrEnum):
+    RUNNING = "running"
+    PAUSED = "paused"
+    ENDED = "ended"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Exits:
+    """Why a guest was left, how often."""
+
+    sbi: int
+    mmio: int
+    interrupt: int
+    virtual: int
+    absent: int
+    spurious: int
+
+    @classmethod
+    def of(cls, event: Event, prefix: str = "") -> "Exits":
+        return cls(*(event[prefix + name] for name in _EXITS))
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a guest has ended: `how` is shutdown, reboot, failed, stuck, trap or alone."""
+
+    how: str
+    why: str
+    ms: int
+    exits: Exits
+
+    @property
+    def failed(self) -> bool:
+        return self.how != "shutdown"
+
+    def __str__(self) -> str:
+        return f"{self.how} after {self.ms / 1000:.3f} s: {self.why}"
+
+
+class MachineGuest:
+    """One guest. `name`; `domain` is its number in faults and owner records (0: it was refused), `vcpus`,
+    `ram_base` and `ram_bytes` are those of its settings, `given` the devices that it was given."""
+
+    def __init__(self, channel: Channel, console: Console, event: Event) -> None:
+        self._channel, self._console = channel, console
+        self.name: str = event["vm"]
+        self._refused: str | None = event.get("why")
+        self.domain: int = event.get("domain", 0)
+        self.vcpus: int = event.get("vcpus", 0)
+        self.ram_base = int(event.get("ram_base", "0"), 0)
+        self.ram_bytes: int = event.get("ram_bytes", 0)
+        self.given: tuple[str, ...] = tuple(event.get("devices", ()))
+        self.looked_at = False  # somebody has asked what became of it
+        self._end: Ended | None = None
+        self._awaited = 0  # characters of what it said
+
+    # ---- what became of it --------------------------------------------------------------------------
+
+    @property
+    def refused(self) -> str | None:
+        """Why it was not started, or None."""
+        self.looked_at |= self._refused is not None
+        return self._refused
+
+    @property
+    def ended(self) -> Ended | None:
+        """How it has ended, or None."""
+        end = self.peek_end()
+        self.looked_at |= end is not None
+        return end
+
+    def peek_end(self) -> Ended | None:
+        """As `ended`; it does not count as having been looked at."""
+        if self._end is None and (told := self._channel.seen("vm-ended", vm=self.name)):
+            event = told[0]
+            self._end = Ended(event["end"], event["why"], event["ms"], Exits.of(event, "exits_"))
+        return self._end
+
+    @property
+    def state(self) -> GuestState:
+        if self.refused is not None:
+            return GuestState.REFUSED
+        return GuestState.ENDED if self.ended else self._peek_state()
+
+    def _peek_state(self) -> GuestState:
+        if self._refused is not None:
+            return GuestState.REFUSED
+        if self.peek_end():
+            return GuestState.ENDED
+        stops, goes = (len(self._channel.seen(what, vm=self.name)) for what in ("paused", "resumed"))
+        return GuestState.PAUSED if stops > goes else GuestState.RUNNING
+
+    def trouble(self) -> str | None:
+        """What is wrong with how it ended or did not start, in words, unless somebody has looked at it."""
+        if self.looked_at:
+            return None
+        if self._refused is not None:
+            return f"{self.name} was refused: {self._refused}"
+        end = self.peek_end()
+        return f"{self.name} ended as a failure ({end})" if end and end.failed else None
+
+    def wait_end(self, timeout: float = 60.0) -> Ended:
+        """Wait until it has ended; how."""
+        self._must_have_started("wait for the end of")
+        self._channel.wait("vm-ended", timeout, vm=self.name)
+        end = self.ended
+        assert end is not None
+        return end
+
+    # ---- its console --------------------------------------------------------------------------------
+
+    @property
+    def said(self) -> str:
+        """All that it has said, without line ends: a halt may break its lines anywhere."""
+        return self._console.said_by(self.name)
+
+    @property
+    def lines(self) -> list[str]:
+        """Its lines as they stand on the console."""
+        return self._console.lines_of(self.name)
+
+    def tail(self, count: int = 25) -> str:
+        """Its last lines, as text."""
+        return self._console.tail(count, self.name)
+
+    def wait(self, pattern: str, timeout: float = 60.0, start: int | None = None) -> re.Match[str]:
+        """The first match of PATTERN in what it says (`said`) behind the last match that was awaited, or from
+        character START on. ConsoleTimeout as soon as it has ended without that."""
+        self._must_have_started("wait for words of")
+        found: re.Match[str] = self._console.wait_said(
+            self.name, pattern, timeout, self._awaited if start is None else start, self._hopeless)
+        self._awaited = max(self._awaited, found.end())
+        return found
+
+    def _hopeless(self) -> str:
+        """The hypervisor's line of its end, which comes behind all that it said."""
+        told = self._console.find(rf"^\[cordon\] {re.escape(self.name)}: ENDED (\(\w+\))")
+        return f"{self.name} has ended {told[0][1]}" if told else ""
+
+    def type(self, text: str) -> None:
+        """Type TEXT and the end of a line at its UART. (To a guest that reads by the SBI: Console.type.)"""
+        room, data = COMMAND_BYTES - len(f"type {self.name} "), text.encode()
+        if "\0" in text:
+            raise ValueError(f"{self.name}: {text!r} has a NUL, which ends a command")
+        if len(data) > room:
+            raise ValueError(f"{self.name}: {len(data)} bytes to type, one command takes {room}: type less at "
+                             "once, a line or more each")
+        taken = self._order(f"type {self.name} {text}", "typed")["taken"]
+        if taken <= len(data):
+            raise GuestError(f"{self.name} took {taken} of {len(data) + 1} bytes: its UART holds {UART_BYTES} "
+                             "that it has not read; wait until it has read them")
+
+    # ---- commands -----------------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Wait until each of its vCPUs stands still. Its devices go on."""
+        self._order(f"pause {self.name}", "paused", vm=self.name)
+
+    def resume(self) -> None:
+        self._order(f"resume {self.name}", "resumed", vm=self.name)
+
+    def exits(self) -> Exits:
+        """Why it was left up to now, how often; of one that has ended, up to its end."""
+        self._must_have_started("count exits of")
+        if (end := self.peek_end()) is None:
+            start = len(self._channel.events)
+            try:
+                self._channel.order("exits", "exits")
+            except ChannelError:
+                if self.peek_end() is None:
+                    raise
+            if told := self._channel.seen("vm-exits", start, vm=self.name):
+                return Exits.of(told[-1])
+            end = self.peek_end()
+        if end is None:
+            raise GuestError(f"{self.name} has just ended, and the hypervisor has not said how yet: wait_end()")
+        return end.exits
+
+    def _order(self, text: str, event: str, **fields: Any) -> Event:
+        """Have the hypervisor do something with it."""
+        verb = text.split(" ", 1)[0]
+        self._must_have_started(verb)
+        try:
+            return self._channel.order(text, event, **fields)
+        except ChannelError as why:
+            end = self.peek_end()
+            if end is None and not isinstance(why, CommandRefused):
+                raise
+            raise GuestError(f"cannot {verb} {self.name}: "
+                             + (f"it has ended ({end})" if end else str(why))) from None
+
+    def _must_have_started(self, verb: str) -> None:
+        if self._refused is not None:
+            raise GuestError(f"cannot {verb} {self.name}: it was refused ({self._refused})")
+
+    def __repr__(self) -> str:
+        more = {GuestState.REFUSED: f": {self._refused}",
+                GuestState.ENDED: f": {self.peek_end()}"}.get(self._peek_state(), "")
+        return f"<MachineGuest {self.name} domain {self.domain} {self._peek_state()}{more}>"
+
+
+class Guests(Mapping[str, MachineGuest]):
+    """The guests of a machine by name, in the bundle's order; the first look waits until the hypervisor has
+    started them or refused them."""
+
+    def __init__(self, channel: Channel, console: Console, boot_timeout: float) -> None:
+        self._channel, self._console, self._timeout = channel, console, boot_timeout
+        self._found: dict[str, MachineGuest] | None = None
+
+    def _all(self) -> dict[str, MachineGuest]:
+        if self._found is None:
+            self._wait_started()
+            told = [*self._channel.seen("vm-started"), *self._channel.seen("vm-refused")]
+            self._found = {event["vm"]: MachineGuest(self._channel, self._console, event) for event in told}
+        return self._found
+
+    def _wait_started(self) -> None:
+        """Commands are answered once all guests have been started. One that has done all may be gone by then."""
+        try:
+            self._channel.order("exits", "exits", self._timeout)
+        except ChannelError as why:
+            told = self._channel.seen("vm-started") or self._channel.seen("vm-refused")
+            if not told or not self._channel.gone:
+                self._console.wait_closed(5.0 if self._channel.gone else 0.0)
+                raise ChannelError(f"the hypervisor has not started its guests: {why}; the console ends with:\n"
+                                   + self._console.tail()) from None
+
+    def known(self) -> list[MachineGuest]:
+        """Those that somebody has looked at; nothing is waited for."""
+        return list((self._found or {}).values())
+
+    def __getitem__(self, name: str) -> MachineGuest:
+        found = self._all()
+        if name not in found:
+            raise NoSuchGuest(f"there is no guest {name!r}; there are: "
+                              + (", ".join(map(repr, found.values())) or "none"))
+        return found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def __repr__(self) -> str:
+        if self._found is None:
+            return "<Guests nobody has looked at yet>"
+        return f"<Guests {', '.join(map(repr, self._found.values()))}>"
+
+
+__all__ = ["Ended", "Exits", "GuestError", "GuestState", "Guests", "MachineGuest", "NoSuchGuest"]
