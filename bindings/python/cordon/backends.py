@@ -89,11 +89,12 @@ class Qemu:
 
 
 class Machine:
-    """The hypervisor, booted. Its guests drive the devices, so these fixtures do not fit it."""
+    """The hypervisor, booted. Its guests drive the devices, so it is no Platform."""
 
     @staticmethod
     def missing() -> str:
-        return "on the booted machine guests drive the devices: use cordon.machine itself"
+        return ("on the booted machine guests drive the devices: a test there takes the fixture `machine`, a "
+                "script cordon.machine.Machine")
 
     @staticmethod
     def lacks(parts: list[Part], settings: dict[str, Any]) -> str | None:
@@ -110,7 +111,7 @@ BACKENDS: dict[str, type[Backend]] = {"model": Model, "qemu": Qemu, "machine": M
 def named_and_not_there() -> str | None:
     """What the environment names and is missing, in a sentence: a mistake, where what nobody named is only
     not installed."""
-    for variable in ("CORDON_LIB", "CORDON_MODEL_LIB", "CORDON_QEMU"):
+    for variable in ("CORDON_LIB", "CORDON_MODEL_LIB", "CORDON_QEMU", "CORDON_HYPERVISOR"):
         named = os.environ.get(variable)
         if named and not (shutil.which(named) if variable == "CORDON_QEMU" else os.path.exists(named)):
             return f"{variable} names {named}, which does not exist"

@@ -1,8 +1,10 @@
-"""pytest plugin: the `platform` and `guest` fixtures, on each backend of --cordon-backend.
+"""pytest plugin: the `platform` and `guest` fixtures, on each backend of --cordon-backend; `machine`, the
+hypervisor booted with guests.
 
 A test that leaves an unexpected fault, a leak or a stale table entry fails when it is torn down; one
 that has failed already shows them. `@pytest.mark.cordon(Dma(2), ..., ram="16M")` says what the
-platform has; without it, that is Dma(2) and Dma(3). With --durations the median of a test on each
+platform has; without it, that is Dma(2) and Dma(3). `@pytest.mark.cordon(bundle=FILE, harts=4, ...)` says what
+the machine boots. With --durations the median of a test on each
 backend is printed, its platform's start and end included.
 """
 import copy
@@ -18,9 +20,12 @@ from .checks import findings
 from .dump import capture, views_of
 from .dump.oracle import OracleError, ask, differences, walker_verdicts, with_requests
 from .hexdump import difference
+from .machine import Machine, judged
+from .machine.machine import HYPERVISOR
+from .machine.machine import missing as machine_missing
 
 _KEEP: pytest.StashKey = pytest.StashKey()
-_PLATFORM: pytest.StashKey = pytest.StashKey()
+_PLATFORM: pytest.StashKey = pytest.StashKey()  # or its machine
 _FAILED: pytest.StashKey = pytest.StashKey()
 _OVER: pytest.StashKey = pytest.StashKey()  # the test came to an end: nobody pressed ctrl-C in it
 _TIMES: pytest.StashKey = pytest.StashKey()
@@ -80,6 +85,39 @@ def platform(request, cordon_backend):
             pytest.fail("\n".join(told), pytrace=False)
 
 
+@pytest.fixture
+def machine(request):
+    """The hypervisor with the guests of the mark's bundle, judged when the test is over."""
+    if "machine" not in (names := _backends(request.config)):
+        pytest.skip(f"machine: a boot of the hypervisor, and --cordon-backend={','.join(names)} does not name it: "
+                    "give --cordon-backend=machine")
+    settings = _machine_settings(request.node)
+    if why := named_and_not_there():
+        pytest.fail(why, pytrace=False)
+    if why := machine_missing(settings["bundle"], settings.get("hypervisor", HYPERVISOR)):
+        pytest.skip(f"machine: {why}")
+    with Machine(**settings) as booted:
+        request.node.stash[_PLATFORM] = booted
+        try:
+            yield booted
+            told = _judge(request.node, booted, 0) if request.node.stash.get(_OVER, False) else []
+        finally:
+            del request.node.stash[_PLATFORM]
+        if told:
+            pytest.fail("\n".join(told), pytrace=False)
+
+
+def _machine_settings(item):
+    """What Machine is given. A bundle that is no absolute path is beside the test's file."""
+    marker = item.get_closest_marker("cordon")
+    if marker is None or "bundle" not in marker.kwargs:
+        pytest.fail("machine: which guests? say @pytest.mark.cordon(bundle=FILE)", pytrace=False)
+    if marker.args:
+        pytest.fail(f"machine: {marker.args[0]!r} is for `platform`; a machine is given QEMU's arguments: "
+                    "devices=['-device', 'edu,addr=3']", pytrace=False)
+    return {**marker.kwargs, "bundle": item.path.parent / marker.kwargs["bundle"]}
+
+
 def _parts(marker):
     return [copy.copy(part) for part in (marker.args if marker and marker.args else default_parts())]
 
@@ -89,7 +127,7 @@ def _judge(item, plat, held):
     if not item.stash.get(_FAILED, False):
         return _evidence_and_findings(item, plat, held)
     try:
-        told = findings(plat, held)
+        told = _findings(plat, held)
     except Exception as error:  # a broken machine must not hide why the test failed
         told = [f"(what it left cannot be judged: {error})"]
     if told:
@@ -97,15 +135,24 @@ def _judge(item, plat, held):
     return []
 
 
+def _findings(plat, held):
+    return judged.findings(plat) if isinstance(plat, Machine) else findings(plat, held)
+
+
 def _evidence_and_findings(item, plat, held):
     """What is wrong after the test; the evidence is taken before the platform is taken down."""
-    plat.unexpected_faults()
-    evidence = _evidence(plat)
-    told = [sentence for command in item.config.getoption("--cordon-oracle")
-            for sentence in _oracle_differs(plat, command)]
-    told += findings(plat, held)
+    if isinstance(plat, Machine):
+        told = judged.findings(plat)
+        evidence = _evidence(plat)
+    else:
+        plat.unexpected_faults()
+        evidence = _evidence(plat)
+        told = [sentence for command in item.config.getoption("--cordon-oracle")
+                for sentence in _oracle_differs(plat, command)]
+        told += findings(plat, held)
     if told:
-        told.append(f"kept in {_keep(item, {**evidence, 'findings': chr(10).join(told)})}")
+        kept = {**evidence, **_whole(plat), "findings": "\n".join(told)}
+        told.append(f"kept in {_keep(item, kept)}")
         told += [f"---- {name}\n{text}" for name, text in evidence.items() if text]
     return told
 
@@ -133,6 +180,9 @@ def guest(platform):
 
 def _evidence(plat):
     """Texts by name: the fault log, a walk of each fault, the contexts, and the console."""
+    if isinstance(plat, Machine):
+        return judged.shown(plat)
+
     def tried(what):
         try:
             return what()
@@ -141,6 +191,11 @@ def _evidence(plat):
     return {"faults": "\n".join(map(str, plat.fault_log)), "walks": tried(plat.evidence.walks),
             "contexts": tried(plat.evidence.contexts),
             "console": tried(plat.machine.stderr) if hasattr(plat, "machine") else ""}
+
+
+def _whole(plat):
+    """What is kept in more words than it is shown."""
+    return judged.kept(plat) if isinstance(plat, Machine) else {}
 
 
 def _keep(item, texts):
@@ -152,7 +207,7 @@ def _keep(item, texts):
     folder = stash[_KEEP] / re.sub(r"[^\w.=-]+", "-", item.nodeid)
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
-        (folder / f"{name}.txt").write_text(text + "\n")
+        (folder / f"{name.replace(' ', '-')}.txt").write_text(text + "\n")
     return folder
 
 
@@ -172,7 +227,7 @@ def pytest_runtest_makereport(item, call):
     except Exception as error:
         report.sections.append(("cordon: faults", f"cannot be read: {error}"))
     evidence = _evidence(plat)
-    folder = _keep(item, {**evidence, "failure": report.longreprtext})
+    folder = _keep(item, {**evidence, **_whole(plat), "failure": report.longreprtext})
     report.sections += [(f"cordon: {name}", text) for name, text in evidence.items() if text]
     report.sections.append(("cordon: kept in", str(folder)))
 
