@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 from . import _abi
 from ._base import as_int
 from ._lib import library
+from .blame import blame
 from .errors import Busy, Corrupt, NotFound, UseAfterClose, from_code
 from .order import Order
 from .port import PortTable
@@ -91,7 +92,8 @@ class Context:
             raise kind(f"{name}: {why}") from None
         self._port.raise_pending()
         if isinstance(result, int) and result < 0:
-            raise from_code(result, name, self._lib.cordon_strerror(result).decode(), **fields)
+            raise from_code(result, name, self._lib.cordon_strerror(result).decode(),
+                            blame(self, -result, name, fields), **fields)
         return result
 
     @property

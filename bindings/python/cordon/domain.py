@@ -92,6 +92,7 @@ class Domain(Child):
     def __init__(self, context: Context, gpa_limit: Size = 1 << 41, *, modes: int = 0) -> None:
         super().__init__(context)
         config = _abi.DomainConfig(modes=int(modes), gpa_limit=as_int(gpa_limit, "gpa_limit"))
+        self.gpa_limit = config.gpa_limit
         out = ctypes.POINTER(_abi.Domain)()
         try:
             context.call("cordon_domain_create", context.ptr, ctypes.byref(config), ctypes.byref(out),
@@ -166,7 +167,7 @@ class Domain(Child):
         what = _abi.Remap(gpa=address(Gpa, gpa), to=address(Gpa, to), len=size_bytes(length), extents=array,
                           extent_count=count)
         self.context.call("cordon_remap", self.ptr, ctypes.byref(what), domain=self.number, gpa=what.gpa,
-                          to=what.to, len=what.len)
+                          to=what.to, len=what.len, **({"extents": extents} if extents else {}))
 
     def retire(self) -> None:
         """Try again to release what a Pending change left."""

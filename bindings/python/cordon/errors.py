@@ -7,15 +7,19 @@ from ._base import show
 
 class CordonError(Exception):
     """A call of the library was refused. `code` is the CORDON_E... number, `call` the C function,
-    `text` the library's sentence, and `fields` what the call was given, by name."""
+    `text` the library's sentence, and `fields` what the call was given, by name. `argument` is the name of
+    the one that it was refused for, such as "perms" or "ops[1].extents[0]", or None if that cannot be told."""
 
     code = 0
 
-    def __init__(self, call: str, text: str, code: int | None = None, **fields: Any) -> None:
+    def __init__(self, call: str, text: str, code: int | None = None,
+                 blame: tuple[str, str] | None = None, **fields: Any) -> None:
         self.code = type(self).code if code is None else code
         self.call, self.text, self.fields = call, text, fields
+        self.argument: str | None
+        self.argument, why = blame or (None, "")
         given = ", ".join(f"{name}={show(value)}" for name, value in fields.items())
-        super().__init__(f"{call}: {text} ({name_of(self.code)})" + (f": {given}" if given else ""))
+        super().__init__(": ".join(filter(None, (call, f"{text} ({name_of(self.code)})", why, given))))
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -123,6 +127,7 @@ def name_of(code: int) -> str:
     return f"error {code}"
 
 
-def from_code(code: int, call: str, text: str, **fields: Any) -> CordonError:
+def from_code(code: int, call: str, text: str, blame: tuple[str, str] | None = None,
+              **fields: Any) -> CordonError:
     """The exception for a negative result CODE."""
-    return BY_CODE.get(-code, CordonError)(call, text, -code, **fields)
+    return BY_CODE.get(-code, CordonError)(call, text, -code, blame, **fields)

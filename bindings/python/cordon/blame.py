@@ -1,0 +1,139 @@
+"""Which argument a refusal is about. The library answers with a code alone; this asks it again, afterwards, as
+any caller could, so it explains and decides nothing."""
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from . import _abi
+from ._base import Address
+from .errors import NotFound
+from .types import PAGE, FrameState, Perm, extents_of, size_bytes
+
+if TYPE_CHECKING:
+    from .context import Context
+    from .domain import Domain
+
+Fields = dict[str, Any]
+Answer = tuple[str, str] | None  # the argument's name, and the sentence about it
+
+CALLS = ("cordon_change", "cordon_share", "cordon_remap")
+LEGAL = [Perm.of(text) for text in ("r", "rw", "x", "rx", "rwx")]
+MOST = 1 << 10  # frames or regions that are asked for, at most
+
+
+def blame(context: "Context", code: int, call: str, fields: Fields) -> Answer:
+    """The argument that CALL was refused for with CODE, and why; None where that cannot be told."""
+    if call not in CALLS or code not in RULES:
+        return None
+    with suppress(Exception):  # what cannot be explained is still refused
+        domain = _domain(context, fields["domain"])
+        for prefix, given in _operations(fields):
+            if domain and (answer := RULES[code](domain, given)):
+                return prefix + answer[0], prefix + answer[1]
+    return None
+
+
+def _domain(context: "Context", number: object) -> "Domain | None":
+    from .domain import Domain
+    domains = (child for child in context.children if isinstance(child, Domain) and child.is_open)
+    return next((domain for domain in domains if domain.number == number), None)
+
+
+def _operations(fields: Fields) -> Iterator[tuple[str, Fields]]:
+    """What each operation was given: one, or those of a transaction by their places."""
+    if "ops" not in fields:
+        yield "", {name: value for name, value in fields.items() if name != "domain"}
+    for number, op in enumerate(fields.get("ops", ())):
+        if isinstance(getattr(op, "extents", ()), Sequence):  # else they were used up
+            yield f"ops[{number}].", vars(op)
+
+
+def _number(value: Any) -> int:
+    return value.v if isinstance(value, Address) else size_bytes(value)
+
+
+def _extents(given: Fields) -> list[tuple[str, int, int]]:
+    """(name, HPA, length) of each extent."""
+    return [(f"extents[{n}]", extent.hpa.v, extent.len) for n, extent in enumerate(extents_of(given.get("extents", ())))]
+
+
+def _length(given: Fields) -> int:
+    return _number(given["len"]) if "len" in given else sum(length for _, _, length in _extents(given))
+
+
+def _misaligned(_: "Domain", given: Fields) -> Answer:
+    values = [(name, _number(given[name])) for name in ("gpa", "to", "len") if name in given]
+    for name, hpa, length in _extents(given):
+        values += [(f"{name}.hpa", hpa), (f"{name}.len", length)]
+    for name, value in values:
+        if value % PAGE:
+            return name, f"{name}={value:#x} is no multiple of {PAGE:#x}"
+    return None
+
+
+def _out_of_range(domain: "Domain", given: Fields) -> Answer:
+    for name, length in [("len", _length(given)), *((f"{n}.len", size) for n, _, size in _extents(given))]:
+        if length == 0:
+            return name, f"{name} is 0"
+    for name, number in (("gpa", domain.number), ("to", given.get("borrower", domain.number))):
+        owner = _domain(domain.context, number)
+        if name in given and owner and (end := _number(given[name]) + _length(given)) > owner.gpa_limit:
+            return name, (f"{name}={_number(given[name]):#x} and {_length(given):#x} bytes end at {end:#x}, beyond "
+                          f"the {owner.gpa_limit:#x} of domain {number}")
+    return None
+
+
+def _senseless(domain: "Domain", given: Fields) -> Answer:
+    if "extents" in given and not given["extents"]:
+        return "extents", "extents is empty"
+    if given.get("borrower") == domain.number:
+        return "borrower", "borrower is the lender itself"
+    if "perms" in given and (perms := Perm.of(given["perms"])) not in LEGAL:
+        return "perms", f"perms={perms} is none that tables can say: {', '.join(map(str, LEGAL))}"
+    return None
+
+
+def _not_owned(domain: "Domain", given: Fields) -> Answer:
+    if given.get("mmio"):
+        return None
+    pages = [(name, at) for name, hpa, length in _extents(given) for at in range(hpa, hpa + length, PAGE)[:MOST]]
+    for name, at in pages[:MOST]:
+        frame = domain.context.frame(at)
+        if frame.state is FrameState.NONE:
+            return name, f"{name}: {at:#x} is no RAM of this context"
+        if frame.state is not FrameState.HELD:
+            whose = f" (domain {frame.domain})" if frame.state in (FrameState.OWNED, FrameState.REVOKING) else ""
+            return name, f"{name}: frame {at:#x} is {frame.state.name}{whose}; only frames that are HELD can be granted"
+    return None
+
+
+def _taken(domain: "Domain", given: Fields) -> Answer:
+    name = "to" if "to" in given else "gpa"
+    owner = _domain(domain.context, given.get("borrower", domain.number))
+    first = _number(given[name])
+    if owner is None:
+        return None
+    with suppress(NotFound):
+        region = owner.region_at(first, next=True)
+        if region.gpa.v < first + _length(given):
+            return name, (f"{name}={first:#x}: {region.gpa.v:#x}-{region.end.v - 1:#x} of domain {owner.number} "
+                          "stands in the way")
+    return None
+
+
+def _missing(domain: "Domain", given: Fields) -> Answer:
+    first = at = _number(given["gpa"])
+    try:
+        for _ in range(MOST):
+            at = domain.region_at(at).end.v
+            if at >= first + _length(given):
+                break
+    except NotFound:
+        return "gpa", f"gpa={first:#x}: nothing stands at {at:#x} in domain {domain.number}"
+    return None
+
+
+RULES: dict[int, Callable[["Domain", Fields], Answer]] = {
+    _abi.CORDON_EALIGN: _misaligned, _abi.CORDON_ERANGE: _out_of_range, _abi.CORDON_EINVAL: _senseless,
+    _abi.CORDON_EPERM: _not_owned, _abi.CORDON_EEXIST: _taken, _abi.CORDON_ENOENT: _missing,
+}
