@@ -1,5 +1,7 @@
 """The Python package's view of a machine, on the real one: guests, devices and faults by name, and the
 plugin's fixture `machine`, which passes a test or fails it."""
+import re
+
 import pytest
 
 import bundle
@@ -70,12 +72,21 @@ def test_a_rogue(machine: Machine) -> None:
 """
 
 
-def test_rogue_fails_its_test_and_an_honest_guest_passes(pytester, monkeypatch, blob):
+@pytest.fixture
+def run_plugin(pytester, monkeypatch):
+    """run_plugin(TESTS, BUNDLE): pytest with the plugin, on the machine."""
     monkeypatch.setenv("PYTHONPATH", str(TREE / "bindings/python"))
-    (pytester.path / "guests.itb").write_bytes(blob)
-    pytester.makepyfile(TESTS % (EDU,))
-    result = pytester.runpytest_subprocess("-p", "cordon.pytest_plugin", "-p", "no:cacheprovider", "-v",
-                                           "--cordon-backend=machine", "--cordon-keep=kept", timeout=100)
+
+    def run(tests, blob):
+        (pytester.path / "guests.itb").write_bytes(blob)
+        pytester.makepyfile(tests)
+        return pytester.runpytest_subprocess("-p", "cordon.pytest_plugin", "-p", "no:cacheprovider", "-v",
+                                             "--cordon-backend=machine", "--cordon-keep=kept", timeout=100)
+    return run
+
+
+def test_rogue_fails_its_test_and_an_honest_guest_passes(run_plugin, pytester, blob):
+    result = run_plugin(TESTS % (EDU,), blob)
     result.assert_outcomes(passed=2, errors=1)
     result.stdout.fnmatch_lines(["*ERROR at teardown of test_a_rogue*",
                                  "unexpected fault: DMA DENIED 00:03.0 0000:00:03.0 (bad) iova 0x5500000000 *",
@@ -83,3 +94,35 @@ def test_rogue_fails_its_test_and_an_honest_guest_passes(pytester, monkeypatch, 
     (folder,) = (pytester.path / "kept").iterdir()
     assert "[bad] ready" in (folder / "console.txt").read_text()
     assert "vm-started" in (folder / "events.txt").read_text()
+
+
+# ---- what the documents show ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def guests(payload):
+    """The guests of the documents' examples."""
+    return bundle.make({"stray": payload("stray"), "echo": payload("echo")},
+                       {"red": bare("echo"), "blue": bare("stray", devices=[edu()])})
+
+
+def example(page, word):
+    """The Python example of a page in which WORD stands."""
+    found = re.findall(r"```python\n(.*?)```", (TREE / "docs" / page).read_text(), re.S)
+    return next(text for text in found if word in text)
+
+
+def test_example_of_the_fixture_passes(run_plugin, guests):
+    result = run_plugin(example("pytest.md", "test_rogue_is_confined"), guests)
+    result.assert_outcomes(passed=1)
+
+
+def test_example_of_a_script_runs(guests, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "guests.itb").write_bytes(guests)
+    names = {}
+    exec(example("scripting.md", "def attack"), names)  # pylint: disable=exec-used
+    assert len(names["attack"](tmp_path / "guests.itb")) == 16
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith("blue ") and told[0].endswith(f"Iova({NOWHERE:#x})")
+    assert told[1].startswith("Exits(sbi=") and told[2].startswith("shutdown after ")
