@@ -13,6 +13,7 @@ from cordon import PAGE, Cause, Context, Dma, Fault, Gpa, Hpa, Perm, Platform
 from cordon.devices import NvmeDriver
 from cordon.devices.nvme import QUEUE_BYTES
 from cordon.dump import capture, save
+from cordon.machine import Ended, Machine
 from cordon.model import ModelPlatform
 from cordon.qemu import Nvme, QemuPlatform
 
@@ -45,6 +46,16 @@ def models() -> None:
         save(capture(plat), "two.dump")
 
 
+def test_rogue(machine: Machine) -> None:
+    blue = machine.guests["blue"]
+    word: str = blue.wait(r"ready (\\d+)")[1]
+    with machine.expect_fault(machine.devices["0000:00:03.0"], Cause.READ_GUEST_PAGE) as fault:
+        blue.type(word)
+    owners: list[str | None] = [one.owner for one in machine.faults()]
+    end: Ended | None = blue.ended
+    assert fault.owner == "blue" and not owners and end is None and blue.exits().mmio > 0
+
+
 def disks(name: str) -> Platform:
     with Platform("qemu", [Nvme(4)]) as plat:
         qemu: QemuPlatform = plat
@@ -58,6 +69,7 @@ BAD = [
     ("Hpa(1) - Gpa(1)", "No overload variant"),
     ("Hpa(1) < Gpa(1)", "Unsupported operand types"),
     ("Platform('model').gest('red')", '"ModelPlatform" has no attribute "gest"'),
+    ("Machine('guests.itb').guests['red'].typ('text')", '"MachineGuest" has no attribute "typ"'),
     ("Platform('model').guest('red').write(0, 'text')", 'Argument 2 to "write" of "Guest"'),
 ]
 
@@ -79,7 +91,7 @@ def test_tests_as_the_documents_show_them_pass_a_strict_checker(tmp_path):
 
 def test_mistakes_are_seen_before_the_test_runs(tmp_path):
     lines = "".join(f"    {code}\n" for code, _ in BAD)
-    head = "from cordon import Context, Gpa, Hpa, Platform\n\n\ndef f(machine: Context) -> None:\n"
+    head = "from cordon import Context, Gpa, Hpa, Platform\nfrom cordon.machine import Machine\n\n\ndef f(machine: Context) -> None:\n"
     told = check(tmp_path, head + lines)
     assert len(told) == len(BAD), told
     for line, (code, error) in zip(told, BAD):
