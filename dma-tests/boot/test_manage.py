@@ -16,10 +16,6 @@ def pair(boots, payload):
         yield machine
 
 
-def sbi_calls(machine):
-    return machine.channel.ask("exits", "vm-exits", vm="here")["sbi"]
-
-
 @pytest.mark.parametrize("command", ["type gone hello", "pause gone", "resume gone"])
 def test_command_to_a_guest_that_has_ended_is_refused(pair, command):
     answer = pair.channel.ask(command, "error")
@@ -27,11 +23,12 @@ def test_command_to_a_guest_that_has_ended_is_refused(pair, command):
 
 
 def test_guest_stands_still_between_pause_and_resume(pair):
-    pair.channel.ask("pause here", "paused", vm="here")
-    before = sbi_calls(pair)
+    here = pair.guests["here"]
+    here.pause()
+    before = here.exits()
     pair.console.type("hello\n")
-    assert sbi_calls(pair) == before
-    pair.channel.ask("resume here", "resumed", vm="here")
+    assert here.exits() == before
+    here.resume()
     pair.console.type("\x1dhello\n")
     pair.console.wait(r"\[here\] heard hello")
 
@@ -39,13 +36,14 @@ def test_guest_stands_still_between_pause_and_resume(pair):
 def test_guest_whose_harts_come_and_go_stands_still_too(boots, payload):
     blob = bundle.make({"guest": payload("restless")}, {"here": bare(vcpus=2)})
     with boots.machine(blob) as machine:
-        machine.console.wait(r"\[here\] ready")
+        here = machine.guests["here"]
+        here.wait("ready")
         for _ in range(40):
-            machine.channel.ask("pause here", "paused", timeout=10, vm="here")
-            assert sbi_calls(machine) == sbi_calls(machine)
-            machine.channel.ask("resume here", "resumed", timeout=10, vm="here")
+            here.pause()
+            assert here.exits() == here.exits()
+            here.resume()
         machine.console.type("x")
-        machine.console.wait(r"\[here\] PASSED")
+        here.wait("PASSED")
         told = [e["event"] for e in machine.channel.events if e["event"] in ("paused", "resumed")]
         assert told == ["paused", "resumed"] * 40
 
