@@ -13,7 +13,7 @@ from .errors import Busy, Corrupt, NotFound, UseAfterClose, from_code
 from .order import Order
 from .port import PortTable
 from .types import (PAGE, Bytes, Extent, ExtentLike, FrameState, Hpa, HpaLike, Mode, Size, address,
-                    extents_array, extents_of, size_bytes)
+                    extents_array, extents_of, size_bytes, size_pages)
 
 if TYPE_CHECKING:
     from .domain import Domain
@@ -46,10 +46,7 @@ class Context:
                  hart_modes: int = Mode.ANY, vmid_bits: int = 14, seed: Size = 0,
                  port: object = None) -> None:
         if isinstance(ram, (int, str)):
-            size = size_bytes(ram, "ram")
-            if size <= 0 or size % PAGE:
-                raise ValueError(f"ram: {size:#x} bytes are not whole pages")
-            ram = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # a fork has its own
+            ram = mmap.mmap(-1, size_pages(ram, "ram"), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # a fork has its own
         self.base = address(Hpa, base)
         self._ram = memoryview(ram).cast("B")
         self._pin = (ctypes.c_char * len(self._ram)).from_buffer(self._ram)

@@ -114,6 +114,8 @@ class Platform(FaultLog, metaclass=_Opening):
         second-stage formats that it may have (0: any)."""
         if not isinstance(name, str):
             raise TypeError(f"a guest's name is text, not {name!r}")
+        if any(guest.name == name and guest.domain.is_open for guest in self.guests):
+            raise ValueError(f"guest {name!r}: there is one already on this platform, and faults are told by name")
         domain = self.context.domain(gpa_limit, modes=modes)
         try:
             guest = Guest(self, name, domain, memory)

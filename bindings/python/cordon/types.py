@@ -87,6 +87,14 @@ def size_bytes(value: Size, what: str = "length") -> int:
     return as_int(value, what)
 
 
+def size_pages(value: Size, what: str) -> int:
+    """Bytes of RAM: as above, and whole pages."""
+    size = size_bytes(value, what)
+    if size <= 0 or size % PAGE:
+        raise ValueError(f"{what}: {size:#x} bytes are not whole pages")
+    return size
+
+
 @dataclass(frozen=True, init=False)
 class Extent:
     """A run of host physical memory."""

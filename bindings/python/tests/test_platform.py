@@ -400,3 +400,19 @@ def test_a_canary_tells_one_guests_memory_from_anothers():
     assert red.untouched() is True
     Canary("blue", [(0, memory, 0)])
     assert not red.untouched() and len(red.untouched().pages) == 32
+
+
+def test_two_guests_of_one_name_are_refused_while_both_live():
+    with Platform("model", ram="8M") as plat:
+        first = plat.guest("red")
+        with pytest.raises(ValueError, match="guest 'red': there is one already"):
+            plat.guest("red")
+        first.domain.close()
+        assert plat.guest("red").domain.is_open
+
+
+@pytest.mark.parametrize("backend", ["model", "qemu"])
+@pytest.mark.parametrize("size", [0, 100])
+def test_ram_that_is_not_whole_pages_is_refused(backend, size):
+    with pytest.raises(ValueError, match="ram: 0x[0-9a-f]+ bytes are not whole pages"):
+        Platform(backend, ram=size)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from ..parts import Dma, Part
 from ..platform import Platform
 from ..port import Port
-from ..types import Size, size_bytes
+from ..types import Size, size_pages
 from .engine import Engine
 from .iommu import ModelIommu
 
@@ -51,7 +51,7 @@ class ModelPlatform(Platform):
         for part in parts:
             if not isinstance(part, Dma):
                 raise ValueError(f"{part.name}: the model has no {part.kind}: use Dma({part.slot})")
-        self._map = mmap.mmap(-1, size_bytes(ram, "ram"), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._map = mmap.mmap(-1, size_pages(ram, "ram"), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self._map.madvise(mmap.MADV_HUGEPAGE)  # a fault a megabyte would be most of a test's time
         self.messages: list[tuple[int, int]] = []
         self._engines: dict[str, Engine] = {}

@@ -14,6 +14,7 @@ from typing import Any
 
 from .qmp import Qmp, QmpError
 from .qtest import QTest, pair
+from ..types import size_pages
 
 BINARY = os.environ.get("CORDON_QEMU") or "qemu-system-riscv64"
 _PR_SET_PDEATHSIG = 1
@@ -28,7 +29,7 @@ class SharedFile:
     """A file in memory that QEMU opens by name and we map. Gone with the last of both."""
 
     def __init__(self, name: str, size: int) -> None:
-        self.name, self.size = name, size
+        self.name, self.size = name, size_pages(size, name)
         self.fd = os.memfd_create(name)
         os.ftruncate(self.fd, size)
         self.map = mmap.mmap(self.fd, size)
