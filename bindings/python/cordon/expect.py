@@ -112,7 +112,8 @@ class FaultLog:
                 fits = (fault.device == name and cause in (None, fault.cause)
                         and (iova is None or int(iova) // PAGE == int(fault.iova) // PAGE))
                 (expected.faults if fits else self.unexpected).append(fault)
-            if expected.faults or not self.more_reports(deadline - time.monotonic()):
+            left = deadline - time.monotonic()
+            if expected.faults or left <= 0 or not self.more_reports(left):
                 break
         if not expected.faults:
             raise FaultMissing(name, cause, iova, list(self.unexpected))

@@ -3,9 +3,9 @@
 
     {"start": [STEP, ...], "answers": {"COMMAND": [[STEP, ...] each time it is given], ...}}
 
-A STEP is {"say": LINE}, {"event": {...}}, {"lose": FRAMES}, {"noise": TEXT}, {"rest": SECONDS} or
-{"end": STATUS}. A command that the play does not know, or no more, is answered as a hypervisor with nothing to
-tell would.
+A STEP is {"say": LINE}, {"event": {...}}, {"lose": FRAMES}, {"noise": TEXT}, {"rest": SECONDS},
+{"hang_up": SECONDS} (of the channel, and a rest) or {"end": STATUS}. A command that the play does not know, or no
+more, is answered as a hypervisor with nothing to tell would.
 """
 import json
 import re
@@ -53,6 +53,10 @@ class Play:
 
     def rest(self, seconds):
         select.select([], [], [], seconds)
+
+    def hang_up(self, seconds):
+        self.channel.close()
+        self.rest(seconds)
 
     def end(self, status):
         self.console.close()

@@ -100,3 +100,13 @@ def test_event_that_does_not_come_says_what_was_skipped(line):
     said = "closed; 5 bytes were skipped that are no frame, from b'noise' on"
     with pytest.raises(ChannelError, match=said):
         channel.wait("other", timeout=5)
+
+
+def test_command_to_a_side_that_has_gone_fails_when_its_last_words_are_read(line):
+    theirs, channel = line
+    theirs.sendall(b"".join(map(event, range(3000))))
+    theirs.close()
+    with pytest.raises(ChannelError, match="'exits' cannot be sent"):
+        channel.command("exits")
+    assert len(channel.seen("e")) == 3000 and channel.gone == "the hypervisor's end is closed"
+    assert channel.seen("e", start=2999) == channel.seen("e", number=2999)

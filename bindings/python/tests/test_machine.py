@@ -70,7 +70,7 @@ def test_a_guest_that_is_not_there_is_named_with_those_that_are(play):
 
 
 def test_guests_wait_for_the_boot_and_say_where_it_stopped(play):
-    m = play({"say": "[cordon] PANIC on hart 0"}, {"end": 1}, guests=())
+    m = play({"hang_up": 0.2}, {"say": "[cordon] PANIC on hart 0"}, {"end": 1}, guests=())
     with pytest.raises(ChannelError, match="has not started its guests(.|\n)*PANIC on hart 0"):
         m.guests["red"]
 
@@ -82,9 +82,11 @@ def test_guests_of_a_machine_that_has_done_all_are_there_still(play):
 
 
 def test_how_a_guest_ended_is_told(play):
-    m = play(exits=[events({"event": "exits"}), events(RED_ENDED, {"event": "exits"})])
+    exits, counts = {"event": "exits"}, {"event": "vm-exits", "vm": "red", **EXITS}
+    m = play(exits=[events(exits), events(counts, exits), events(RED_ENDED, exits)])
     red = m.guests["red"]
     assert red.ended is None and not red.looked_at and red.state is GuestState.RUNNING
+    assert red.exits().interrupt == 3
     assert red.exits().interrupt == 13  # it ends while it is asked
     assert red.wait_end(5).failed and red.looked_at and red.state is GuestState.ENDED
     assert str(red.ended) == "stuck after 1.500 s: it trapped"
@@ -132,6 +134,17 @@ def test_what_a_guest_refuses_is_said_with_its_state(play):
         m.guests["third"].pause()
     with pytest.raises(GuestError, match="cannot count exits of third"):
         m.guests["third"].exits()
+
+
+def test_a_machine_that_was_cut_off_is_no_refusal_of_a_guest(play):
+    m = play(pause_red=[[{"end": 1}]])
+    with pytest.raises(ChannelError):
+        m.guests["red"].pause()
+
+
+def test_exits_of_a_guest_that_was_the_last_are_those_of_its_end(play):
+    m = play(exits=[events({"event": "exits"}), [*events(RED_ENDED, GONE), {"end": 0}]])
+    assert m.guests["red"].exits().sbi == 11
 
 
 def test_exits_are_those_of_this_guest_at_this_moment(play):
@@ -197,6 +210,10 @@ def test_an_expected_fault_is_awaited_and_others_stay_unexpected(play):
 
 
 def test_an_expected_fault_that_does_not_come_is_missed(play):
+    m = play(faults=[events(FAULTS), events(FAULT, FAULTS)])
+    with pytest.raises(FaultMissing, match=r"0001:00:01.0 caused no fault: what came: .* \(red\) iova 0x5000"):
+        with m.expect_fault("0001:00:01.0"):
+            pass
     m = play()
     with pytest.raises(FaultMissing, match="0000:00:02.0 caused no fault: none came"):
         with m.expect_fault(m.devices["0000:00:02.0"]):

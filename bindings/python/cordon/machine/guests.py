@@ -197,7 +197,7 @@ class MachineGuest:
                 if self.peek_end() is None:
                     raise
             if told := self._channel.seen("vm-exits", start, vm=self.name):
-                return Exits.of(told[-1])
+                return Exits.of(told[0])
             end = self.peek_end()
         if end is None:
             raise GuestError(f"{self.name} has just ended, and the hypervisor has not said how yet: wait_end()")

@@ -39,8 +39,6 @@ def _faults(machine: Machine) -> list[str]:
 
 def _audit(machine: Machine) -> list[str]:
     """Of one that has ended: whether its end was that of its guests."""
-    if machine.all_ended:
-        return []
     try:
         machine.audit()
     except ChannelError:

@@ -99,7 +99,7 @@ class Reports(FaultLog):
 
     def _settle(self) -> None:
         """Have the hypervisor empty the queues. One that has ended has done so before."""
-        if not (self.all_ended or self.stands_still):
+        if not self.stands_still:
             try:
                 self.channel.order("faults", "faults")
             except ChannelError:
@@ -118,7 +118,7 @@ class Reports(FaultLog):
 
     def more_reports(self, timeout: float) -> bool:
         try:
-            self.channel.wait("fault", max(timeout, 0.0), self._read)
+            self.channel.wait("fault", timeout, self._read)
         except ChannelError:
             return False
         return True
