@@ -22,12 +22,13 @@ def run(pytester, monkeypatch):
     monkeypatch.setenv("CORDON_QEMU", FAKE)
     monkeypatch.setenv("CORDON_HYPERVISOR", FAKE)
 
-    def run(body, *start, guests=(RED, BLUE), options=(), on="machine", **answers):
-        (pytester.path / "guests.itb").write_text(json.dumps(
+    def run(body, *start, guests=(RED, BLUE), folder=".", on="machine", **answers):
+        (pytester.path / folder).mkdir(exist_ok=True)
+        (pytester.path / folder / "guests.itb").write_text(json.dumps(
             {"start": [*events(*guests), *start], "answers": answers}))
-        pytester.makepyfile(body)
+        (pytester.path / folder / "test_theirs.py").write_text(body)
         return pytester.runpytest_subprocess("-p", "cordon.pytest_plugin", "-p", "no:cacheprovider", "-rs",
-                                             "--cordon-keep=kept", f"--cordon-backend={on}", *options, timeout=60)
+                                             "--cordon-keep=kept", f"--cordon-backend={on}", timeout=60)
     return run
 
 
@@ -40,7 +41,9 @@ def test_a_clean_test_passes_on_the_machine_of_its_mark(run):
     result = run(MARK + """
 def test_it(machine):
     assert list(machine.guests) == ["red", "blue"] and len(machine.ram) == 1 << 20
-""")
+    kernel = machine.command[machine.command.index("-kernel") + 1]
+    assert kernel.endswith("fake_machine.py")  # as CORDON_HYPERVISOR says
+""", folder="theirs")
     result.assert_outcomes(passed=1)
 
 
@@ -73,6 +76,7 @@ def test_what_a_test_leaves_fails_it_once_in_words(run, pytester, start, answers
     result.assert_outcomes(passed=1, errors=1)
     result.stdout.fnmatch_lines([told, "*kept in kept*"])
     assert len(kept(pytester, "findings").splitlines()) == 1
+    assert "vm-started" in kept(pytester, "events") and kept(pytester, "console")
 
 
 def test_a_machine_that_has_done_all_is_judged_by_what_it_told(run):
@@ -161,6 +165,7 @@ def test_what_somebody_names_and_is_not_there_fails(run, monkeypatch, variable):
 
 
 @pytest.mark.parametrize("mark, told", [
+    ("@pytest.mark.cordon(harts=2)", "*which guests? say @pytest.mark.cordon(bundle=FILE)*"),
     ("", "*which guests? say @pytest.mark.cordon(bundle=FILE)*"),
     ("@pytest.mark.cordon(Dma(2), bundle='guests.itb')", "*Dma*is for `platform`*")])
 def test_a_mark_that_says_no_machine_fails(run, mark, told):
