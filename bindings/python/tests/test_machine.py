@@ -214,6 +214,7 @@ def test_an_expected_fault_that_does_not_come_is_missed(play):
     with pytest.raises(FaultMissing, match=r"0001:00:01.0 caused no fault: what came: .* \(red\) iova 0x5000"):
         with m.expect_fault("0001:00:01.0"):
             pass
+    assert len(m.channel.seen("faults")) == 2  # before and after; then it waits
     m = play()
     with pytest.raises(FaultMissing, match="0000:00:02.0 caused no fault: none came"):
         with m.expect_fault(m.devices["0000:00:02.0"]):

@@ -165,9 +165,9 @@ def test_what_somebody_names_and_is_not_there_fails(run, monkeypatch, variable):
 
 
 @pytest.mark.parametrize("mark, told", [
-    ("@pytest.mark.cordon(harts=2)", "*which guests? say @pytest.mark.cordon(bundle=FILE)*"),
-    ("", "*which guests? say @pytest.mark.cordon(bundle=FILE)*"),
-    ("@pytest.mark.cordon(Dma(2), bundle='guests.itb')", "*Dma*is for `platform`*")])
+    ("@pytest.mark.cordon(harts=2)", "machine: which guests? say @pytest.mark.cordon(bundle=FILE)*"),
+    ("", "machine: which guests? say @pytest.mark.cordon(bundle=FILE)*"),
+    ("@pytest.mark.cordon(Dma(2), bundle='guests.itb')", "machine: *Dma*is for `platform`*")])
 def test_a_mark_that_says_no_machine_fails(run, mark, told):
     result = run(f"import pytest\nfrom cordon import Dma\n\n{mark}\ndef test_it(machine): pass\n")
     result.assert_outcomes(errors=1)
