@@ -86,6 +86,22 @@ static uint64_t value_of(const struct cordon_model *m, uint32_t start)
     }
 }
 
+/* A read of a late model: what is under way ends with the last one that it waits for. */
+static void count_read(struct cordon_model *m)
+{
+    uint32_t hold = m->hold;
+
+    if (m->late_left == 0) {
+        return;
+    }
+    m->late_left--;
+    if (m->late_left == 0) {
+        m->hold = 0;
+        regs_complete(m);
+        m->hold = hold; /* the next one is late again */
+    }
+}
+
 uint64_t regs_read(struct cordon_model *m, uint32_t offset, uint32_t width)
 {
     uint64_t value;
@@ -93,13 +109,7 @@ uint64_t regs_read(struct cordon_model *m, uint32_t offset, uint32_t width)
     if (!is_access(m, offset, width)) {
         return 0;
     }
-    if (m->late_left != 0 && --m->late_left == 0) {
-        uint32_t hold = m->hold;
-
-        m->hold = 0;
-        regs_complete(m);
-        m->hold = hold; /* the next one is late again */
-    }
+    count_read(m);
     value = value_of(m, start_of(offset));
     if (start_of(offset) != offset) {
         value >>= 32;
