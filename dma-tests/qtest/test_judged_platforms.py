@@ -74,3 +74,12 @@ def test_a_program_of_every_step_ends_without_a_difference(backend):
         w.detach(2)
         w.guest()
         w.attach(0, 2)
+
+
+def test_a_world_ends_whose_guest_borrows_and_waits_for_a_device_that_was_pulled():
+    with World("model") as w:
+        w.grant(0, 1, 0, (0, 0))
+        w.guest()
+        w.share(0, 0, 0, 1, 1, 1, 0, "rw")
+        w.attach(3, 1)
+        w.pull(3)

@@ -62,8 +62,10 @@ class Traffic:
     def reset(self, device):
         """A device that drains by reset is reset, and the library is told."""
         d = self.device(device)
-        if d.drain is not Drain.RESET:
-            return
+        if d.drain is Drain.RESET:
+            self.reset_now(d)
+
+    def reset_now(self, d):
         part = self.plat.part(d.name)
         g = self.awaited[d.name] or self.holder[d.name]
         self.plat.quiet(part)

@@ -157,6 +157,8 @@ class World(Changes, Traffic):
                 self.views_end(d)
                 self.plat.withdraw(d)
                 self.holder[d.name] = None
+            elif self.awaited[d.name] is not None:
+                self.reset_now(d)
         if self.context.order is not None:
             judges.expect_views(self, nobody=True)
         for g in self.guests:
