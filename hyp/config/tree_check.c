@@ -14,6 +14,14 @@
 #define TAG_BYTES 4u
 #define PROP_BYTES 8u /* length and name, behind the tag */
 
+static uint32_t tag_at(const uint8_t *at)
+{
+    fdt32_t raw;
+
+    memcpy(&raw, at, sizeof(raw));
+    return fdt32_to_cpu(raw);
+}
+
 /* No property goes over the end of the tags. libfdt 1.6.1 does not see a length that wraps around:
  * its full check would go on at the same property for ever. What else is wrong it says itself. */
 static bool properties_fit(const void *tree)
@@ -22,7 +30,7 @@ static bool properties_fit(const void *tree)
     uint32_t at = 0, size = fdt_size_dt_struct(tree);
 
     while (at <= size && size - at >= TAG_BYTES) {
-        uint32_t tag = fdt32_ld((const fdt32_t *)(const void *)(tags + at));
+        uint32_t tag = tag_at(tags + at);
         uint32_t left = size - at - TAG_BYTES;
         uint32_t len = 0;
 
@@ -31,7 +39,7 @@ static bool properties_fit(const void *tree)
 
             len = end != NULL ? (uint32_t)(end - (tags + at + TAG_BYTES)) + 1 : left;
         } else if (tag == FDT_PROP && left >= PROP_BYTES) {
-            len = fdt32_ld((const fdt32_t *)(const void *)(tags + at + TAG_BYTES));
+            len = tag_at(tags + at + TAG_BYTES);
             if (len > left - PROP_BYTES) {
                 return false;
             }

@@ -44,7 +44,8 @@ static uint64_t put_line(struct vm *vm, const uint8_t *bytes, uint64_t len)
     uint64_t done = 0;
 
     cordon_lock_take(&vm->line_lock);
-    while (done < len && !put(vm, bytes[done++])) {
+    for (bool ended = false; done < len && !ended; done++) {
+        ended = put(vm, bytes[done]);
     }
     vm->line_time = hart_time();
     cordon_lock_give(&vm->line_lock);

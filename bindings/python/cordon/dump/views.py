@@ -65,8 +65,8 @@ def views_of(dump: Dump) -> list[View]:
         for judged in directory.judge():
             known = names.get((number, judged.device_id))
             agent = f"device {judged.device_id:#x}" + (f" {known.name}" if known and known.name else "")
-            domain = domains.get(known.domain) if known else None
-            found.append(_view(judged, agent, domain, judged.iohgatp, number))
+            holder = domains.get(known.domain) if known else None
+            found.append(_view(judged, agent, holder, judged.iohgatp, number))
     return found
 
 
