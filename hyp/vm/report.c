@@ -55,9 +55,11 @@ struct channel *report_channel(void)
 static void send(struct json *j)
 {
     json_object_end(j);
-    if (!j->overflow) {
-        channel_send(&channel, 'J', STREAM_STORY, j->text, (uint32_t)j->len);
+    if (j->overflow) {
+        channel_lose(&channel);
+        return;
     }
+    channel_send(&channel, 'J', STREAM_STORY, j->text, (uint32_t)j->len);
 }
 
 static void begin(struct json *j, char *text, const char *event, const char *name)
