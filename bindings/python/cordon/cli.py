@@ -49,6 +49,13 @@ def _views(dump):
         raise DumpError(dump.made_by, "tables", f"a table is not in the dump: {why}") from None
 
 
+class _Console(Console):
+    """Rich of today ends by itself, with 1, when nobody reads on."""
+
+    def on_broken_pipe(self):
+        raise BrokenPipeError
+
+
 class _Commands(click.Group):
     """Ends with 2 when nobody reads on: 1, as click has it, would say that something was found."""
 
@@ -108,7 +115,7 @@ def dump(source, as_json, picture, save, runs):
     if as_json:
         click.echo(json.dumps(told, indent=1))
     else:
-        text.show(Console(width=None if sys.stdout.isatty() else 140), found, views, runs)
+        text.show(_Console(width=None if sys.stdout.isatty() else 140), found, views, runs)
     foreign = any(not other["entitled"] for view in told["views"] for run in view["runs"]
                   for other in run["others"])
     sys.exit(1 if foreign or any(view.broken for view in views) else 0)
