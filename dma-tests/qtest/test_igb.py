@@ -2,7 +2,8 @@
 import pytest
 
 from cordon.devices import IgbDriver
-from cordon.devices.igb import BUFFER, TDBAH, TDBAL, TDT
+from cordon.devices.igb import BUFFER
+from cordon.devices.intel import HIGH, LOW, TAIL
 from cordon.qemu import Edu, Igb
 from cordon.types import PAGE
 from scene import BIG, BLUE_BASE, BOTH_BASE, RED_BASE, Neighbours, faults_of, mark, only_changes
@@ -91,10 +92,10 @@ def test_a_ring_that_stands_outside_is_not_followed(wire, plat):
     liar = IgbDriver(plat.function("igb4"), wire.blue, RINGS)
     plat.memory(lair, 32)[:] = descriptors(liar, wire, pieces)
     wire.sender.start()
-    wire.sender.function.bars[0].write(TDBAL, lair & 0xffffffff)
-    wire.sender.function.bars[0].write(TDBAH, lair >> 32)
+    wire.sender.function.bars[0].write(IgbDriver.TX + LOW, lair & 0xffffffff)
+    wire.sender.function.bars[0].write(IgbDriver.TX + HIGH, lair >> 32)
     with only_changes(plat):
-        wire.sender.function.bars[0].write(TDT, 2)
+        wire.sender.function.bars[0].write(IgbDriver.TX + TAIL, 2)
     assert received(wire) == b""
     assert faults_of(plat, "igb4")
 
