@@ -38,11 +38,22 @@ void channel_send(struct channel *c, char type, uint8_t stream, const void *data
     cordon_lock_give(&c->lock);
 }
 
-void channel_lose(struct channel *c)
+/* The reader of the next frame sees by its number that one is missing. */
+static void lose(struct channel *c)
 {
     cordon_lock_take(&c->lock);
     c->number++;
     cordon_lock_give(&c->lock);
+}
+
+void channel_send_json(struct channel *c, struct json *j)
+{
+    json_object_end(j);
+    if (j->overflow) {
+        lose(c);
+    } else {
+        channel_send(c, 'J', 0, j->text, (uint32_t)j->len);
+    }
 }
 
 size_t channel_receive(struct channel *c, void *data, size_t len)

@@ -12,6 +12,7 @@
 
 #include <cordon/lock.h>
 
+#include "channel/json.h"
 #include "channel/virtio_mmio.h"
 
 #define CHANNEL_FRAME_MAX 65536u
@@ -41,8 +42,8 @@ CORDON_MUST_CHECK int channel_open(struct channel *c, void *cookie, cordon_hpa r
  * follows it could not be read; it and all later ones are lost. */
 void channel_send(struct channel *c, char type, uint8_t stream, const void *data, uint32_t len);
 
-/* Count a frame that was never made: the reader of the next one sees that it is missing. */
-void channel_lose(struct channel *c);
+/* End the object J and send it, as a frame of stream 0; one that did not fit counts as lost. */
+void channel_send_json(struct channel *c, struct json *j);
 
 /* Take what has come, at most LEN bytes, without waiting. For one hart at a time. */
 size_t channel_receive(struct channel *c, void *data, size_t len);

@@ -27,12 +27,7 @@ struct json *manage_event_begin(struct manage_event *e, const char *name)
 
 void manage_event_send(struct manage_event *e)
 {
-    json_object_end(&e->json);
-    if (e->json.overflow) {
-        channel_lose(report_channel());
-        return;
-    }
-    channel_send(report_channel(), 'J', 0, e->text, (uint32_t)e->json.len);
+    channel_send_json(report_channel(), &e->json);
 }
 
 static void send_error(const char *why, const char *what)

@@ -11,7 +11,6 @@
 #include "pci/vm_pci.h"
 
 #define FRAME_BYTES 1024u
-#define STREAM_STORY 0u
 #define VIRTIO_BYTES 0x100u /* registers before the configuration [virtio 4.2.2] */
 
 static struct channel channel;
@@ -52,16 +51,6 @@ struct channel *report_channel(void)
     return &channel;
 }
 
-static void send(struct json *j)
-{
-    json_object_end(j);
-    if (j->overflow) {
-        channel_lose(&channel);
-        return;
-    }
-    channel_send(&channel, 'J', STREAM_STORY, j->text, (uint32_t)j->len);
-}
-
 static void begin(struct json *j, char *text, const char *event, const char *name)
 {
     json_begin(j, text, FRAME_BYTES);
@@ -80,7 +69,7 @@ void report_refused(const char *name, const char *why)
     log_line("REFUSED %s: %s", name, why);
     begin(&j, text, "vm-refused", name);
     json_text(&j, "why", why, 256);
-    send(&j);
+    channel_send_json(&channel, &j);
 }
 
 /* Their addresses, as faults and refusals name them. */
@@ -112,7 +101,7 @@ void report_started(const struct vm *vm)
     json_hex(&j, "pool_hpa", vm->pool.v);
     json_u64(&j, "pool_bytes", vm->config->pool_len);
     put_devices(&j, vm->config);
-    send(&j);
+    channel_send_json(&channel, &j);
 }
 
 void report_ended(const struct vm *vm)
@@ -136,7 +125,7 @@ void report_ended(const struct vm *vm)
     json_u64(&j, "exits_virtual", c->virtual);
     json_u64(&j, "exits_absent", c->absent);
     json_u64(&j, "exits_spurious", c->spurious);
-    send(&j);
+    channel_send_json(&channel, &j);
 }
 
 void report_all_ended(uint32_t ended, uint32_t failed)
@@ -148,5 +137,5 @@ void report_all_ended(uint32_t ended, uint32_t failed)
     begin(&j, text, "all-ended", NULL);
     json_u64(&j, "guests", ended);
     json_u64(&j, "failed", failed);
-    send(&j);
+    channel_send_json(&channel, &j);
 }
