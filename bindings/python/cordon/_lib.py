@@ -67,6 +67,14 @@ class Library:
         if missing:
             raise LibraryError(f"{path} lacks {', '.join(missing)}: it is not the library of this package")
 
+    def invoke(self, name: str, *args: Any) -> Any:
+        """Call a function. What our own checks say of an argument, which ctypes wraps, is raised as they say it."""
+        try:
+            return getattr(self, name)(*args)
+        except ctypes.ArgumentError as why:
+            kind = OverflowError if "OverflowError" in str(why) else TypeError
+            raise kind(f"{name}: {why}") from None
+
     def __repr__(self) -> str:
         return f"<library {self.path}>"
 

@@ -82,11 +82,7 @@ class Context:
         if self._port.is_inside:
             raise RuntimeError(f"{name}: the port was called by the library, which waits for it: it must not "
                                "call the library")
-        try:
-            result = getattr(self._lib, name)(*args)
-        except ctypes.ArgumentError as why:  # ctypes wraps what our own checks said of an argument
-            kind = OverflowError if "OverflowError" in str(why) else TypeError
-            raise kind(f"{name}: {why}") from None
+        result = self._lib.invoke(name, *args)
         self._port.raise_pending()
         if isinstance(result, int) and result < 0:
             raise from_code(result, name, self._lib.cordon_strerror(result).decode(),

@@ -39,11 +39,7 @@ def library() -> Library:
 
 def call(name: str, *args: Any, **given: Any) -> Any:
     """Call the library; a negative result becomes a ModelError that carries GIVEN."""
-    try:
-        result = getattr(library(), name)(*args)
-    except ctypes.ArgumentError as why:  # ctypes wraps what our own checks said of an argument
-        kind = OverflowError if "OverflowError" in str(why) else TypeError
-        raise kind(f"{name}: {why}") from None
+    result = library().invoke(name, *args)
     if isinstance(result, int) and result < 0:
         raise ModelError(name, result, **given)
     return result
