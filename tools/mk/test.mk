@@ -12,7 +12,7 @@ endif
 UNIT_CFLAGS := $(ASAN_CFLAGS) -Wno-missing-prototypes -Ivdev -Idma-tests/unit/support -Idma-tests/unit
 UNIT_SUPPORT_OBJ := $(UNIT_SUPPORT:%.c=$(OUT)/asan/obj/%.o)
 
-.PHONY: test bench bench-library run check-unit check-house check-python check-qtest check-boot check-teeth
+.PHONY: test bench bench-library bench-memory run check-unit check-house check-python check-qtest check-boot check-teeth
 $(eval $(call flags_stamp,$(UNIT_DIR),$(CC) $(UNIT_CFLAGS)))
 
 $(OUT)/asan/obj/dma-tests/%.o: dma-tests/%.c $(UNIT_DIR)/flags | $(OUT)/setup.stamp
@@ -89,6 +89,9 @@ bench: bench-parts ## benchmarks: figures, ratios, GOAL met or missed (BENCH='--
 
 bench-library: host $(BENCH_PROG) ## benchmarks of the library, its model and its Python package (BENCH='tables model')
 	@$(PYTHON) tools/bench --library $(BENCH)
+
+bench-memory: bench-parts ## benchmarks of memory virtualization (BENCH='nested')
+	@$(PYTHON) tools/bench --memory $(BENCH)
 
 # JSON=FILE writes what was found; CONTROL=no-iommu or open-view lets the rogue loose; QUICK=1 is short.
 # 0 and nothing are off.
