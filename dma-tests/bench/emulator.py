@@ -133,15 +133,15 @@ class Parts:
 
     # ---- the two machines ---------------------------------------------------------------------
 
-    def plain(self, bootargs, *arguments, orders=None, **options):
+    def plain(self, bootargs, *arguments, orders=None, mib=GUEST_MIB, **options):
         """The kernel alone on a machine as large as the guest."""
         path = self.write("plain.bin", self.kernel(**(orders or {})))
-        return Emulator(path, self.initramfs, "-append", bootargs, *arguments, ram_mib=GUEST_MIB, **options)
+        return Emulator(path, self.initramfs, "-append", bootargs, *arguments, ram_mib=mib, **options)
 
-    def guest(self, bootargs, *arguments, devices=(), **options):
-        """The kernel as the hypervisor's only guest."""
-        settings = {"vcpus": 1, "memory": GUEST_MIB * MIB, "kernel": "linux", "ramdisk": "ramdisk",
-                    "bootargs": bootargs, "devices": [{"pci": pci} for pci in devices]}
+    def guest(self, bootargs, *arguments, devices=(), mib=GUEST_MIB, more=None, **options):
+        """The kernel as the hypervisor's only guest, of MIB, with MORE settings."""
+        settings = {"vcpus": 1, "memory": mib * MIB, "kernel": "linux", "ramdisk": "ramdisk",
+                    "bootargs": bootargs, "devices": [{"pci": pci} for pci in devices], **(more or {})}
         blob = bundle.make({"linux": self.kernel(), "ramdisk": self.initramfs.read_bytes()},
                            {"guest": settings})
         return Emulator(HYPERVISOR, self.write("guest.itb", blob), *arguments, **options)

@@ -67,10 +67,12 @@ $(OUT)/bench/bench_%: dma-tests/bench/bench_%.c $(BENCH_LIBS) $(OUT)/host/flags
 	@mkdir -p $(@D)
 	$(quiet)$(CC) $(HOST_CFLAGS) -Ivdev -o $@ $< $(BENCH_LIBS)
 
-$(OUT)/bench/init: $(BENCH_GUEST)/init.c $(GUEST)/bin/flags | $(OUT)/setup.stamp
+BENCH_INIT := $(wildcard $(BENCH_GUEST)/*.c)
+
+$(OUT)/bench/init: $(BENCH_INIT) $(wildcard $(BENCH_GUEST)/*.h) $(GUEST)/bin/flags | $(OUT)/setup.stamp
 	$(note) CC $@
 	@mkdir -p $(@D)
-	$(quiet)$(GUEST_CROSS)gcc $(GUEST_CFLAGS) $< -o $@
+	$(quiet)$(GUEST_CROSS)gcc $(GUEST_CFLAGS) $(BENCH_INIT) -o $@
 
 $(OUT)/bench/initramfs.cpio.gz: $(OUT)/bench/init $(BENCH_GUEST)/initramfs.list $(BENCH_GUEST)/modules.txt \
 		$(GUEST)/kernel.stamp tools/guest/make-initramfs

@@ -2,10 +2,14 @@
  * First process of the benchmarks' guests. Says when it came; does what the words behind "--" on
  * the kernel's command line ask for:
  *   disk MIB READS   read so much of the NVMe disk in order, 1 MiB a call, then random 4 KiB ones
- *   spin             stay here without ever idling, so that the time spent idle can be read
+ *   work STORM MIB WALK MMAP
+ *                    so many children, reads anywhere in so much memory, pages mapped (work.h)
+ *   spin             then stay here without ever idling, so that the time spent idle can be read
  * and powers off.
  */
 #define _GNU_SOURCE /* O_DIRECT */
+
+#include "work.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -132,21 +136,57 @@ static void bench_disk(uint64_t mib, uint64_t reads)
            (unsigned long long)anywhere);
 }
 
+static void bench_work(char **numbers)
+{
+    uint64_t storm = strtoull(numbers[0], NULL, 10), mib = strtoull(numbers[1], NULL, 10);
+    uint64_t walk = strtoull(numbers[2], NULL, 10), map = strtoull(numbers[3], NULL, 10);
+
+    if (work_storm(storm) != 0 || work_walk(mib, walk) != 0 || work_map(map) != 0) {
+        fail("the work did not come out as it must");
+    }
+    printf("BENCH-WORK-END\n");
+}
+
+/* The words behind WORD, if there are COUNT of them, or null. What the kernel itself does not know
+ * ("nokaslr") comes before. */
+static char **asked(char **argv, const char *word, int count)
+{
+    char **at = argv + 1;
+
+    while (*at != NULL && strcmp(*at, word) != 0) {
+        at++;
+    }
+    for (int i = 0; i < count && *at != NULL; i++) {
+        at++;
+    }
+    return *at != NULL ? at - count + 1 : NULL;
+}
+
 int main(int argc, char **argv)
 {
     uint64_t now;
     uint64_t uptime = nanoseconds(CLOCK_BOOTTIME);
+    char **words;
 
+    (void)argc;
+    if (asked(argv, WORK_NOTHING, 0) != NULL) {
+        return 0;
+    }
     __asm__ volatile("rdtime %0" : "=r"(now));
     setvbuf(stdout, NULL, _IOLBF, 0);
     printf("BENCH-INIT time=%llu uptime_us=%llu\n", (unsigned long long)now,
            (unsigned long long)uptime / 1000);
     mount("dev", "/dev", "devtmpfs", 0, "");
-    while (argc == 2 && strcmp(argv[1], "spin") == 0) {
-        __asm__ volatile("");
+    words = asked(argv, "disk", 2);
+    if (words != NULL) {
+        bench_disk(strtoull(words[0], NULL, 10), strtoull(words[1], NULL, 10));
     }
-    if (argc == 4 && strcmp(argv[1], "disk") == 0) {
-        bench_disk(strtoull(argv[2], NULL, 10), strtoull(argv[3], NULL, 10));
+    words = asked(argv, "work", 4);
+    if (words != NULL) {
+        bench_work(words);
+    }
+    while (asked(argv, "spin", 0) != NULL) {
+        __asm__ volatile("");
     }
     end();
 }
