@@ -1,4 +1,6 @@
 """From firmware to our own tables, and what is refused on the way there."""
+import pytest
+
 import bundle
 from machine import bare
 
@@ -44,6 +46,17 @@ def test_vector_and_smstateen_machine_runs_a_guest(boots, payload):
                     cpu="rv64,h=true,v=true,smstateen=true")
     assert run.status == 0
     assert run.of("solo")[-1] == "PASSED"
+
+
+@pytest.mark.parametrize("cpu, how", [
+    ("rv64,h=true", "by cache blocks (cbo.zero)"), ("rv64,h=true,zicboz=false", "by stores"),
+    ("rv64,h=true,cboz_blocksize=128", "by cache blocks (cbo.zero)")])
+def test_pages_are_zeroed_as_the_harts_can(boots, payload, cpu, how):
+    """The guest finds that what it gave back comes again as zeroes."""
+    run = boots.run({"guest": payload("give")}, {"solo": bare(vcpus=2)}, cpu=cpu)
+    assert run.has("cordon", f"pages are zeroed {how}")
+    assert run.of("solo")[-1] == "PASSED"
+    assert run.status == 0
 
 
 def test_machine_without_h_says_so(boots, payload):

@@ -11,6 +11,7 @@
 #include "core/sbi_call.h"
 #include "core/tick.h"
 #include "core/work.h"
+#include "core/zero.h"
 
 #define START_TIMEOUT_US 2000000u
 
@@ -80,4 +81,5 @@ void harts_start_others(void)
         ready += atomic_load(&harts[i].online) == HART_READY;
     }
     log_line("harts: %u of %u can run guests", ready, hart_count);
+    zero_choose();
 }

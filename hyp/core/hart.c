@@ -9,6 +9,7 @@
 #include "core/hart_init.h"
 #include "core/machine.h"
 #include "core/trap.h"
+#include "core/zero.h"
 
 _Static_assert(offsetof(struct hart, vcpu) == HART_VCPU, "hart_offsets.h");
 _Static_assert(offsetof(struct hart, emergency) == HART_EMERGENCY, "hart_offsets.h");
@@ -130,7 +131,8 @@ bool hart_init_here(struct hart *hart)
     if (imsic_init_here(hart) == 0) {
         csr_write(CSR_SIE, IRQ_SEI | IRQ_STI);
     }
-    lacks = missing(hart);
+    zero_probe_here(hart);
+    lacks = zero_block > hart->zero_bytes ? "cbo.zero, which the others use" : missing(hart);
     if (lacks != NULL) {
         log_line("hart %lu: lacks %s: no guest can run on it", hart->id, lacks);
         return false;

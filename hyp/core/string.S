@@ -4,12 +4,42 @@
  */
     .text
 
+/*
+ * Whole pages of zeroes: each frame that comes to a guest. By cache blocks where zero.c allows it,
+ * 136 instructions a page of blocks of 64 bytes; else by stores, 546.
+ */
+zero_pages:
+    add     t2, a0, a2
+    lla     t1, zero_block
+    ld      t1, 0(t1)
+    beqz    t1, 2f
+1:  .rept   8
+    .insn   i 0x0f, 2, x0, t0, 4        /* cbo.zero (t0) */
+    add     t0, t0, t1
+    .endr
+    bltu    t0, t2, 1b
+    ret
+2:  .set    at, 0
+    .rept   32
+    sd      zero, at(t0)
+    .set    at, at + 8
+    .endr
+    addi    t0, t0, 256
+    bltu    t0, t2, 2b
+    ret
+
 /* void *memset(void *to, int byte, size_t len) */
     .globl memset
     .balign 4
 memset:
     mv      t0, a0
     andi    a1, a1, 255
+    or      t1, a0, a2
+    slli    t1, t1, 52                  /* of both, the bits below a page */
+    or      t1, t1, a1
+    seqz    t2, a2
+    or      t1, t1, t2
+    beqz    t1, zero_pages
     slli    t1, a1, 8
     or      a1, a1, t1
     slli    t1, a1, 16
