@@ -169,7 +169,7 @@ static void test_memory_calls(void **state)
     REFUSED(EINVAL, run(size + 8, 0, PAGE, 0, 0, 0));
     REFUSED(EINVAL, run(0, 0, PAGE, 0, 0, 0));
     REFUSED(EINVAL, run(UINT32_MAX, 0, PAGE, 0, 0, 0));
-    REFUSED(EINVAL, run(size, 2, PAGE, 0, 0, 0));
+    REFUSED(EINVAL, run(size, 4, PAGE, 0, 0, 0));
     REFUSED(EALIGN, run(size, 0, PAGE + 1, 0, 0, 0));
     REFUSED(EALIGN, run(size, 0, UINT64_MAX, 0, 0, 0));
     REFUSED(EALIGN, run(size, 0, PAGE, 3 * PAGE, 0, 0));

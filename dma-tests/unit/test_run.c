@@ -56,7 +56,7 @@ static void test_wants_that_make_no_sense(void **state)
     want.size--;
     assert_int_equal(cordon_run_alloc(b.ctx, &want, &at), -CORDON_EINVAL);
     want.size++;
-    want.flags = 2;
+    want.flags = 4;
     assert_int_equal(cordon_run_alloc(b.ctx, &want, &at), -CORDON_EINVAL);
     assert_int_equal(run_alloc(0, 0, 0, 0, &hpa), -CORDON_ERANGE);
     assert_int_equal(run_alloc(PAGE + 1, 0, 0, 0, &hpa), -CORDON_EALIGN);

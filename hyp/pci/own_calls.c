@@ -133,7 +133,8 @@ static int call_take(void *arg, cordon_gpa gpa, uint64_t len)
 {
     struct vm *vm = arg;
     uint64_t base = vm->config->ram_base.v;
-    struct cordon_run_want want = {.size = sizeof(want), .flags = CORDON_RUN_NOZERO};
+    struct cordon_run_want want = {.size = sizeof(want),
+                                   .flags = CORDON_RUN_NOZERO | CORDON_RUN_FIXED};
     cordon_hpa list;
     int err;
     int freed;

@@ -181,7 +181,8 @@ static int build_bridge(struct vm *vm)
 
 static int alloc_pci(struct vm *vm)
 {
-    struct cordon_run_want want = {.size = sizeof(want), .len = PAGES_BYTES(sizeof(struct vm_pci))};
+    struct cordon_run_want want = {
+        .size = sizeof(want), .flags = CORDON_RUN_FIXED, .len = PAGES_BYTES(sizeof(struct vm_pci))};
     cordon_hpa hpa;
     int err = cordon_run_alloc(guests_ctx(), &want, &hpa);
 

@@ -63,7 +63,7 @@ static int build_ram(struct vm *vm)
     size_t count = (size_t)(chunk >> CORDON_PAGE_SHIFT);
     struct cordon_run_want want = {
         .size = sizeof(want),
-        .flags = CORDON_RUN_NOZERO,
+        .flags = CORDON_RUN_NOZERO | CORDON_RUN_FIXED,
         .len =
             (count * sizeof(struct cordon_extent) + CORDON_PAGE_SIZE - 1) & ~(CORDON_PAGE_SIZE - 1),
     };

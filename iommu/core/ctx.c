@@ -9,8 +9,9 @@
 
 static int config_check(const struct cordon_config *cfg)
 {
-    if (cfg == NULL || cfg->size != sizeof(*cfg) || cfg->flags != 0 || cfg->bank_count == 0 ||
-        cfg->banks == NULL || (cfg->reserved == NULL && cfg->reserved_count != 0)) {
+    if (cfg == NULL || cfg->size != sizeof(*cfg) || (cfg->flags & ~CORDON_CTX_MIXED) != 0 ||
+        cfg->bank_count == 0 || cfg->banks == NULL ||
+        (cfg->reserved == NULL && cfg->reserved_count != 0)) {
         return -CORDON_EINVAL;
     }
     if (!cordon_port_accepts(cfg->cookie)) {

@@ -43,6 +43,26 @@ static int check_free_run(const struct census *c, const struct frame_bank *bank,
     return 0;
 }
 
+/* One list; its pages are added up. */
+static int check_list(const struct census *c, uint64_t hfn, unsigned order, uint64_t *pages)
+{
+    const struct frame_pool *p = &c->a->ctx->frames;
+
+    while (hfn != HFN_NONE) {
+        uint64_t next;
+
+        if (*pages > c->pages[CORDON_FRAME_FREE] || pool_block(p, hfn) == NULL ||
+            !buddy_node_ok(p, hfn, order, &next)) {
+            struct audit_place at = frame_place(hfn, 0);
+
+            return audit_fail(c->a, AUDIT_FREE, &at, "a node of a free list was written to");
+        }
+        *pages += BIT64(order);
+        hfn = next;
+    }
+    return 0;
+}
+
 /* Every run on the lists says so itself, and there are as many as words say. */
 static int check_lists(const struct census *c)
 {
@@ -51,19 +71,13 @@ static int check_lists(const struct census *c)
     struct audit_place none = {.domain = 0};
 
     for (unsigned order = 0; order <= MAX_ORDER; order++) {
-        uint64_t hfn = p->free[order];
+        int err = check_list(c, p->free[order], order, &pages);
 
-        while (hfn != HFN_NONE) {
-            uint64_t next;
-
-            if (pages > c->pages[CORDON_FRAME_FREE] || pool_block(p, hfn) == NULL ||
-                !buddy_node_ok(p, hfn, order, &next)) {
-                struct audit_place at = frame_place(hfn, 0);
-
-                return audit_fail(c->a, AUDIT_FREE, &at, "a node of a free list was written to");
-            }
-            pages += BIT64(order);
-            hfn = next;
+        if (err == 0 && order < BLOCK_ORDER) {
+            err = check_list(c, p->fixed[order], order, &pages);
+        }
+        if (err != 0) {
+            return err;
         }
     }
     if (pages != c->pages[CORDON_FRAME_FREE]) {

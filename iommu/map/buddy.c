@@ -1,6 +1,6 @@
 /*
  * Free lists: runs of 2^0 to 2^18 frames, naturally aligned, linked through nodes in the free
- * frames themselves.
+ * frames themselves. Runs of less than a block are listed by the kind of their block.
  *
  * The memory of a FREE frame is in no view (INV 4), so nobody but us can write a node; each is
  * checked against its place, its order and its neighbours when it is used, since a node that is not
@@ -30,6 +30,30 @@ static uint64_t free_word(unsigned order)
     return CORDON_FRAME_FREE | (uint64_t)order << 3;
 }
 
+/* The list that a free run belongs to: its first entry, and the mask that says which are not empty.
+ */
+struct free_list {
+    uint64_t *first;
+    uint32_t *nonempty;
+};
+
+static bool block_fixed(const struct frame_block *b)
+{
+    return b->words != NULL && (b->word & FW_SPLIT_FIXED) != 0;
+}
+
+static struct free_list list_of(struct frame_pool *p, uint64_t hfn, unsigned order)
+{
+    return order < BLOCK_ORDER && block_fixed(pool_block(p, hfn))
+               ? (struct free_list){&p->fixed[order], &p->nonempty_fixed}
+               : (struct free_list){&p->free[order], &p->nonempty};
+}
+
+uint64_t buddy_first(const struct frame_pool *p, unsigned order, enum frame_kind kind)
+{
+    return order < BLOCK_ORDER && kind == KIND_FIXED ? p->fixed[order] : p->free[order];
+}
+
 bool buddy_node_ok(const struct frame_pool *p, uint64_t hfn, unsigned order, uint64_t *next)
 {
     const struct free_node *n = node_at(p, hfn);
@@ -38,8 +62,9 @@ bool buddy_node_ok(const struct frame_pool *p, uint64_t hfn, unsigned order, uin
     if (b == NULL || n->mark != node_mark(p, hfn, order) || pool_word(b, hfn) != free_word(order)) {
         return false;
     }
-    if (n->prev == HFN_NONE ? p->free[order] != hfn
-                            : pool_bank(p, n->prev) == NULL || node_at(p, n->prev)->next != hfn) {
+    if (n->prev == HFN_NONE
+            ? buddy_first(p, order, block_fixed(b) ? KIND_FIXED : KIND_MOVABLE) != hfn
+            : pool_bank(p, n->prev) == NULL || node_at(p, n->prev)->next != hfn) {
         return false;
     }
     if (n->next != HFN_NONE &&
@@ -53,20 +78,22 @@ bool buddy_node_ok(const struct frame_pool *p, uint64_t hfn, unsigned order, uin
 static void node_link(struct frame_pool *p, uint64_t hfn, unsigned order)
 {
     struct free_node *n = node_at(p, hfn);
+    struct free_list list = list_of(p, hfn, order);
 
     n->mark = node_mark(p, hfn, order);
     n->prev = HFN_NONE;
-    n->next = p->free[order];
+    n->next = *list.first;
     if (n->next != HFN_NONE) {
         node_at(p, n->next)->prev = hfn;
     }
-    p->free[order] = hfn;
-    p->nonempty |= 1u << order;
+    *list.first = hfn;
+    *list.nonempty |= 1u << order;
 }
 
 static void node_unlink(struct frame_pool *p, uint64_t hfn, unsigned order)
 {
     struct free_node *n = node_at(p, hfn);
+    struct free_list list = list_of(p, hfn, order);
     uint64_t next;
 
     cordon_assert(buddy_node_ok(p, hfn, order, &next)); /* INV 4 */
@@ -74,13 +101,13 @@ static void node_unlink(struct frame_pool *p, uint64_t hfn, unsigned order)
     if (n->prev != HFN_NONE) {
         node_at(p, n->prev)->next = n->next;
     } else {
-        p->free[order] = n->next;
+        *list.first = n->next;
     }
     if (n->next != HFN_NONE) {
         node_at(p, n->next)->prev = n->prev;
     }
-    if (p->free[order] == HFN_NONE) {
-        p->nonempty &= ~(1u << order);
+    if (*list.first == HFN_NONE) {
+        *list.nonempty &= ~(1u << order);
     }
 }
 
@@ -183,39 +210,96 @@ unsigned buddy_remove(struct frame_pool *p, uint64_t hfn)
     return order;
 }
 
-/* The smallest order with a free run that is at least ORDER, or MAX_ORDER + 1. */
-static unsigned order_from(const struct frame_pool *p, unsigned order)
-{
-    uint32_t fits = p->nonempty & ~((1u << order) - 1u);
+/* ---- taking ------------------------------------------------------------------------------- */
 
-    return fits != 0 ? (unsigned)__builtin_ctz(fits) : MAX_ORDER + 1;
+#define ORDERS_SMALL ((1u << BLOCK_ORDER) - 1u)
+
+/* What there is of at least ORDER, as bits: in blocks of this kind, whole, in the other kind's. */
+struct supply {
+    uint32_t own, whole, other;
+};
+
+static struct supply supply_of(const struct frame_pool *p, unsigned order, enum frame_kind kind)
+{
+    uint32_t enough = ~((1u << order) - 1u);
+    uint32_t movable = p->nonempty & ORDERS_SMALL & enough, fixed = p->nonempty_fixed & enough;
+
+    return (struct supply){kind == KIND_FIXED ? fixed : movable,
+                           p->nonempty & ~ORDERS_SMALL & enough,
+                           kind == KIND_FIXED ? movable : fixed};
 }
 
-int buddy_ready(struct frame_pool *p, unsigned order)
+int buddy_ready(struct frame_pool *p, unsigned order, enum frame_kind kind)
 {
-    if (order < BLOCK_ORDER && order_from(p, order) >= BLOCK_ORDER) {
+    struct supply s = supply_of(p, order, kind);
+
+    if (order < BLOCK_ORDER && s.own == 0 && s.whole != 0) {
         int err = meta_ready(p, 1);
 
         if (err != 0) {
             return err;
         }
+        s = supply_of(p, order, kind);
     }
-    return order_from(p, order) <= MAX_ORDER ? 0 : -CORDON_ENOMEM;
+    return (s.own | s.whole | s.other) != 0 ? 0 : -CORDON_ENOMEM;
 }
 
-uint64_t buddy_take(struct frame_pool *p, unsigned order)
+/* A block of what moves becomes one of what does not: its free runs change lists. */
+static void block_fix(struct frame_pool *p, uint64_t hfn)
 {
-    unsigned at = order_from(p, order);
+    struct frame_block *b = pool_block(p, hfn);
+    uint64_t base = hfn & ~(uint64_t)(BLOCK_FRAMES - 1), heads[BLOCK_FRAMES / 64] = {0};
 
-    if (at > MAX_ORDER) {
+    for (uint64_t i = 0; i < BLOCK_FRAMES; i++) {
+        uint64_t word = pool_word_in(b, i);
+
+        if (field_get(FW_STATE, word) == CORDON_FRAME_FREE && word != FW_FREE_INSIDE) {
+            heads[i / 64] |= BIT64(i % 64);
+            node_unlink(p, base + i, (unsigned)field_get(FW_ORDER, word));
+        }
+    }
+    b->word |= FW_SPLIT_FIXED;
+    for (uint64_t i = 0; i < BLOCK_FRAMES; i++) {
+        if ((heads[i / 64] >> i % 64 & 1u) != 0) {
+            node_link(p, base + i, (unsigned)field_get(FW_ORDER, pool_word_in(b, i)));
+        }
+    }
+}
+
+/* Where the run comes from: an order of one of the lists. HFN_NONE: there is none. */
+static uint64_t pick(struct frame_pool *p, unsigned order, enum frame_kind kind)
+{
+    struct supply s = supply_of(p, order, kind);
+    uint32_t first = s.own != 0 ? s.own : s.whole;
+
+    if (first != 0) {
+        return buddy_first(p, (unsigned)__builtin_ctz(first), kind);
+    }
+    if (s.other == 0) {
         return HFN_NONE;
     }
-    uint64_t hfn = p->free[at];
+    if (kind == KIND_MOVABLE) {
+        return p->fixed[__builtin_ctz(s.other)];
+    }
+    unsigned largest = 31u - (unsigned)__builtin_clz(s.other);
+    uint64_t hfn = p->free[largest];
 
-    (void)buddy_remove(p, hfn);
-    while (at > order) {
+    if (largest + 1 == BLOCK_ORDER && !p->mixed) {
+        block_fix(p, hfn);
+    }
+    return hfn;
+}
+
+uint64_t buddy_take(struct frame_pool *p, unsigned order, enum frame_kind kind)
+{
+    uint64_t hfn = pick(p, order, kind);
+
+    if (hfn == HFN_NONE) {
+        return HFN_NONE;
+    }
+    for (unsigned at = buddy_remove(p, hfn); at > order;) {
         if (at == BLOCK_ORDER) {
-            pool_split_with(p, pool_block(p, hfn), meta_take(p));
+            pool_split_for(p, pool_block(p, hfn), meta_take(p), kind);
         }
         at--;
         word_write(p, hfn + BIT64(at), free_word(at));

@@ -6,23 +6,24 @@
 
 #include <string.h>
 
-/* Take 2^ORDER frames and write WORD over them. With SPLIT each has a word of its own. */
+/* Take 2^ORDER frames, which will not move, and write WORD over them. With SPLIT each has a word of
+ * its own: less than a block always has. */
 static int take(struct cordon_ctx *ctx, unsigned order, uint64_t word, bool split, uint64_t *hfn)
 {
     struct frame_pool *p = &ctx->frames;
     uint64_t blocks = order < BLOCK_ORDER ? 0 : BIT64(order - BLOCK_ORDER);
-    int err = buddy_ready(p, order);
+    int err = buddy_ready(p, order, KIND_FIXED);
 
-    if (err == 0 && split) {
-        err = meta_ready(p, blocks > 0 ? blocks : 1);
+    if (err == 0 && split && blocks > 0) {
+        err = meta_ready(p, blocks);
     }
-    if (err == 0) {
-        err = buddy_ready(p, order); /* the meta pool may have taken the last block */
+    if (err == 0 && blocks > 0) {
+        err = buddy_ready(p, order, KIND_FIXED); /* the meta pool may have taken the last block */
     }
     if (err != 0) {
         return err;
     }
-    *hfn = buddy_take(p, order);
+    *hfn = buddy_take(p, order, KIND_FIXED);
     pool_mark(p, *hfn, BIT64(order), word);
     for (uint64_t i = 0; split && i < blocks; i++) {
         pool_split_with(p, pool_block(p, *hfn + (i << BLOCK_ORDER)), meta_take(p));

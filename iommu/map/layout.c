@@ -182,7 +182,7 @@ static void bank_init(struct frame_pool *p, struct frame_bank *bank)
         if (hfn >= bank->first && hfn + BLOCK_FRAMES <= bank->end) {
             continue;
         }
-        pool_split_with(p, b, meta_take(p));
+        pool_split_for(p, b, meta_take(p), KIND_FIXED); /* it can never be whole */
         for (uint64_t k = 0; k < BLOCK_FRAMES; k++) {
             if (hfn + k < bank->first || hfn + k >= bank->end) {
                 b->words[k] = CORDON_FRAME_NONE;
@@ -200,7 +200,7 @@ static void free_init(struct frame_pool *p, uint64_t hfn, uint64_t end)
         struct frame_block *b = pool_block(p, hfn);
 
         if (order < BLOCK_ORDER && b->words == NULL) {
-            pool_split_with(p, b, meta_take(p));
+            pool_split_for(p, b, meta_take(p), KIND_FIXED);
         }
         buddy_insert(p, hfn, order);
         hfn += BIT64(order);
@@ -248,6 +248,10 @@ void pool_init(struct cordon_ctx *ctx, const struct cordon_config *cfg,
     for (unsigned o = 0; o <= MAX_ORDER; o++) {
         p->free[o] = HFN_NONE;
     }
+    for (unsigned o = 0; o < BLOCK_ORDER; o++) {
+        p->fixed[o] = HFN_NONE;
+    }
+    p->mixed = (cfg->flags & CORDON_CTX_MIXED) != 0;
     cordon_assert(used >= last);
     meta_init(p, plan->boot_hfn + last, used - last);
     p->block_bytes = array_bytes(plan);

@@ -81,7 +81,7 @@ static void meta_return(struct frame_pool *p, struct meta_head *h, uint64_t head
 int meta_ready(struct frame_pool *p, uint64_t n)
 {
     while (p->meta_room < n) {
-        uint64_t hfn = buddy_take(p, BLOCK_ORDER);
+        uint64_t hfn = buddy_take(p, BLOCK_ORDER, KIND_FIXED);
 
         if (hfn == HFN_NONE) {
             return -CORDON_ENOMEM;

@@ -19,6 +19,13 @@ void pool_split_with(struct frame_pool *p, struct frame_block *b, uint64_t meta_
     p->word_pages++;
 }
 
+void pool_split_for(struct frame_pool *p, struct frame_block *b, uint64_t meta_hfn,
+                    enum frame_kind kind)
+{
+    pool_split_with(p, b, meta_hfn);
+    b->word |= kind == KIND_FIXED && !p->mixed ? FW_SPLIT_FIXED : 0;
+}
+
 int pool_split(struct cordon_ctx *ctx, struct frame_block *b, uint32_t stamp)
 {
     struct frame_pool *p = &ctx->frames;
@@ -143,7 +150,9 @@ int cordon_frame_query(const cordon_ctx *ctx, cordon_hpa hpa, struct cordon_fram
 
 static uint64_t largest_free(const struct frame_pool *p)
 {
-    return p->nonempty != 0 ? CORDON_PAGE_SIZE << (31 - __builtin_clz(p->nonempty)) : 0;
+    uint32_t orders = p->nonempty | p->nonempty_fixed;
+
+    return orders != 0 ? CORDON_PAGE_SIZE << (31 - __builtin_clz(orders)) : 0;
 }
 
 void cordon_memory_stats(const cordon_ctx *ctx, struct cordon_memory_stats *out)

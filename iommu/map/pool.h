@@ -16,10 +16,17 @@
 #define HFN_NONE UINT64_MAX
 #define FRAME_SPLIT 7u                  /* in FW_STATE of a block's word: see its page of words */
 #define FW_SPLIT_STAMP GENMASK64(34, 3) /* whose change split it, 0: no change of a map */
+#define FW_SPLIT_FIXED BIT64(35) /* what is allocated of the block shall be what never moves */
 #define FRAME_STATES 8u
 
 #define FW_FREE_INSIDE ((uint64_t)CORDON_FRAME_FREE | ((uint64_t)FW_ORDER_INSIDE << 3))
 #define HFN_LIMIT (UINT64_C(1) << 44) /* PPNs have 44 bits [Priv 12.4.1] */
+
+/* What an allocation is going to be, as far as is known. */
+enum frame_kind {
+    KIND_MOVABLE, /* of a guest, perhaps */
+    KIND_FIXED    /* the layer's own: never moves */
+};
 
 struct frame_block {
     uint64_t word;
@@ -39,8 +46,11 @@ struct frame_pool {
     uint32_t reserved_count;
     struct frame_bank bank[CORDON_MAX_BANKS];
     struct cordon_extent reserved[CORDON_MAX_BANKS]; /* ascending, for the audit */
+    bool mixed;                                      /* blocks are not grouped by kind */
     uint64_t free[MAX_ORDER + 1];                    /* first free run of each order */
+    uint64_t fixed[BLOCK_ORDER];                     /* the same in blocks of what never moves */
     uint32_t nonempty;                               /* bit o: free[o] is not HFN_NONE */
+    uint32_t nonempty_fixed;                         /* the same of fixed[] */
     uint64_t key;                                    /* marks nodes of free lists */
     uint64_t pages[FRAME_STATES];                    /* frames in each state */
     uint64_t meta_first;                             /* meta block with room, by its header frame */
@@ -146,6 +156,9 @@ static inline void pool_count(struct frame_pool *p, unsigned from, unsigned to, 
 CORDON_MUST_CHECK int pool_split(struct cordon_ctx *ctx, struct frame_block *b, uint32_t stamp);
 /* The same with a frame that the caller took from the meta pool. */
 void pool_split_with(struct frame_pool *p, struct frame_block *b, uint64_t meta_hfn);
+/* The same for a free block that is about to be cut up for a KIND. */
+void pool_split_for(struct frame_pool *p, struct frame_block *b, uint64_t meta_hfn,
+                    enum frame_kind kind);
 /* Let a split block be whole again, with WORD; its page of words goes back. */
 void pool_join(struct frame_pool *p, struct frame_block *b, uint64_t word);
 /* Write a state without an owner (HELD, TABLE, HYP) over a run just taken from the buddy. */
@@ -155,12 +168,21 @@ void pool_unlock(struct cordon_ctx *ctx);
 
 /* ---- buddy -------------------------------------------------------------------------------- */
 
-/* Take 2^ORDER frames, naturally aligned, off the free lists; their words still read FREE.
+/*
+ * Take 2^ORDER frames, naturally aligned, off the free lists; their words still read FREE.
  * HFN_NONE: there are none. Where a block has to be split, the meta pool has a frame: see
- * buddy_ready. */
-uint64_t buddy_take(struct frame_pool *p, unsigned order);
-/* Make sure that buddy_take(ORDER) succeeds. ENOMEM. */
-CORDON_MUST_CHECK int buddy_ready(struct frame_pool *p, unsigned order);
+ * buddy_ready.
+ *
+ * Less than a block comes out of a block of its KIND; else a whole block becomes one of that kind;
+ * else out of one of the other kind: for what never moves the largest run there is, and with half a
+ * block or more of it the block changes its kind, so that the next ones follow. So what never moves
+ * stands together, and what moves leaves whole blocks behind.
+ */
+uint64_t buddy_take(struct frame_pool *p, unsigned order, enum frame_kind kind);
+/* Make sure that buddy_take(ORDER, KIND) succeeds. ENOMEM. */
+CORDON_MUST_CHECK int buddy_ready(struct frame_pool *p, unsigned order, enum frame_kind kind);
+/* Lists of free runs of less than a block, in blocks of a kind; from BLOCK_ORDER on free[]. */
+uint64_t buddy_first(const struct frame_pool *p, unsigned order, enum frame_kind kind);
 /* Put 2^ORDER frames back, merged as far as it goes, words written. Counts are the caller's. */
 void buddy_put(struct frame_pool *p, uint64_t hfn, unsigned order);
 /* Put a run of any length back, cut into natural pieces. */

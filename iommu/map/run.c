@@ -16,11 +16,12 @@ struct want {
     uint64_t align;    /* in pages, at least 1 */
     uint64_t boundary; /* in pages; 0: none */
     uint64_t end;      /* the run's end, as an HFN, is at most this */
+    enum frame_kind kind;
 };
 
 static int want_check(const struct cordon_run_want *w, struct want *out)
 {
-    if (w->size != sizeof(*w) || (w->flags & ~CORDON_RUN_NOZERO) != 0) {
+    if (w->size != sizeof(*w) || (w->flags & ~(CORDON_RUN_NOZERO | CORDON_RUN_FIXED)) != 0) {
         return -CORDON_EINVAL;
     }
     if (!is_aligned(w->len, CORDON_PAGE_SIZE) ||
@@ -39,6 +40,7 @@ static int want_check(const struct cordon_run_want *w, struct want *out)
         .align = w->align != 0 ? w->align >> CORDON_PAGE_SHIFT : 1,
         .boundary = w->boundary >> CORDON_PAGE_SHIFT,
         .end = HFN_LIMIT,
+        .kind = (w->flags & CORDON_RUN_FIXED) != 0 ? KIND_FIXED : KIND_MOVABLE,
     };
     if (w->highest != 0 && (w->highest >> CORDON_PAGE_SHIFT) < HFN_LIMIT) {
         out->end = (w->highest >> CORDON_PAGE_SHIFT) +
@@ -61,13 +63,12 @@ static uint64_t place_in(const struct want *w, uint64_t first, uint64_t end)
     return at < end && end - at >= w->pages ? at : HFN_NONE;
 }
 
-/* Look at a few runs of each list that are long enough. */
-static uint64_t find_in_lists(const struct frame_pool *p, const struct want *w)
+/* Look at a few runs of each list from ORDER to before END. */
+static uint64_t find_in(const struct frame_pool *p, const struct want *w, unsigned order,
+                        unsigned end, enum frame_kind kind)
 {
-    unsigned order = w->pages == 1 ? 0 : 64u - (unsigned)__builtin_clzll(w->pages - 1);
-
-    for (; order <= MAX_ORDER; order++) {
-        uint64_t hfn = p->free[order];
+    for (; order < end; order++) {
+        uint64_t hfn = buddy_first(p, order, kind);
 
         for (unsigned i = 0; i < LIST_TRIES && hfn != HFN_NONE; i++) {
             uint64_t at = place_in(w, hfn, hfn + BIT64(order));
@@ -83,6 +84,21 @@ static uint64_t find_in_lists(const struct frame_pool *p, const struct want *w)
         }
     }
     return HFN_NONE;
+}
+
+/* As buddy_take prefers them: blocks of the kind, whole ones, those of the other kind. */
+static uint64_t find_in_lists(const struct frame_pool *p, const struct want *w)
+{
+    unsigned order = w->pages == 1 ? 0 : 64u - (unsigned)__builtin_clzll(w->pages - 1);
+    unsigned whole = order < BLOCK_ORDER ? BLOCK_ORDER : order;
+    uint64_t at = find_in(p, w, order, BLOCK_ORDER, w->kind);
+
+    if (at == HFN_NONE) {
+        at = find_in(p, w, whole, MAX_ORDER + 1, w->kind);
+    }
+    return at != HFN_NONE ? at
+                          : find_in(p, w, order, BLOCK_ORDER,
+                                    w->kind == KIND_FIXED ? KIND_MOVABLE : KIND_FIXED);
 }
 
 /* Read the words of a bank: free runs that touch are one. */
@@ -151,17 +167,17 @@ static void insert_rest(struct frame_pool *p, uint64_t hfn, uint64_t end)
 }
 
 /* Split the block around an end of the run, if it is whole and the end lies inside. */
-static void split_at(struct frame_pool *p, uint64_t hfn)
+static void split_at(struct frame_pool *p, uint64_t hfn, enum frame_kind kind)
 {
     struct frame_block *b = is_aligned(hfn, BLOCK_FRAMES) ? NULL : pool_block(p, hfn);
 
     if (b != NULL && b->words == NULL) {
-        pool_split_with(p, b, meta_take(p));
+        pool_split_for(p, b, meta_take(p), kind);
     }
 }
 
 /* Take [FIRST, FIRST + PAGES), all free, off the lists; what sticks out of its runs stays. */
-static void carve(struct frame_pool *p, uint64_t first, uint64_t pages)
+static void carve(struct frame_pool *p, uint64_t first, uint64_t pages, enum frame_kind kind)
 {
     uint64_t end = first + pages;
     uint64_t at = first;
@@ -170,8 +186,8 @@ static void carve(struct frame_pool *p, uint64_t first, uint64_t pages)
         uint64_t head = head_of(p, at);
         uint64_t tail = head + BIT64(buddy_remove(p, head));
 
-        split_at(p, at);
-        split_at(p, tail < end ? tail : end);
+        split_at(p, at, kind);
+        split_at(p, tail < end ? tail : end, kind);
         insert_rest(p, head, at);
         if (tail > end) {
             insert_rest(p, end, tail);
@@ -193,7 +209,7 @@ static int take_run(struct cordon_ctx *ctx, const struct want *w, uint64_t *hfn)
     if (*hfn == HFN_NONE) {
         return -CORDON_ENOMEM;
     }
-    carve(p, *hfn, w->pages);
+    carve(p, *hfn, w->pages, w->kind);
     pool_mark(p, *hfn, w->pages, CORDON_FRAME_HELD);
     pool_count(p, CORDON_FRAME_FREE, CORDON_FRAME_HELD, w->pages);
     return 0;

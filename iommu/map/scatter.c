@@ -103,10 +103,11 @@ static void settle(struct scatter *s, bool keep)
 /* Ready for a pair of pieces? A block that is cut in two needs its words. */
 static bool pair_ready(struct frame_pool *p, unsigned order)
 {
-    if (order == MAX_ORDER || buddy_ready(p, order + 1) != 0) {
+    if (order == MAX_ORDER || buddy_ready(p, order + 1, KIND_MOVABLE) != 0) {
         return false;
     }
-    return order + 1 != BLOCK_ORDER || (meta_ready(p, 1) == 0 && buddy_ready(p, order + 1) == 0);
+    return order + 1 != BLOCK_ORDER ||
+           (meta_ready(p, 1) == 0 && buddy_ready(p, order + 1, KIND_MOVABLE) == 0);
 }
 
 /* Take one piece: a hole of just this size that somebody left, half of a pair, or whatever there
@@ -117,18 +118,18 @@ static int piece_take(struct scatter *s, unsigned order, struct cordon_extent *o
     bool hole = (p->nonempty >> order & 1u) != 0;
     bool pair = !hole && !s->tight && pair_ready(p, order);
 
-    if (!pair && buddy_ready(p, order) != 0) {
+    if (!pair && buddy_ready(p, order, KIND_MOVABLE) != 0) {
         if (s->tight) {
             return -CORDON_ENOMEM;
         }
         settle(s, true); /* the halves that were kept back are all that is left */
         s->tight = true;
-        if (buddy_ready(p, order) != 0) {
+        if (buddy_ready(p, order, KIND_MOVABLE) != 0) {
             return -CORDON_ENOMEM;
         }
     }
     unsigned take = pair ? order + 1 : order;
-    uint64_t hfn = buddy_take(p, take);
+    uint64_t hfn = buddy_take(p, take, KIND_MOVABLE);
 
     pool_mark(p, hfn, BIT64(take), CORDON_FRAME_HELD);
     pool_count(p, CORDON_FRAME_FREE, CORDON_FRAME_HELD, BIT64(take));
@@ -178,12 +179,12 @@ static int take_largest(struct scatter *s, uint64_t pages)
         if (!port_may_alloc(s->ctx->cookie)) {
             return -CORDON_ENOMEM;
         }
-        while (buddy_ready(p, order) != 0) {
+        while (buddy_ready(p, order, KIND_MOVABLE) != 0) {
             if (order-- == 0) {
                 return -CORDON_ENOMEM;
             }
         }
-        uint64_t hfn = buddy_take(p, order);
+        uint64_t hfn = buddy_take(p, order, KIND_MOVABLE);
         uint64_t hpa = hfn << CORDON_PAGE_SHIFT;
 
         pool_mark(p, hfn, BIT64(order), CORDON_FRAME_HELD);

@@ -21,9 +21,12 @@ typedef struct cordon_ctx cordon_ctx;
 #define CORDON_MODE_SV48X4 2u
 #define CORDON_MODE_SV57X4 4u
 
+/* Do not keep what can move apart from what cannot: for measuring what that is worth. */
+#define CORDON_CTX_MIXED 1u
+
 struct cordon_config {
     uint32_t size;  /* sizeof(struct cordon_config) */
-    uint32_t flags; /* 0 */
+    uint32_t flags; /* CORDON_CTX_* */
     void *cookie;   /* for the port functions; in host builds a struct cordon_port_ops * or null */
     uint64_t ram_offset; /* host pointer of a frame = HPA + ram_offset (modulo 2^64) */
     const struct cordon_extent *banks;    /* RAM, ascending, not overlapping */
@@ -78,6 +81,8 @@ struct cordon_run_want {
 };
 
 #define CORDON_RUN_NOZERO 1u /* leave the old contents (simulations only; else scrubbed) */
+#define CORDON_RUN_FIXED \
+    2u /* for the caller's own use: it will be in no map, or never move there */
 
 /* Allocate one run, contiguous in HPA; its frames become HELD and read as zero.
  * Errors: EINVAL, EALIGN, ERANGE, ENOMEM (no run satisfies WANT). */
