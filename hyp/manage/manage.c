@@ -160,6 +160,16 @@ static void do_resume(char *rest)
     }
 }
 
+static void do_tables(char *rest)
+{
+    struct vm *vm = find_vm(&rest);
+    int err = vm != NULL ? manage_send_tables(vm) : 0;
+
+    if (err != 0) {
+        send_error(err == -CORDON_ENOENT ? not_running : cordon_strerror(err), vm_name(vm));
+    }
+}
+
 static void carry_out(char *text)
 {
     static const struct {
@@ -167,7 +177,7 @@ static void carry_out(char *text)
         void (*run)(char *rest);
     } commands[] = {{"owners", do_owners}, {"places", do_places}, {"audit", do_audit},
                     {"faults", do_faults}, {"exits", do_exits},   {"type", do_type},
-                    {"pause", do_pause},   {"resume", do_resume}};
+                    {"pause", do_pause},   {"resume", do_resume}, {"tables", do_tables}};
     char *rest = text;
     char *name = cut_word(&rest);
 
@@ -178,7 +188,7 @@ static void carry_out(char *text)
         }
     }
     send_error("that command is not known: owners, places, audit, faults, exits, type, pause, "
-               "resume are",
+               "resume, tables are",
                name != NULL ? name : "");
 }
 

@@ -3,7 +3,7 @@
  *
  * A command is a frame of type 'C', words in ASCII; each is answered by an event, a JSON object
  * whose "event" names it. Commands: owners [HPA], places, audit, faults, exits, type VM TEXT, pause
- * VM, resume VM. What is not understood is answered by an event "error" that says why.
+ * VM, resume VM, tables VM. What is not understood is answered by an event "error" that says why.
  */
 #ifndef HYP_MANAGE_MANAGE_H
 #define HYP_MANAGE_MANAGE_H
@@ -12,6 +12,8 @@
 #include "channel/json.h"
 
 #define MANAGE_COMMAND_BYTES 512u
+struct vm;
+
 #define MANAGE_EVENT_BYTES 1024u /* they lie on stacks */
 #define MANAGE_REPORT_BYTES 1024u
 #define STREAM_OWNERS 1u
@@ -54,6 +56,10 @@ void manage_send_faults(void);
 /* counts.c: why each running VM has left the guest, how often: an event "vm-exits" each, then
  * "exits". */
 void manage_send_exits(void);
+
+/* tables.c: what the tables of a VM's G-stage are made of, as an event "vm-tables". Errors: ENOENT
+ * (it does not run), ECORRUPT. */
+CORDON_MUST_CHECK int manage_send_tables(struct vm *vm);
 
 /* places.c: what stands where in host memory: an event "place" each, then "places". */
 void manage_send_places(void);

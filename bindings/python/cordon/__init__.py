@@ -12,6 +12,7 @@ from .guest import Guest
 from .iommu import Cause, Fault, Iommu, Nearest
 from .parts import Dma
 from .platform import Platform
+from .shape import Shape
 from .types import PAGE, Drain, Extent, FrameState, Gpa, Gva, Hpa, Iova, Mode, Perm
 from .walk import Leaf, Step, Walk, WalkEnd
 
@@ -21,6 +22,6 @@ __all__ = [
     "Gpa", "Grant", "Guest", "Gva", "HardwareError", "HardwareTimeout", "Hit", "Hpa",
     "InvalidArgument", "Iommu", "Iova", "Leaf", "LibraryError", "LimitReached", "Misaligned",
     "Mode", "Nearest", "NotFound", "NotOwner", "NotSupported", "OutOfMemory", "OutOfRange",
-    "Pending", "Perm", "Platform", "Protect", "Region", "Revoke", "Step", "TranslationFault",
+    "Pending", "Perm", "Platform", "Protect", "Region", "Revoke", "Shape", "Step", "TranslationFault",
     "UseAfterClose", "Walk", "WalkEnd", "WrongHandle",
 ]

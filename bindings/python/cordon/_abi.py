@@ -67,6 +67,7 @@ CORDON_RUN_FIXED = 2
 CORDON_RUN_NOZERO = 1
 CORDON_RW = 3
 CORDON_RWX = 7
+CORDON_SHAPE_LEVELS = 5
 CORDON_WALK_CORRUPT = 4
 CORDON_WALK_EMPTY = 1
 CORDON_WALK_LEADS = 0
@@ -400,6 +401,24 @@ class PortOps(Record):
     ]
 
 
+class Shape(Record):
+    """What a view's tables are made of. Arrays are by level, 0 being the one of 4 KiB leaves."""
+
+    _c_name_ = "cordon_shape"
+    _fields_ = [
+        ("size", c_uint32),
+        ("mode", c_uint32),
+        ("levels", c_uint32),
+        ("reserved", c_uint32),
+        ("tables", c_uint64 * 5),
+        ("shared", c_uint64 * 5),
+        ("leaves", c_uint64 * 5),
+        ("table_bytes", c_uint64),
+        ("mapped", c_uint64),
+        ("flat_bytes", c_uint64),
+    ]
+
+
 class WalkStep(Record):
     """One word that was read."""
 
@@ -449,6 +468,7 @@ STRUCTS: dict = {
     "cordon_region_info": RegionInfo,
     "cordon_remap": Remap,
     "cordon_run_want": RunWant,
+    "cordon_shape": Shape,
     "cordon_share": Share,
     "cordon_walk": Walk,
     "cordon_walk_step": WalkStep,
@@ -711,6 +731,14 @@ PROTOTYPES = (
      'written. Errors, nothing allocated: EINVAL (also: LEN cannot be made of these sizes), '
      'EALIGN, ERANGE, ENOMEM, ELIMIT (more than *COUNT extents are needed; OUT may have been '
      'written to).'),
+    ("cordon_shape", c_int, (
+        ("d", POINTER(Domain)),
+        ("view", c_uint32),
+        ("out", POINTER(Shape)),
+    ),
+     'The shape of a view (0: G-stage) as it is now. Reads no table of leaves: linear in '
+     "tables, with the domain's lock held. Errors: EINVAL (no such view, another size), "
+     'EHANDLE, ECORRUPT (a word leads to no table).'),
     ("cordon_share", c_int, (
         ("owner", POINTER(Domain)),
         ("borrower", POINTER(Domain)),

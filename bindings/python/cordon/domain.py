@@ -8,6 +8,7 @@ from . import _abi
 from ._base import as_int
 from .context import Child, Context
 from .errors import NotFound
+from .shape import Shape, shape
 from .types import (Extent, ExtentLike, Extents, Gpa, GpaLike, Hpa, HpaLike, Perm, PermLike, Size, address,
                     extents_array, extents_of, size_bytes)
 from .walk import Leaf, Walk, leaves, walk
@@ -193,6 +194,10 @@ class Domain(Child):
     def walk(self, gpa: GpaLike, access: PermLike = "", *, view: int = 0) -> Walk:
         """Every word that a walk of GPA reads, and why it ends; a fault is an answer here."""
         return walk(self, gpa, access, view)
+
+    def shape(self, *, view: int = 0) -> Shape:
+        """What the tables of a view cost, and how long walks through them are."""
+        return shape(self, view)
 
     def leaves(self, *, view: int = 0) -> Iterator[Leaf]:
         """The leaves of a view in the order of their GPA."""

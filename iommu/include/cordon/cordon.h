@@ -7,6 +7,7 @@
 #include <cordon/error.h>
 #include <cordon/map.h>
 #include <cordon/port.h>
+#include <cordon/shape.h>
 #include <cordon/types.h>
 #include <cordon/walk.h>
 

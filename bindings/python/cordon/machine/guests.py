@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..shape import Shape, told
 from .channel import Channel, ChannelError, CommandRefused, Event
 from .console import Console
 
@@ -185,6 +186,10 @@ class MachineGuest:
 
     def resume(self) -> None:
         self._order(f"resume {self.name}", "resumed", vm=self.name)
+
+    def tables(self) -> Shape:
+        """What the tables of its G-stage are made of at this moment."""
+        return told(self._order(f"tables {self.name}", "vm-tables", vm=self.name))
 
     def exits(self) -> Exits:
         """Why it was left up to now, how often; of one that has ended, up to its end."""
