@@ -27,6 +27,10 @@ static int check_free_run(const struct census *c, const struct frame_bank *bank,
     struct audit_place at = frame_place(hfn, word);
     uint64_t order = field_get(FW_ORDER, word);
 
+    if (order == FW_ORDER_STOCK && hfn >= p->stock && hfn - p->stock < p->stock_left) {
+        *pages = 1;
+        return 0;
+    }
     if (order > MAX_ORDER || !is_aligned(hfn, BIT64(order)) || bank->end - hfn < BIT64(order)) {
         return audit_fail(c->a, AUDIT_FREE, &at, "a free frame that no free run begins at");
     }
@@ -63,11 +67,11 @@ static int check_list(const struct census *c, uint64_t hfn, unsigned order, uint
     return 0;
 }
 
-/* Every run on the lists says so itself, and there are as many as words say. */
+/* Every run on the lists says so itself, and there are, with the stock, as many as words say. */
 static int check_lists(const struct census *c)
 {
     const struct frame_pool *p = &c->a->ctx->frames;
-    uint64_t pages = 0;
+    uint64_t pages = p->stock_left;
     struct audit_place none = {.domain = 0};
 
     for (unsigned order = 0; order <= MAX_ORDER; order++) {

@@ -118,6 +118,16 @@ static struct audit_place place_of(const struct walk *w)
     };
 }
 
+/* Must this view have a leaf for each page of the region? Pages of DEMAND regions may be absent in
+ * the G-stage, until devices have them. */
+static bool must_stand(const struct walk *w, const struct span *region)
+{
+    uint32_t flags = region_flags(region);
+
+    return (domain_views_for(w->d, flags) >> w->view & 1u) != 0 &&
+           ((flags & CORDON_REGION_DEMAND) == 0 || w->view != 0);
+}
+
 /* ---- leaves ------------------------------------------------------------------------------- */
 
 static int check_leaf(struct walk *w, const struct audit_place *at)
@@ -143,7 +153,7 @@ static int check_leaf(struct walk *w, const struct audit_place *at)
     if ((perms & ~region_perms(w->region)) != 0) {
         return audit_fail(w->a, AUDIT_LEAF, at, "a leaf with more rights than its region");
     }
-    w->pages += pages;
+    w->pages += must_stand(w, w->region) ? pages : 0;
     return audit_backing(w->a, w->d, w->region, at, pages);
 }
 
@@ -277,7 +287,7 @@ static int find_missing(const struct walk *w)
         uint64_t gfn = s->first;
         struct audit_leaf leaf;
 
-        if ((domain_views_for(w->d, region_flags(s)) >> w->view & 1u) == 0) {
+        if (!must_stand(w, s)) {
             continue;
         }
         while (gfn < span_end(s) && audit_lookup(w->d, w->view, gfn, &leaf)) {
@@ -297,7 +307,7 @@ static uint64_t region_pages(const struct walk *w)
     uint64_t pages = 0;
 
     for (const struct span *s = span_next(set, 0); s != NULL; s = span_next(set, span_end(s))) {
-        pages += (domain_views_for(w->d, region_flags(s)) >> w->view & 1u) != 0 ? s->pages : 0;
+        pages += must_stand(w, s) ? s->pages : 0;
     }
     return pages;
 }

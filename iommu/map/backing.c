@@ -52,7 +52,7 @@ static void add_pages(struct backing *b, const uint64_t *word, struct found *f)
     if (to.next != 0) {
         word = found_more(&to, word, end);
     }
-    while (word != end && found_new(&to, *word, CORDON_PAGE_SIZE)) {
+    while (word != end && *word != 0 && found_new(&to, *word, CORDON_PAGE_SIZE)) {
         word = found_more(&to, word + 1, end);
     }
     b->at += (uint64_t)(word - start) << CORDON_PAGE_SHIFT;
@@ -77,23 +77,54 @@ static void add_large(struct backing *b, const struct pt_hit *hit, struct found 
     b->at += len;
 }
 
+/* Pages that are absent, up to the next leaf: only a DEMAND region has such. */
+static void add_hole(struct backing *b, struct found *f)
+{
+    const struct span *s = span_find(&b->d->regions.set, b->at >> CORDON_PAGE_SHIFT);
+    cordon_gpa next = cordon_gpa_make(b->at);
+    uint64_t end = b->end;
+    struct pt_hit hit;
+
+    cordon_assert(s != NULL && (region_flags(s) & CORDON_REGION_DEMAND) != 0); /* INV 1 */
+    if (pt_next_leaf(&b->d->forest, 0, &next, &hit) == 0 && next.v < end) {
+        end = next.v;
+    }
+    if (span_end(s) << CORDON_PAGE_SHIFT < end) {
+        end = span_end(s) << CORDON_PAGE_SHIFT;
+    }
+    if (b->holes) {
+        if (f->run == f->end) {
+            return;
+        }
+        *f->run++ = (struct cordon_extent){cordon_hpa_make(BACKING_HOLE), end - b->at};
+    }
+    f->next = 0;
+    b->at = end;
+}
+
 /* What one leaf table, or larger leaf, has for the range. */
 static void add_some(struct backing *b, struct found *f)
 {
     const struct pt_forest *forest = &b->d->forest;
+    const uint64_t *word;
     struct pt_hit hit;
 
     if (pt_is_ready(forest, forest->views, b->at, b->at)) {
-        add_pages(b, &forest->ready[pt_index_below(0, b->at)], f);
-        return;
-    }
-    int err = pt_lookup(forest, 0, cordon_gpa_make(b->at), &hit);
-
-    cordon_assert(err == 0 && hit.leaf); /* INV 1 */
-    if (hit.level == 0) {
-        add_pages(b, (const uint64_t *)frames_ptr(b->d->ctx, hit.word), f);
+        word = &forest->ready[pt_index_below(0, b->at)];
     } else {
-        add_large(b, &hit, f);
+        int err = pt_lookup(forest, 0, cordon_gpa_make(b->at), &hit);
+
+        cordon_assert(err == 0); /* INV 1 */
+        if (hit.level != 0 && hit.leaf) {
+            add_large(b, &hit, f);
+            return;
+        }
+        word = frames_ptr(b->d->ctx, hit.word);
+    }
+    if (*word == 0) {
+        add_hole(b, f);
+    } else {
+        add_pages(b, word, f);
     }
 }
 

@@ -6,7 +6,7 @@
  * checked against its place, its order and its neighbours when it is used, since a node that is not
  * as we left it means that the invariant is broken.
  */
-#include "map/pool.h"
+#include "map/stock.h"
 #include <cordon/error.h>
 
 struct free_node {
@@ -233,6 +233,10 @@ int buddy_ready(struct frame_pool *p, unsigned order, enum frame_kind kind)
 {
     struct supply s = supply_of(p, order, kind);
 
+    if ((s.own | s.whole | s.other) == 0) {
+        stock_drain(p);
+        s = supply_of(p, order, kind);
+    }
     if (order < BLOCK_ORDER && s.own == 0 && s.whole != 0) {
         int err = meta_ready(p, 1);
 
@@ -244,6 +248,15 @@ int buddy_ready(struct frame_pool *p, unsigned order, enum frame_kind kind)
     return (s.own | s.whole | s.other) != 0 ? 0 : -CORDON_ENOMEM;
 }
 
+unsigned buddy_hole(const struct frame_pool *p, unsigned most, enum frame_kind kind)
+{
+    struct supply s = supply_of(p, 0, kind);
+    uint32_t from = s.own != 0 ? s.own : s.whole != 0 ? s.whole : s.other;
+    unsigned order = from != 0 ? (unsigned)__builtin_ctz(from) : MAX_ORDER + 1;
+
+    return from != 0 && order > most ? most : order;
+}
+
 /* A block of what moves becomes one of what does not: its free runs change lists. */
 static void block_fix(struct frame_pool *p, uint64_t hfn)
 {
@@ -253,7 +266,8 @@ static void block_fix(struct frame_pool *p, uint64_t hfn)
     for (uint64_t i = 0; i < BLOCK_FRAMES; i++) {
         uint64_t word = pool_word_in(b, i);
 
-        if (field_get(FW_STATE, word) == CORDON_FRAME_FREE && word != FW_FREE_INSIDE) {
+        if (field_get(FW_STATE, word) == CORDON_FRAME_FREE &&
+            field_get(FW_ORDER, word) <= MAX_ORDER) {
             heads[i / 64] |= BIT64(i % 64);
             node_unlink(p, base + i, (unsigned)field_get(FW_ORDER, word));
         }

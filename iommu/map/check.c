@@ -5,8 +5,9 @@
 #include "map/txn.h"
 #include <cordon/error.h>
 
-#define FLAGS_ALL \
-    (CORDON_REGION_MMIO | CORDON_REGION_NODMA | CORDON_REGION_PEER | CORDON_REGION_KEEP)
+#define FLAGS_RAM (CORDON_REGION_NODMA | CORDON_REGION_KEEP)
+#define FLAGS_MMIO (CORDON_REGION_MMIO | CORDON_REGION_PEER)
+#define FLAGS_DEMAND (CORDON_REGION_DEMAND | CORDON_REGION_NODMA | CORDON_REGION_HUGE)
 
 /* R, RW, RX, RWX, X, as bits. No rights at all would make a leaf a pointer; W without R is
  * reserved. */
@@ -19,17 +20,14 @@ static bool perms_legal(uint32_t perms)
 
 static bool flags_legal(uint32_t flags, bool loan)
 {
-    bool mmio = (flags & CORDON_REGION_MMIO) != 0;
-
     if (loan) {
         return flags == CORDON_REGION_SHARED ||
                flags == (CORDON_REGION_SHARED | CORDON_REGION_NODMA);
     }
-    if ((flags & ~FLAGS_ALL) != 0) {
-        return false;
+    if ((flags & CORDON_REGION_MMIO) != 0) {
+        return (flags & ~FLAGS_MMIO) == 0;
     }
-    return mmio ? (flags & (CORDON_REGION_NODMA | CORDON_REGION_KEEP)) == 0
-                : (flags & CORDON_REGION_PEER) == 0;
+    return (flags & ~((flags & CORDON_REGION_DEMAND) != 0 ? FLAGS_DEMAND : FLAGS_RAM)) == 0;
 }
 
 static bool form_legal(const struct cordon_op *op, bool loan)
@@ -41,8 +39,10 @@ static bool form_legal(const struct cordon_op *op, bool loan)
     }
     switch (op->kind) {
     case CORDON_OP_GRANT:
-        return op->extents != NULL && op->extent_count != 0 && perms_legal(op->perms) &&
-               flags_legal(op->flags, loan);
+        return ((op->flags & CORDON_REGION_DEMAND) != 0
+                    ? bare
+                    : op->extents != NULL && op->extent_count != 0) &&
+               perms_legal(op->perms) && flags_legal(op->flags, loan);
     case CORDON_OP_REVOKE:
         return bare && op->perms == 0 && op->flags == 0;
     case CORDON_OP_PROTECT:
@@ -71,9 +71,11 @@ static int check_place(struct txn *t, const struct cordon_op *op)
         (t->above != NULL && t->above->first - first < pages)) {
         return -CORDON_EEXIST;
     }
-    return (op->flags & CORDON_REGION_MMIO) == 0 && domain_msi_touches(d, first, pages)
-               ? -CORDON_EEXIST
-               : 0;
+    if ((op->flags & CORDON_REGION_MMIO) == 0 && domain_msi_touches(d, first, pages)) {
+        return -CORDON_EEXIST;
+    }
+    /* A device's access cannot wait for a frame. */
+    return op_demands(op) && (domain_views_for(d, op->flags) & ~1u) != 0 ? -CORDON_EBUSY : 0;
 }
 
 static int check_op(struct txn *t, const struct cordon_op *op)

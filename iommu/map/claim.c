@@ -9,12 +9,6 @@
 
 #define LOCK_EXTENTS 4096u /* after so many, others get a chance at the lock */
 
-static uint64_t owned_word(uint32_t domain, uint64_t gfn, bool keep)
-{
-    return (uint64_t)CORDON_FRAME_OWNED | field_put(FW_DOMAIN, domain) | (keep ? FW_KEEP : 0) |
-           field_put(FW_GFN, gfn);
-}
-
 /* ---- claim -------------------------------------------------------------------------------- */
 
 /* The part's words from HELD to WORD, WORD + 1 GFN, ... Returns how many pages were, before one
@@ -74,7 +68,7 @@ static uint64_t claim_some(struct cordon_ctx *ctx, const struct frames_claim *c,
     struct frame_pool *p = &ctx->frames;
     const struct frame_bank *bank = p->bank;
     const struct cordon_extent *e = c->extents + from, *end = c->extents + to;
-    uint64_t start = owned_word(c->domain, gfn, c->keep), word = start;
+    uint64_t start = owner_word(c->domain, gfn, c->keep), word = start;
 
     for (; e != end; e++) {
         uint64_t *single = owner_single(bank, e);
@@ -176,7 +170,7 @@ static uint64_t move_run(struct cordon_ctx *ctx, const struct cordon_extent *e, 
 
 void frames_move(struct cordon_ctx *ctx, const struct frames_claim *c)
 {
-    uint64_t word = owned_word(c->domain, c->gfn, c->keep);
+    uint64_t word = owner_word(c->domain, c->gfn, c->keep);
 
     lock_take(&ctx->frames.lock);
     for (uint64_t i = 0; i < c->count; i++) {

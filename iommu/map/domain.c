@@ -5,6 +5,7 @@
 #include "core/ctx.h"
 #include "map/gone.h"
 #include "map/loan.h"
+#include "map/touch.h"
 #include "port_word.h"
 #include "riscv/device.h"
 
@@ -139,6 +140,7 @@ static void revoke_everything(struct cordon_domain *d)
 {
     struct pt_pool none = {.count = 0};
 
+    d->regions.last = NULL;
     (void)frames_revoke_domain(d->ctx, d->number);
     resource_revoke_domain(d->ctx, d->number);
     while (d->regions.set.root != NULL) {
@@ -278,6 +280,9 @@ int domain_view_add(struct cordon_domain *d, uint32_t *view)
 
     if (free_views == 0) {
         return -CORDON_ELIMIT;
+    }
+    if (!touch_all_present(d)) {
+        return -CORDON_EBUSY;
     }
     uint32_t number = (uint32_t)__builtin_ctz(free_views);
     int err = pt_view_add(&d->forest, number);

@@ -7,8 +7,8 @@
  * backs each GPA, addressed by HPA, and an audit holds every view against them.
  *
  * Word: state[2:0]; OWNED, REVOKING: domain[14:3], gfn[62:16]; bit 15: KEEP (revoke makes it HELD);
- * FREE: order of the free run that starts here [7:3], or 31 inside one; TABLE: bits 63:3 are the
- * table layer's own (refs[18:3], valid[34:19]).
+ * FREE: order of the free run that starts here [7:3], or 31 inside one, or 30 in the stock for
+ * touches (map/stock.h); TABLE: bits 63:3 are the table layer's own (refs[18:3], valid[34:19]).
  */
 #ifndef CORDON_MAP_FRAMES_H
 #define CORDON_MAP_FRAMES_H
@@ -29,6 +29,7 @@
 #define FW_GFN_ONE BIT64(16)
 #define FW_ORDER GENMASK64(7, 3)
 #define FW_ORDER_INSIDE 31u
+#define FW_ORDER_STOCK 30u
 #define FW_TABLE_REFS GENMASK64(18, 3)
 #define FW_TABLE_VALID GENMASK64(34, 19)
 

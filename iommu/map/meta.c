@@ -5,6 +5,7 @@
  * frames, so that needing a page of words to split a block never asks to split another.
  */
 #include "core/ctx.h"
+#include "map/stock.h"
 #include "port_word.h"
 
 #include <string.h>
@@ -83,6 +84,10 @@ int meta_ready(struct frame_pool *p, uint64_t n)
     while (p->meta_room < n) {
         uint64_t hfn = buddy_take(p, BLOCK_ORDER, KIND_FIXED);
 
+        if (hfn == HFN_NONE && p->stock_left > 0) {
+            stock_drain(p);
+            continue;
+        }
         if (hfn == HFN_NONE) {
             return -CORDON_ENOMEM;
         }

@@ -8,6 +8,12 @@
 /* Kept out of line, so that the common case before it has the registers to itself. */
 #define OWNER_SLOW __attribute__((noinline)) static
 
+static inline uint64_t owner_word(uint32_t domain, uint64_t gfn, bool keep)
+{
+    return (uint64_t)CORDON_FRAME_OWNED | field_put(FW_DOMAIN, domain) | (keep ? FW_KEEP : 0) |
+           field_put(FW_GFN, gfn);
+}
+
 /* The part of a run that lies in one block, or whole blocks of it that are not split. */
 struct part {
     struct frame_block *block;

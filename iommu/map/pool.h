@@ -20,6 +20,7 @@
 #define FRAME_STATES 8u
 
 #define FW_FREE_INSIDE ((uint64_t)CORDON_FRAME_FREE | ((uint64_t)FW_ORDER_INSIDE << 3))
+#define FW_FREE_STOCK ((uint64_t)CORDON_FRAME_FREE | ((uint64_t)FW_ORDER_STOCK << 3))
 #define HFN_LIMIT (UINT64_C(1) << 44) /* PPNs have 44 bits [Priv 12.4.1] */
 
 /* What an allocation is going to be, as far as is known. */
@@ -58,6 +59,8 @@ struct frame_pool {
     uint64_t meta_empty;                             /* meta blocks that nothing uses */
     uint64_t block_bytes;                            /* of the arrays of block words */
     uint64_t word_pages;                             /* pages of words in use */
+    uint64_t stock, stock_left;                      /* map/stock.h: a run cut off for touches */
+    uint64_t *stock_word;                            /* of its first frame */
 };
 
 /* Where a context and its pool will lie: a pure calculation over a configuration. */
@@ -183,6 +186,9 @@ uint64_t buddy_take(struct frame_pool *p, unsigned order, enum frame_kind kind);
 CORDON_MUST_CHECK int buddy_ready(struct frame_pool *p, unsigned order, enum frame_kind kind);
 /* Lists of free runs of less than a block, in blocks of a kind; from BLOCK_ORDER on free[]. */
 uint64_t buddy_first(const struct frame_pool *p, unsigned order, enum frame_kind kind);
+/* The order of the smallest hole that an allocation would come from, but at most MOST; or, if
+ * nothing is free, MAX_ORDER + 1. */
+unsigned buddy_hole(const struct frame_pool *p, unsigned most, enum frame_kind kind);
 /* Put 2^ORDER frames back, merged as far as it goes, words written. Counts are the caller's. */
 void buddy_put(struct frame_pool *p, uint64_t hfn, unsigned order);
 /* Put a run of any length back, cut into natural pieces. */

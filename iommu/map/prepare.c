@@ -13,6 +13,9 @@
  * whether they sum up to the operation's length. */
 static int reserve_grant(struct txn *t, const struct cordon_op *op)
 {
+    if (op_demands(op)) {
+        return 0;
+    }
     t->gone.devised |= domain_devised(op->flags);
     if (op->extent_count == 1 && op->extents->len == op->len) {
         struct pt_run run = op_run(t, op);
@@ -214,8 +217,8 @@ static int claim_op(struct txn *t, const struct cordon_op *op)
     cordon_hpa bad;
     int err;
 
-    if ((op->flags & CORDON_REGION_SHARED) != 0) {
-        return 0; /* cordon_share has done it */
+    if ((op->flags & (CORDON_REGION_SHARED | CORDON_REGION_DEMAND)) != 0) {
+        return 0; /* cordon_share has done it, or frames come later */
     }
     if ((op->flags & CORDON_REGION_MMIO) != 0) {
         err = claim_resources(t, op, &bad);
@@ -231,7 +234,8 @@ static void unclaim_op(struct txn *t, const struct cordon_op *op)
 {
     struct frames_claim claim = claim_of(t, op);
 
-    if (op->kind != CORDON_OP_GRANT || (op->flags & CORDON_REGION_SHARED) != 0) {
+    if (op->kind != CORDON_OP_GRANT ||
+        (op->flags & (CORDON_REGION_SHARED | CORDON_REGION_DEMAND)) != 0) {
         return;
     }
     if ((op->flags & CORDON_REGION_MMIO) != 0) {

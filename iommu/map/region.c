@@ -25,6 +25,7 @@ void regions_insert(struct regions *r, uint64_t first, uint64_t pages, uint32_t 
     bool joins_below = below != NULL && span_end(below) == first && below->attr == attr;
     bool joins_above = above != NULL && above->first == first + pages && above->attr == attr;
 
+    r->last = NULL;
     cordon_assert(below == NULL || span_end(below) <= first);
     cordon_assert(above == NULL || above->first - first >= pages);
     if (joins_below) {
@@ -63,6 +64,7 @@ void regions_remove(struct regions *r, uint64_t first, uint64_t pages, struct sp
 {
     uint64_t end = first + pages;
 
+    r->last = NULL;
     for (;;) {
         cordon_assert(inside != NULL && inside->first <= first && span_end(inside) > first);
         uint64_t last = span_end(inside) < end ? span_end(inside) : end;
@@ -107,6 +109,7 @@ void regions_protect(struct regions *r, uint64_t first, uint64_t pages, uint32_t
 {
     uint64_t end = first + pages;
 
+    r->last = NULL;
     for (;;) {
         cordon_assert(inside != NULL && inside->first <= first && span_end(inside) > first);
         uint64_t last = span_end(inside) < end ? span_end(inside) : end;

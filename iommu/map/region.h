@@ -15,6 +15,7 @@
 
 struct regions {
     struct span_set set;
+    struct span *last; /* found last by regions_at; forgotten with each change */
 };
 
 static inline uint32_t region_attr(uint32_t perms, uint32_t flags)
@@ -30,6 +31,15 @@ static inline uint32_t region_perms(const struct span *s)
 static inline uint32_t region_flags(const struct span *s)
 {
     return s->attr >> 8;
+}
+
+/* The region that holds PAGE, or null; most often it is the one that was asked for before. */
+static inline const struct span *regions_at(struct regions *r, uint64_t page)
+{
+    if (r->last == NULL || page - r->last->first >= r->last->pages) {
+        r->last = span_find(&r->set, page);
+    }
+    return r->last;
 }
 
 /* What stands in the region is held (map/resource.h), not owned: MMIO, or another's frames. */

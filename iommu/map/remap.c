@@ -63,7 +63,11 @@ static int check_region(struct remap *r)
     }
     r->perms = region_perms(s);
     r->flags = region_flags(s);
-    return region_held(r->flags) ? -CORDON_EPERM : 0;
+    if (region_held(r->flags)) {
+        return -CORDON_EPERM;
+    }
+    /* Frames of a DEMAND region come from the pool alone. */
+    return (r->flags & CORDON_REGION_DEMAND) != 0 && r->what->extents != NULL ? -CORDON_EPERM : 0;
 }
 
 /* ---- tables ------------------------------------------------------------------------------- */
@@ -79,20 +83,77 @@ static int reserve_make(const struct remap *r, const struct cordon_extent *runs,
     uint64_t flat = pt_tables_for(top, 0, at, at + (r->pages << CORDON_PAGE_SHIFT) - 1);
 
     for (uint64_t i = 0; i < count && sum < flat; i++) {
-        sum += pt_tables_for(top, pt_leaf_level(runs[i].hpa.v - at), at, at + runs[i].len - 1);
+        if (runs[i].hpa.v != BACKING_HOLE) {
+            sum += pt_tables_for(top, pt_leaf_level(runs[i].hpa.v - at), at, at + runs[i].len - 1);
+        }
         at += runs[i].len;
     }
     return pt_pool_grow(f, pool,
                         (sum < flat ? sum : flat) * pt_members(domain_views_for(r->d, r->flags)));
 }
 
+/* ---- runs and holes ----------------------------------------------------------------------- */
+
+/* Runs that follow each other without a hole, and where they will stand. */
+struct stretch {
+    const struct cordon_extent *runs;
+    uint64_t count;
+    uint64_t gfn, pages;
+};
+
+/* The next stretch behind AT, which starts with nothing at the new place. False: there is none. */
+static bool stretch_next(const struct remap *r, struct stretch *at)
+{
+    const struct cordon_extent *run = at->runs + at->count, *end = r->runs.at + r->runs.count;
+
+    at->gfn += at->pages;
+    for (; run != end && run->hpa.v == BACKING_HOLE; run++) {
+        at->gfn += run->len >> CORDON_PAGE_SHIFT;
+    }
+    at->runs = run;
+    at->pages = 0;
+    for (; run != end && run->hpa.v != BACKING_HOLE; run++) {
+        at->pages += run->len >> CORDON_PAGE_SHIFT;
+    }
+    at->count = (uint64_t)(run - at->runs);
+    return at->count != 0;
+}
+
+static struct stretch stretch_begin(const struct remap *r)
+{
+    return (struct stretch){.runs = r->runs.at, .gfn = r->to};
+}
+
+/* Blocks that are taken apart get their words; or are whole again. */
+static int split_owners(struct remap *r)
+{
+    struct stretch at = stretch_begin(r);
+    int err = 0;
+
+    while (err == 0 && stretch_next(r, &at)) {
+        for (uint64_t i = 0; i < at.count && err == 0; i++) {
+            err = frames_reserve_split(r->d->ctx, at.runs[i].hpa, at.runs[i].len, r->stamp);
+        }
+    }
+    return err;
+}
+
+static void join_owners(struct remap *r)
+{
+    struct stretch at = stretch_begin(r);
+
+    while (stretch_next(r, &at)) {
+        for (uint64_t i = 0; i < at.count; i++) {
+            frames_unreserve_split(r->d->ctx, at.runs[i].hpa, at.runs[i].len, r->stamp);
+        }
+    }
+}
+
 /* ---- to another place --------------------------------------------------------------------- */
 
 static void move_undo(struct remap *r)
 {
-    for (uint64_t i = 0; i < r->runs.count; i++) {
-        frames_unreserve_split(r->d->ctx, r->runs.at[i].hpa, r->runs.at[i].len, r->stamp);
-    }
+    join_owners(r);
     pt_pool_free(&r->d->forest, &r->tables);
     span_trim(&r->d->regions.set);
     runs_free(&r->runs, r->d->ctx);
@@ -113,8 +174,8 @@ static int move_reserve(struct remap *r)
     if (err == 0) {
         err = reserve_make(r, r->runs.at, r->runs.count, &r->tables);
     }
-    for (uint64_t i = 0; i < r->runs.count && err == 0; i++) {
-        err = frames_reserve_split(r->d->ctx, r->runs.at[i].hpa, r->runs.at[i].len, r->stamp);
+    if (err == 0) {
+        err = split_owners(r);
     }
     if (err != 0) {
         move_undo(r);
@@ -140,14 +201,18 @@ static void move_owners(struct remap *r)
 {
     struct regions *regions = &r->d->regions;
     struct span *below, *above;
-    const struct frames_claim place = {.extents = r->runs.at,
-                                       .count = r->runs.count,
-                                       .gfn = r->to,
-                                       .pages = r->pages,
-                                       .domain = r->d->number,
-                                       .keep = (r->flags & CORDON_REGION_KEEP) != 0};
+    struct stretch at = stretch_begin(r);
 
-    frames_move(r->d->ctx, &place);
+    while (stretch_next(r, &at)) {
+        const struct frames_claim place = {.extents = at.runs,
+                                           .count = at.count,
+                                           .gfn = at.gfn,
+                                           .pages = at.pages,
+                                           .domain = r->d->number,
+                                           .keep = (r->flags & CORDON_REGION_KEEP) != 0};
+
+        frames_move(r->d->ctx, &place);
+    }
     regions_remove(regions, r->from, r->pages, span_find(&regions->set, r->from));
     span_around(&regions->set, r->to, &below, &above);
     regions_insert(regions, r->to, r->pages, region_attr(r->perms, r->flags), below, above);
@@ -156,16 +221,20 @@ static void move_owners(struct remap *r)
 
 static int move_make(struct remap *r)
 {
-    const struct pt_grant grant = {.gpa = r->what->to,
-                                   .extents = r->runs.at,
-                                   .count = r->runs.count,
-                                   .perms = r->perms,
-                                   .views = domain_views_for(r->d, r->flags)};
+    struct stretch at = stretch_begin(r);
 
     gone_begin(&r->gone);
     gone_commit(r->d, &r->gone);
     r->gone.devised = domain_devised(r->flags);
-    pt_map_grant(&r->d->forest, &grant, &r->tables, &r->d->dead);
+    while (stretch_next(r, &at)) {
+        const struct pt_grant grant = {.gpa = cordon_gpa_make(at.gfn << CORDON_PAGE_SHIFT),
+                                       .extents = at.runs,
+                                       .count = at.count,
+                                       .perms = r->perms,
+                                       .views = domain_views_for(r->d, r->flags)};
+
+        pt_map_grant(&r->d->forest, &grant, &r->tables, &r->d->dead);
+    }
     port_fence(r->d->ctx->cookie);
     return gone_retire(r->d, &r->gone);
 }

@@ -6,6 +6,7 @@
  */
 #include "core/ctx.h"
 #include "map/owner.h"
+#include "map/stock.h"
 
 #include <string.h>
 
@@ -127,10 +128,14 @@ static uint64_t find_in_bank(const struct frame_bank *bank, const struct want *w
     return HFN_NONE;
 }
 
-static uint64_t find(const struct frame_pool *p, const struct want *w)
+static uint64_t find(struct frame_pool *p, const struct want *w)
 {
     uint64_t at = find_in_lists(p, w);
 
+    if (at == HFN_NONE) {
+        stock_drain(p); /* and no run that is searched for below begins in it */
+        at = find_in_lists(p, w);
+    }
     for (uint32_t i = 0; i < p->bank_count && at == HFN_NONE; i++) {
         at = find_in_bank(&p->bank[i], w);
     }

@@ -17,6 +17,8 @@ static uint64_t count_runs(struct backing b)
 int runs_gather(struct runs *r, const struct cordon_domain *d, uint64_t gfn, uint64_t pages)
 {
     struct backing b = backing_of(d, gfn, pages);
+
+    b.holes = true;
     uint64_t count = count_runs(b);
 
     r->at = r->small;

@@ -14,7 +14,8 @@ struct runs {
     unsigned order;
 };
 
-/* What a range of RAM that the map covers stands on, in order; D's lock is held. ENOMEM. */
+/* What a range of RAM that the map covers stands on, in order, with its holes (BACKING_HOLE); D's
+ * lock is held. ENOMEM. */
 CORDON_MUST_CHECK int runs_gather(struct runs *r, const struct cordon_domain *d, uint64_t gfn,
                                   uint64_t pages);
 void runs_free(struct runs *r, struct cordon_ctx *ctx);

@@ -6,6 +6,7 @@
 #include "core/ctx.h"
 #include "map/loan.h"
 #include "map/runs.h"
+#include "map/touch.h"
 
 static int check_form(const struct cordon_domain *owner, const struct cordon_domain *borrower,
                       const struct cordon_share *s)
@@ -55,8 +56,12 @@ static int check_owner(const struct cordon_domain *owner, const struct cordon_sh
 static int lend(struct cordon_domain *owner, const struct cordon_share *s, struct runs *runs,
                 struct loan *loan)
 {
+    uint64_t gfn = s->gpa.v >> CORDON_PAGE_SHIFT, end = gfn + (s->len >> CORDON_PAGE_SHIFT);
     int err = check_owner(owner, s);
 
+    while (err == 0 && gfn < end) {
+        err = touch_some(owner, &gfn, end); /* what is lent is there */
+    }
     if (err == 0) {
         err = runs_gather(runs, owner, s->gpa.v >> CORDON_PAGE_SHIFT, s->len >> CORDON_PAGE_SHIFT);
     }

@@ -47,6 +47,9 @@ static void commit_leaves(struct txn *t, const struct cordon_op *op)
 {
     struct pt_forest *f = &t->d->forest;
 
+    if (op_demands(op)) {
+        return;
+    }
     if (op->extent_count == 1) {
         struct pt_run run = op_run(t, op);
 

@@ -48,6 +48,12 @@ static inline uint64_t op_pages(const struct cordon_op *op)
     return op->len >> CORDON_PAGE_SHIFT;
 }
 
+/* A grant that brings no frames. */
+static inline bool op_demands(const struct cordon_op *op)
+{
+    return op->kind == CORDON_OP_GRANT && (op->flags & CORDON_REGION_DEMAND) != 0;
+}
+
 /* What a granting operation is to the page tables: a run, when it has one extent, or a list. */
 static inline struct pt_run op_run(const struct txn *t, const struct cordon_op *op)
 {
@@ -80,16 +86,20 @@ void txn_undo(struct txn *t);
 
 /* ---- what stands behind a range ----------------------------------------------------------- */
 
-/* A walk over the G-stage leaves of a range that the map covers. */
+/* A walk over the G-stage leaves of a range that the map covers. Pages of DEMAND regions that are
+ * absent are left out, or, with HOLES, told as runs at BACKING_HOLE. */
 struct backing {
     const struct cordon_domain *d;
     uint64_t at, end; /* what is left, in bytes */
+    bool holes;
 };
+
+#define BACKING_HOLE UINT64_MAX /* the HPA of no run */
 
 #define BACKING_SOME 8u /* runs at a time, for who needs no list of them */
 
 struct backing backing_of(const struct cordon_domain *d, uint64_t gfn, uint64_t pages);
-/* The next runs, at most ROOM of them; 0 at the end. Neighbours in host memory are one run. */
+/* The next runs, at most ROOM of them; 0 at the end. Neighbours in both memories are one run. */
 uint64_t backing_next(struct backing *b, struct cordon_extent *runs, uint64_t room);
 
 #endif

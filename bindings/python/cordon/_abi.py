@@ -58,6 +58,8 @@ CORDON_OP_REVOKE = 2
 CORDON_PAGE_SHIFT = 0xc
 CORDON_PAGE_SIZE = 0x1000
 CORDON_READ = 1
+CORDON_REGION_DEMAND = 0x20
+CORDON_REGION_HUGE = 0x400
 CORDON_REGION_KEEP = 8
 CORDON_REGION_MMIO = 1
 CORDON_REGION_NODMA = 2
@@ -68,6 +70,8 @@ CORDON_RUN_NOZERO = 1
 CORDON_RW = 3
 CORDON_RWX = 7
 CORDON_SHAPE_LEVELS = 5
+CORDON_TOUCH_FILLED = 1
+CORDON_TOUCH_SPURIOUS = 0
 CORDON_WALK_CORRUPT = 4
 CORDON_WALK_EMPTY = 1
 CORDON_WALK_LEADS = 0
@@ -95,6 +99,10 @@ ENUMS = {
         "CORDON_OP_GRANT",
         "CORDON_OP_REVOKE",
         "CORDON_OP_PROTECT",
+    ),
+    "cordon_touch_what": (
+        "CORDON_TOUCH_SPURIOUS",
+        "CORDON_TOUCH_FILLED",
     ),
     "cordon_walk_end": (
         "CORDON_WALK_LEADS",
@@ -419,6 +427,15 @@ class Shape(Record):
     ]
 
 
+class Touched(Record):
+    _c_name_ = "cordon_touched"
+    _fields_ = [
+        ("what", c_uint32),
+        ("level", c_uint32),
+        ("hpa", Hpa),
+    ]
+
+
 class WalkStep(Record):
     """One word that was read."""
 
@@ -470,6 +487,7 @@ STRUCTS: dict = {
     "cordon_run_want": RunWant,
     "cordon_shape": Shape,
     "cordon_share": Share,
+    "cordon_touched": Touched,
     "cordon_walk": Walk,
     "cordon_walk_step": WalkStep,
 }
@@ -495,16 +513,19 @@ PROTOTYPES = (
     ),
      'Carry out OPS as one transaction. The operations must not overlap each other in GPA '
      '(EINVAL). GRANT takes HELD frames, or resources that no domain has (a resource page may '
-     'stand at one GPA only). Order: grants claim frames, write leaves in each view, fence, '
-     'enter the map; revokes mark frames REVOKING, clear leaves in every view, fence, '
-     'invalidate harts and IOMMUs once for the whole batch, wait, drain; only then are frames '
-     'FREE (or HELD). Errors, nothing changed: EINVAL, EALIGN, ERANGE, EEXIST (GRANT over a '
-     'region or twice the same frame), ENOENT (REVOKE or PROTECT of a hole), EPERM (frame not '
-     'HELD, resource unknown or taken; PROTECT of borrowed frames beyond the rights of the '
-     'loan), EBUSY (REVOKE of frames that another domain borrows, or PROTECT that takes a '
-     'right from them), ENOMEM, ELIMIT. Error with the map changed: EPENDING, the revoked '
-     'frames stay REVOKING (hardware did not answer, or a device that drains by reset is '
-     'attached); see cordon_retire.'),
+     'stand at one GPA only). With DEMAND it takes no extents (null and 0), only a length: no '
+     'frame stands there until somebody touches the page (cordon_touch) or the range is filled '
+     '(cordon_populate). A domain that has devices takes no such region that they would see, '
+     'for DMA cannot wait for a frame (EBUSY). Order: grants claim frames, write leaves in '
+     'each view, fence, enter the map; revokes mark frames REVOKING, clear leaves in every '
+     'view, fence, invalidate harts and IOMMUs once for the whole batch, wait, drain; only '
+     'then are frames FREE (or HELD). Errors, nothing changed: EINVAL, EALIGN, ERANGE, EEXIST '
+     '(GRANT over a region or twice the same frame), ENOENT (REVOKE or PROTECT of a hole), '
+     'EPERM (frame not HELD, resource unknown or taken; PROTECT of borrowed frames beyond the '
+     'rights of the loan), EBUSY (REVOKE of frames that another domain borrows, or PROTECT '
+     'that takes a right from them), ENOMEM, ELIMIT. Error with the map changed: EPENDING, the '
+     'revoked frames stay REVOKING (hardware did not answer, or a device that drains by reset '
+     'is attached); see cordon_retire.'),
     ("cordon_ctx_create", c_int, (
         ("cfg", POINTER(Config)),
         ("out", POINTER(POINTER(Ctx))),
@@ -531,8 +552,9 @@ PROTOTYPES = (
     ),
      "Publish a context for DEV that leads to a view of D: the domain's common device view, or "
      'one of its own. The caller has quiesced and reset the device before. Errors: EHANDLE (of '
-     'two contexts), EBUSY (attached already), ELIMIT (views, GSCIDs), ENOMEM, ENOTSUP (mode), '
-     'ETIMEOUT, EHW.'),
+     'two contexts), EBUSY (attached already; or a page of a DEMAND region that the view would '
+     'hold is absent: cordon_populate comes first), ELIMIT (views, GSCIDs), ENOMEM, ENOTSUP '
+     '(mode), ETIMEOUT, EHW.'),
     ("cordon_device_detach", c_int, (
         ("dev", POINTER(Device)),
     ),
@@ -660,6 +682,15 @@ PROTOTYPES = (
      'the first attach. With base-format contexts (no MSI tables) MSIs are refused: ENOTSUP. '
      'Errors: EINVAL, EBUSY (a device is attached or a file set), EEXIST (RAM region there), '
      'ENOMEM.'),
+    ("cordon_populate", c_int, (
+        ("d", POINTER(Domain)),
+        ("gpa", Gpa),
+        ("len", c_uint64),
+    ),
+     "Fill all that is absent in a range, which the map covers. The domain's lock is let go of "
+     'again and again, so that faults of its harts need not wait for the end. On ENOMEM, and '
+     'on ENOENT if the map changes meanwhile, what was filled stays. Errors: EINVAL, EALIGN, '
+     'ERANGE, ENOENT (a hole in the range), ENOMEM.'),
     ("cordon_region_find", c_int, (
         ("d", POINTER(Domain)),
         ("gpa", Gpa),
@@ -746,23 +777,34 @@ PROTOTYPES = (
     ),
      "Make a range of OWNER's RAM reachable in BORROWER's map too, in one transaction. The "
      "frames stay OWNER's: OWNED, with its number and GPA. A frame stands at one GPA of a "
-     'borrower at most; any number of domains may borrow it. The borrower revokes as it does '
-     'its own (cordon_change), in part too, and may change its rights up to PERMS. As long as '
-     "anybody borrows a frame, or its hardware is not proven quiet since, OWNER's revoke of "
-     'it, replacement, loss of rights, and end are refused: EBUSY. So a frame is scrubbed and '
-     "used again only after its last user is gone, and no change waits for another domain's "
-     'devices. Who holds both handles takes a frame back by revoking it in each borrower '
-     '(cordon_frame_borrower tells them), then in OWNER. Errors, nothing changed: EINVAL '
-     '(also: one domain as both), EHANDLE (domains of two contexts), EALIGN, ERANGE, ENOENT (a '
-     "hole in the owner's range), EPERM (not RAM of OWNER's own: MMIO, borrowed; rights beyond "
-     "OWNER's; devices where OWNER's are not allowed), EEXIST (something stands at TO, or "
-     'BORROWER has one of the frames), ENOMEM. Error with the map changed: EPENDING, as '
-     'cordon_change; the loan holds.'),
+     'borrower at most; any number of domains may borrow it. What is absent of a DEMAND region '
+     'is filled first, and stays filled whatever becomes of the loan. The borrower revokes as '
+     'it does its own (cordon_change), in part too, and may change its rights up to PERMS. As '
+     "long as anybody borrows a frame, or its hardware is not proven quiet since, OWNER's "
+     'revoke of it, replacement, loss of rights, and end are refused: EBUSY. So a frame is '
+     'scrubbed and used again only after its last user is gone, and no change waits for '
+     "another domain's devices. Who holds both handles takes a frame back by revoking it in "
+     'each borrower (cordon_frame_borrower tells them), then in OWNER. Errors, nothing '
+     'changed: EINVAL (also: one domain as both), EHANDLE (domains of two contexts), EALIGN, '
+     "ERANGE, ENOENT (a hole in the owner's range), EPERM (not RAM of OWNER's own: MMIO, "
+     "borrowed; rights beyond OWNER's; devices where OWNER's are not allowed), EEXIST "
+     '(something stands at TO, or BORROWER has one of the frames), ENOMEM. Error with the map '
+     'changed: EPENDING, as cordon_change; the loan holds.'),
     ("cordon_strerror", c_char_p, (
         ("code", c_int),
     ),
      'A short English sentence for a code (0, or negative as returned). Never null; static '
      'storage.'),
+    ("cordon_touch", c_int, (
+        ("d", POINTER(Domain)),
+        ("gpa", Gpa),
+        ("access", c_uint32),
+        ("out", POINTER(Touched)),
+    ),
+     'A hart faulted at GPA for ACCESS (CORDON_READ..; 0: any). Filled pages read as zero. '
+     'Errors, nothing changed: EINVAL, ENOENT (no region there: MMIO to be emulated, or '
+     'nothing), EFAULT (a region, but not that right), ENOMEM (no frame is left, for the page '
+     'or its tables), ECORRUPT (a page of a region that is not DEMAND is absent).'),
     ("cordon_translate", c_int, (
         ("d", POINTER(Domain)),
         ("view", c_uint32),

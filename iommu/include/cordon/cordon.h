@@ -8,6 +8,7 @@
 #include <cordon/map.h>
 #include <cordon/port.h>
 #include <cordon/shape.h>
+#include <cordon/touch.h>
 #include <cordon/types.h>
 #include <cordon/walk.h>
 

@@ -75,7 +75,8 @@ CORDON_API CORDON_MUST_CHECK int cordon_device_remove(cordon_device *dev);
 /*
  * Publish a context for DEV that leads to a view of D: the domain's common device view, or one of
  * its own. The caller has quiesced and reset the device before.
- * Errors: EHANDLE (of two contexts), EBUSY (attached already), ELIMIT (views, GSCIDs), ENOMEM,
+ * Errors: EHANDLE (of two contexts), EBUSY (attached already; or a page of a DEMAND region that
+ * the view would hold is absent: cordon_populate comes first), ELIMIT (views, GSCIDs), ENOMEM,
  * ENOTSUP (mode), ETIMEOUT, EHW.
  */
 CORDON_API CORDON_MUST_CHECK int cordon_device_attach(cordon_domain *d, cordon_device *dev,

@@ -51,6 +51,11 @@ enum cordon_op_kind {
 #define CORDON_REGION_PEER 4u  /* with MMIO: device views hold it too (peer-to-peer) */
 #define CORDON_REGION_KEEP 8u  /* on revoke the frames become HELD instead of FREE */
 
+#define CORDON_REGION_DEMAND 32u /* RAM whose frames come at first touch: cordon/touch.h */
+#define CORDON_REGION_HUGE                                                \
+    1024u /* with DEMAND: a touch fills 2 MiB where they fit and are free \
+           */
+
 /* A flag that cordon_region_find tells, and no GRANT takes: RAM of another domain; cordon_share. */
 #define CORDON_REGION_SHARED 16u
 
@@ -68,7 +73,9 @@ struct cordon_op {
 /*
  * Carry out OPS as one transaction. The operations must not overlap each other in GPA (EINVAL).
  * GRANT takes HELD frames, or resources that no domain has (a resource page may stand at one GPA
- * only).
+ * only). With DEMAND it takes no extents (null and 0), only a length: no frame stands there until
+ * somebody touches the page (cordon_touch) or the range is filled (cordon_populate). A domain that
+ * has devices takes no such region that they would see, for DMA cannot wait for a frame (EBUSY).
  *
  * Order: grants claim frames, write leaves in each view, fence, enter the map; revokes mark frames
  * REVOKING, clear leaves in every view, fence, invalidate harts and IOMMUs once for the whole
@@ -126,8 +133,9 @@ struct cordon_share {
 /*
  * Make a range of OWNER's RAM reachable in BORROWER's map too, in one transaction. The frames stay
  * OWNER's: OWNED, with its number and GPA. A frame stands at one GPA of a borrower at most; any
- * number of domains may borrow it. The borrower revokes as it does its own (cordon_change), in part
- * too, and may change its rights up to PERMS.
+ * number of domains may borrow it. What is absent of a DEMAND region is filled first, and stays
+ * filled whatever becomes of the loan. The borrower revokes as it does its own (cordon_change), in
+ * part too, and may change its rights up to PERMS.
  *
  * As long as anybody borrows a frame, or its hardware is not proven quiet since, OWNER's revoke of
  * it, replacement, loss of rights, and end are refused: EBUSY. So a frame is scrubbed and used

@@ -1,0 +1,68 @@
+/* What the tests of first touch share: a context with one domain, and regions to be touched. */
+#ifndef TOUCH_BENCH_H
+#define TOUCH_BENCH_H
+
+#include "map_bench.h"
+
+#include <cordon/touch.h>
+
+#define AT (UINT64_C(3) << 30) /* where the regions of these tests stand: 2 MiB-aligned */
+#define DEMAND CORDON_REGION_DEMAND
+#define HUGE (CORDON_REGION_DEMAND | CORDON_REGION_HUGE)
+
+static struct map_bench b;
+static cordon_domain *d;
+
+static inline int setup(void **state)
+{
+    (void)state;
+    bench_open(&b, 32 * MIB);
+    d = bench_domain(&b);
+    return 0;
+}
+
+static inline int teardown(void **state)
+{
+    (void)state;
+    bench_sound(&b);
+    assert_int_equal(cordon_domain_destroy(d), 0);
+    bench_close(&b);
+    return 0;
+}
+
+static inline struct cordon_op op_demand(uint64_t gpa, uint64_t pages, uint32_t perms,
+                                         uint32_t flags)
+{
+    return (struct cordon_op){
+        .kind = CORDON_OP_GRANT, .flags = flags, .gpa = {gpa}, .len = pages * PAGE, .perms = perms};
+}
+
+static inline void demand(cordon_domain *of, uint64_t gpa, uint64_t pages, uint32_t flags)
+{
+    const struct cordon_op op = op_demand(gpa, pages, RWX, flags);
+
+    assert_int_equal(cordon_change(of, &op, 1), 0);
+}
+
+/* Touch, and what came of it: a CORDON_TOUCH_*, or an error. */
+static inline int touch_for(cordon_domain *of, uint64_t gpa, uint32_t access,
+                            struct cordon_touched *out)
+{
+    int err = cordon_touch(of, cordon_gpa_make(gpa), access, out);
+
+    return err != 0 ? err : (int)out->what;
+}
+
+static inline int touch(uint64_t gpa)
+{
+    struct cordon_touched out;
+
+    return touch_for(d, gpa, CORDON_READ, &out);
+}
+
+static inline bool is_present(uint64_t gpa)
+{
+    return bench_leads(d, 0, gpa, 0) != UINT64_MAX;
+}
+
+#endif
