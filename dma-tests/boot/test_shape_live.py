@@ -23,10 +23,13 @@ def test_a_live_guests_tables_are_told_as_they_stand_in_memory(boots, payload, t
             shape = guest.tables()
             with dump_of(str(monitor)) as dump:
                 (view,) = (v for v in views_of(dump) if v.domain == f"vm{guest.domain}" and v.device is None)
+                ranges = [(run.gpa, run.len, run.size, run.perms) for run in view.runs]
                 leaves = Counter()
                 for run in view.runs:
                     leaves[run.size] += run.len // run.size
             assert shape.leaves == tuple(leaves[size] for size in SIZES)
+            assert [(p.gpa.v, p.len, SIZES["4K 2M 1G".split().index(p.size)], str(p.perms).replace("-", ""))
+                    for p in guest.present()] == ranges
             assert (shape.mode, shape.mapped) == (view.mode, view.bytes)
             assert guest.ram_bytes < shape.mapped < shape.flat_bytes * 512
         assert m.guests["small"].tables().leaves[0] > m.guests["large"].tables().leaves[0]

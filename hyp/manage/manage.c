@@ -170,14 +170,31 @@ static void do_tables(char *rest)
     }
 }
 
+static void do_present(char *rest)
+{
+    struct vm *vm = find_vm(&rest);
+    char *end;
+    uint64_t from = strtoull(rest, &end, 0);
+
+    if (vm == NULL) {
+        return;
+    }
+    if (*end != '\0') {
+        send_error("present takes a VM, and a guest address or nothing", rest);
+    } else if (!manage_send_present(report_channel(), vm, from)) {
+        send_error(not_running, vm_name(vm));
+    }
+}
+
 static void carry_out(char *text)
 {
     static const struct {
         const char *name;
         void (*run)(char *rest);
-    } commands[] = {{"owners", do_owners}, {"places", do_places}, {"audit", do_audit},
-                    {"faults", do_faults}, {"exits", do_exits},   {"type", do_type},
-                    {"pause", do_pause},   {"resume", do_resume}, {"tables", do_tables}};
+    } commands[] = {{"owners", do_owners},  {"places", do_places}, {"audit", do_audit},
+                    {"faults", do_faults},  {"exits", do_exits},   {"type", do_type},
+                    {"pause", do_pause},    {"resume", do_resume}, {"tables", do_tables},
+                    {"present", do_present}};
     char *rest = text;
     char *name = cut_word(&rest);
 
@@ -188,7 +205,7 @@ static void carry_out(char *text)
         }
     }
     send_error("that command is not known: owners, places, audit, faults, exits, type, pause, "
-               "resume, tables are",
+               "resume, tables, present are",
                name != NULL ? name : "");
 }
 

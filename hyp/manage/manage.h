@@ -3,7 +3,8 @@
  *
  * A command is a frame of type 'C', words in ASCII; each is answered by an event, a JSON object
  * whose "event" names it. Commands: owners [HPA], places, audit, faults, exits, type VM TEXT, pause
- * VM, resume VM, tables VM. What is not understood is answered by an event "error" that says why.
+ * VM, resume VM, tables VM, present VM [GPA]. What is not understood is answered by an event
+ * "error" that says why.
  */
 #ifndef HYP_MANAGE_MANAGE_H
 #define HYP_MANAGE_MANAGE_H
@@ -17,6 +18,7 @@ struct vm;
 #define MANAGE_EVENT_BYTES 1024u /* they lie on stacks */
 #define MANAGE_REPORT_BYTES 1024u
 #define STREAM_OWNERS 1u
+#define STREAM_PRESENT 2u
 
 /* Take and carry out what has come. One hart at a time. */
 void manage_poll(void);
@@ -60,6 +62,11 @@ void manage_send_exits(void);
 /* tables.c: what the tables of a VM's G-stage are made of, as an event "vm-tables". Errors: ENOENT
  * (it does not run), ECORRUPT. */
 CORDON_MUST_CHECK int manage_send_tables(struct vm *vm);
+
+/* present.c: which pages of a VM stand in its G-stage, from GPA FROM on, as records on
+ * STREAM_PRESENT; then an event "vm-present" with the GPA to go on from, 0 at the end. False: it
+ * does not run. */
+bool manage_send_present(struct channel *c, struct vm *vm, uint64_t from);
 
 /* places.c: what stands where in host memory: an event "place" each, then "places". */
 void manage_send_places(void);

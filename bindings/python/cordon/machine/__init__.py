@@ -3,8 +3,9 @@ from .channel import Channel, ChannelError, CommandRefused
 from .console import Console, ConsoleTimeout
 from .guests import Ended, Exits, GuestError, Guests, GuestState, MachineGuest, NoSuchGuest
 from .machine import Machine
+from .present import History, Present
 from .reports import HeldDevice, LeftOut
 
 __all__ = ["Channel", "ChannelError", "CommandRefused", "Console", "ConsoleTimeout", "Ended", "Exits",
-           "GuestError", "GuestState", "Guests", "HeldDevice", "LeftOut", "Machine", "MachineGuest",
-           "NoSuchGuest"]
+           "GuestError", "GuestState", "Guests", "HeldDevice", "History", "LeftOut", "Machine", "MachineGuest",
+           "NoSuchGuest", "Present"]

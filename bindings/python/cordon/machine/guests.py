@@ -8,6 +8,7 @@ from typing import Any
 from ..shape import Shape, told
 from .channel import Channel, ChannelError, CommandRefused, Event
 from .console import Console
+from .present import Present, pieces
 
 COMMAND_BYTES = 512  # of hyp/manage/manage.h
 UART_BYTES = 1024    # that a guest has not read yet
@@ -190,6 +191,12 @@ class MachineGuest:
     def tables(self) -> Shape:
         """What the tables of its G-stage are made of at this moment."""
         return told(self._order(f"tables {self.name}", "vm-tables", vm=self.name))
+
+    def present(self) -> list[Present]:
+        """Which of its pages stand in the G-stage, in the order of their GPA. It runs on meanwhile: each piece
+        is true of the moment at which it was looked at."""
+        return pieces(lambda at: self._order(f"present {self.name} {at:#x}", "vm-present", vm=self.name),
+                      self._channel)
 
     def exits(self) -> Exits:
         """Why it was left up to now, how often; of one that has ended, up to its end."""

@@ -1,0 +1,111 @@
+"""Which pages of a guest are present, and how that goes on over time: `Present`, `History`."""
+import struct
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..types import PAGE, Gpa, Perm
+from .channel import Channel, Event
+
+if TYPE_CHECKING:
+    from .guests import MachineGuest
+
+STREAM = 2  # of hyp/manage/manage.h
+SIZES = ("4K", "2M", "1G")
+COLOURS = ("#6baed6", "#2171b5", "#08306b")  # the larger, the darker
+_RECORD = struct.Struct("<QIHH")  # hyp/manage/present.c
+_BINS = 512  # parts of the GPA space in a picture
+
+
+@dataclass(frozen=True)
+class Present:
+    """LEN bytes from GPA on that stand in leaves of `size` ("4K", "2M", "1G") with equal rights."""
+
+    gpa: Gpa
+    len: int
+    size: str
+    perms: Perm
+
+    @property
+    def end(self) -> int:
+        return self.gpa.v + self.len
+
+
+def pieces(ask: Callable[[int], Event], channel: Channel) -> list[Present]:
+    """All of it: ask from 0 on, and go on where the answer says."""
+    channel.bytes(STREAM)
+    found: list[Present] = []
+    at = 0
+    while True:
+        answer = ask(at)
+        for first, pages, level, perms in _RECORD.iter_unpack(channel.bytes(STREAM)):
+            _join(found, Present(Gpa(first * PAGE), pages * PAGE, SIZES[level], Perm(perms)))
+        at = int(answer["next"], 0)
+        if not at:
+            return found
+
+
+def _join(found: list[Present], one: Present) -> None:
+    last = found[-1] if found else None
+    if last and last.end == one.gpa.v and (last.size, last.perms) == (one.size, one.perms):
+        found[-1] = Present(last.gpa, last.len + one.len, one.size, one.perms)
+    else:
+        found.append(one)
+
+
+class History:
+    """What was present of a guest's RAM at which time: sample() as often as one likes, then picture()."""
+
+    def __init__(self, guest: "MachineGuest") -> None:
+        self.guest = guest
+        self.samples: list[tuple[float, list[Present]]] = []
+        self._started = time.monotonic()
+
+    def sample(self) -> int:
+        """Look now; how many bytes of its RAM are present."""
+        low, high = self._range()
+        runs = [run for run in self.guest.present() if run.gpa.v < high and run.end > low]
+        self.samples.append((time.monotonic() - self._started, runs))
+        return sum(min(run.end, high) - max(run.gpa.v, low) for run in runs)
+
+    def _range(self) -> tuple[int, int]:
+        return self.guest.ram_base, self.guest.ram_base + self.guest.ram_bytes
+
+    def rows(self, bins: int = _BINS) -> Iterator[list[int]]:
+        """For each sample, for each of BINS equal parts of RAM: 0 where nothing is present, else 1 to 3 for the
+        largest leaf there (4 KiB, 2 MiB, 1 GiB)."""
+        low, high = self._range()
+        for _, runs in self.samples:
+            row = [0] * bins
+            for run in runs:
+                first = max(run.gpa.v - low, 0) * bins // (high - low)
+                last = (min(run.end, high) - 1 - low) * bins // (high - low)
+                for at in range(first, last + 1):
+                    row[at] = max(row[at], SIZES.index(run.size) + 1)
+            yield row
+
+    def picture(self, path: str | Path) -> None:
+        """Draw it: GPA from left to right, time downwards. The ending of PATH (svg, png, pdf) decides the format."""
+        if not self.samples:
+            raise ValueError("nothing was sampled: call sample() first")
+        import matplotlib
+        matplotlib.use("Agg")
+        matplotlib.rcParams["svg.fonttype"] = "none"  # text stays text
+        from matplotlib import colors, patches, pyplot
+        low, high = self._range()
+        times = [at for at, _ in self.samples]
+        figure, axis = pyplot.subplots(figsize=(11, 1.5 + 0.12 * len(times)))
+        axis.imshow(list(self.rows()), aspect="auto", interpolation="nearest", vmin=0, vmax=len(COLOURS),
+                    cmap=colors.ListedColormap(["#f0f0f0", *COLOURS]), extent=(low, high, len(times), 0))
+        axis.set_yticks([0.5, len(times) - 0.5], [f"{times[0]:.1f} s", f"{times[-1]:.1f} s"])
+        axis.set_xticks([low, high], [f"{low:#x}", f"{high:#x}"])
+        axis.set_title(f"{self.guest.name}: what of its RAM is present, over time", loc="left", fontsize=9)
+        axis.legend(handles=[patches.Patch(color=colour, label=size) for colour, size in zip(COLOURS, SIZES)],
+                    loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=7)
+        figure.savefig(path, bbox_inches="tight")
+        pyplot.close(figure)
+
+
+__all__ = ["History", "Present", "pieces"]
