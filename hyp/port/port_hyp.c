@@ -99,6 +99,23 @@ void cordon_port_hart_fence(void *cookie, uint16_t vmid, cordon_gpa gpa, uint64_
     }
 }
 
+void cordon_port_code_fence(void *cookie, uint16_t vmid)
+{
+    (void)cookie;
+    for (uint32_t i = 0; i < hart_count; i++) {
+        struct sbi_ret ret;
+
+        if (atomic_load(&harts[i].online) != HART_READY || !may_have_run(&harts[i], vmid)) {
+            continue;
+        }
+        ret = sbi_call(SBI_RFENCE, SBI_RFENCE_I, 1, harts[i].id, 0, 0, 0);
+        if (ret.error != 0) {
+            panic("the firmware does not run fence.i on hart %lu: SBI error %ld", harts[i].id,
+                  ret.error);
+        }
+    }
+}
+
 uint64_t cordon_port_time_us(void *cookie)
 {
     (void)cookie;

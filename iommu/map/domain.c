@@ -153,6 +153,21 @@ static void revoke_everything(struct cordon_domain *d)
     span_trim(&d->regions.set);
 }
 
+struct cordon_domain *domain_lock(struct cordon_ctx *ctx, uint32_t number)
+{
+    struct cordon_domain *d;
+
+    lock_take(&ctx->lock);
+    for (d = ctx->domains; d != NULL && d->number != number; d = d->next) {
+    }
+    if (d != NULL) {
+        lock_take(&d->lock); /* the context's lock comes first, as in an audit */
+    }
+    lock_give(&ctx->lock);
+    return d;
+}
+
+/* Nobody finds it any more, and who had found it before has let go of it. */
 static void delist(struct cordon_domain *d)
 {
     struct cordon_domain **at;
@@ -163,6 +178,8 @@ static void delist(struct cordon_domain *d)
     }
     *at = d->next;
     lock_give(&d->ctx->lock);
+    lock_take(&d->lock);
+    lock_give(&d->lock);
     number_give(d->ctx, d->number);
 }
 

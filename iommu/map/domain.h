@@ -55,6 +55,9 @@ void domain_view_remove(struct cordon_domain *d, uint32_t view);
 /* True if a page of the range is an MSI target of the domain. */
 bool domain_msi_touches(const struct cordon_domain *d, uint64_t gfn, uint64_t pages);
 
+/* The domain of this number, with its lock held, or null. It stays while the lock is held. */
+struct cordon_domain *domain_lock(struct cordon_ctx *ctx, uint32_t number);
+
 /* The region that holds or is nearest to GPA, for fault reports. False when the map is empty. Takes
  * the domain's lock. */
 bool domain_nearest(struct cordon_domain *d, uint64_t gpa, struct cordon_region_info *out,

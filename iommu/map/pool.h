@@ -61,6 +61,7 @@ struct frame_pool {
     uint64_t word_pages;                             /* pages of words in use */
     uint64_t stock, stock_left;                      /* map/stock.h: a run cut off for touches */
     uint64_t *stock_word;                            /* of its first frame */
+    uint64_t calls;                                  /* that set frames apart so far */
 };
 
 /* Where a context and its pool will lie: a pure calculation over a configuration. */

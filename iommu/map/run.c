@@ -4,6 +4,7 @@
  * The free lists answer most requests at once. Where they do not, the ownership words are read in
  * address order, so that a run is found wherever one exists, across neighbouring free blocks too.
  */
+#include "map/run.h"
 #include "core/ctx.h"
 #include "map/owner.h"
 #include "map/stock.h"
@@ -12,15 +13,7 @@
 
 #define LIST_TRIES 16u /* free runs looked at in each list, before the words are read */
 
-struct want {
-    uint64_t pages;
-    uint64_t align;    /* in pages, at least 1 */
-    uint64_t boundary; /* in pages; 0: none */
-    uint64_t end;      /* the run's end, as an HFN, is at most this */
-    enum frame_kind kind;
-};
-
-static int want_check(const struct cordon_run_want *w, struct want *out)
+int want_check(const struct cordon_run_want *w, struct want *out)
 {
     if (w->size != sizeof(*w) || (w->flags & ~(CORDON_RUN_NOZERO | CORDON_RUN_FIXED)) != 0) {
         return -CORDON_EINVAL;
@@ -50,8 +43,7 @@ static int want_check(const struct cordon_run_want *w, struct want *out)
     return 0;
 }
 
-/* The first place in the free frames [FIRST, END) that satisfies W, or HFN_NONE. */
-static uint64_t place_in(const struct want *w, uint64_t first, uint64_t end)
+uint64_t want_place(const struct want *w, uint64_t first, uint64_t end)
 {
     uint64_t at = (first + w->align - 1) & ~(w->align - 1);
 
@@ -72,7 +64,7 @@ static uint64_t find_in(const struct frame_pool *p, const struct want *w, unsign
         uint64_t hfn = buddy_first(p, order, kind);
 
         for (unsigned i = 0; i < LIST_TRIES && hfn != HFN_NONE; i++) {
-            uint64_t at = place_in(w, hfn, hfn + BIT64(order));
+            uint64_t at = want_place(w, hfn, hfn + BIT64(order));
             uint64_t next;
 
             if (at != HFN_NONE) {
@@ -119,7 +111,7 @@ static uint64_t find_in_bank(const struct frame_bank *bank, const struct want *w
         }
         run = run == HFN_NONE ? hfn : run;
         hfn += BIT64(field_get(FW_ORDER, word)); /* a free run always begins with its head */
-        uint64_t at = place_in(w, run, hfn);
+        uint64_t at = want_place(w, run, hfn);
 
         if (at != HFN_NONE) {
             return at;
@@ -181,8 +173,7 @@ static void split_at(struct frame_pool *p, uint64_t hfn, enum frame_kind kind)
     }
 }
 
-/* Take [FIRST, FIRST + PAGES), all free, off the lists; what sticks out of its runs stays. */
-static void carve(struct frame_pool *p, uint64_t first, uint64_t pages, enum frame_kind kind)
+void run_carve(struct frame_pool *p, uint64_t first, uint64_t pages, enum frame_kind kind)
 {
     uint64_t end = first + pages;
     uint64_t at = first;
@@ -201,8 +192,7 @@ static void carve(struct frame_pool *p, uint64_t first, uint64_t pages, enum fra
     }
 }
 
-/* The caller holds the lock. */
-static int take_run(struct cordon_ctx *ctx, const struct want *w, uint64_t *hfn)
+int run_take(struct cordon_ctx *ctx, const struct want *w, uint64_t *hfn)
 {
     struct frame_pool *p = &ctx->frames;
     int err = meta_ready(p, 2); /* the run's two ends may each split a block */
@@ -214,7 +204,7 @@ static int take_run(struct cordon_ctx *ctx, const struct want *w, uint64_t *hfn)
     if (*hfn == HFN_NONE) {
         return -CORDON_ENOMEM;
     }
-    carve(p, *hfn, w->pages, w->kind);
+    run_carve(p, *hfn, w->pages, w->kind);
     pool_mark(p, *hfn, w->pages, CORDON_FRAME_HELD);
     pool_count(p, CORDON_FRAME_FREE, CORDON_FRAME_HELD, w->pages);
     return 0;
@@ -244,7 +234,7 @@ int cordon_run_alloc(cordon_ctx *ctx, const struct cordon_run_want *want, cordon
         return -CORDON_ENOMEM;
     }
     lock_take(&ctx->frames.lock);
-    err = take_run(ctx, &w, &hfn);
+    err = run_take(ctx, &w, &hfn);
     pool_unlock(ctx);
     if (err != 0) {
         return err;

@@ -148,6 +148,10 @@ void pt_map_grant(struct pt_forest *f, const struct pt_grant *grant, struct pt_p
  * which a translation outside the range is gone. Tables that become empty go to RETIRE. */
 void pt_unmap(struct pt_forest *f, cordon_gpa gpa, uint64_t pages, uint32_t views,
               struct pt_pool *pool, struct pt_retire *retire);
+/* Whatever leaf of these views holds GPA is at most of LEVEL afterwards; what it says stays. The
+ * reserve is pt_reserve_change's, of a range as large as a leaf of LEVEL. */
+void pt_split(struct pt_forest *f, cordon_gpa gpa, unsigned level, uint32_t views,
+              struct pt_pool *pool, struct pt_retire *retire);
 /* Change the rights of every leaf in the range. */
 void pt_protect(struct pt_forest *f, cordon_gpa gpa, uint64_t pages, uint32_t perms, uint32_t views,
                 struct pt_pool *pool, struct pt_retire *retire);

@@ -45,6 +45,16 @@ CORDON_FRAME_NONE = 0
 CORDON_FRAME_OWNED = 5
 CORDON_FRAME_REVOKING = 6
 CORDON_FRAME_TABLE = 4
+CORDON_KINDS = 9
+CORDON_KIND_DEVICE = 3
+CORDON_KIND_FREE = 0
+CORDON_KIND_HELD = 6
+CORDON_KIND_HYP = 8
+CORDON_KIND_LENT = 4
+CORDON_KIND_MOVABLE = 1
+CORDON_KIND_PINNED = 2
+CORDON_KIND_REVOKING = 5
+CORDON_KIND_TABLE = 7
 CORDON_MAX_BANKS = 0x20
 CORDON_MAX_DOMAINS = 0x1000
 CORDON_MAX_IOMMUS = 8
@@ -64,6 +74,7 @@ CORDON_REGION_KEEP = 8
 CORDON_REGION_MMIO = 1
 CORDON_REGION_NODMA = 2
 CORDON_REGION_PEER = 4
+CORDON_REGION_PIN = 0x40
 CORDON_REGION_SHARED = 0x10
 CORDON_RUN_FIXED = 2
 CORDON_RUN_NOZERO = 1
@@ -85,6 +96,17 @@ ENUMS = {
     "cordon_drain": (
         "CORDON_DRAIN_IOMMU",
         "CORDON_DRAIN_RESET",
+    ),
+    "cordon_frame_kind": (
+        "CORDON_KIND_FREE",
+        "CORDON_KIND_MOVABLE",
+        "CORDON_KIND_PINNED",
+        "CORDON_KIND_DEVICE",
+        "CORDON_KIND_LENT",
+        "CORDON_KIND_REVOKING",
+        "CORDON_KIND_HELD",
+        "CORDON_KIND_TABLE",
+        "CORDON_KIND_HYP",
     ),
     "cordon_frame_state": (
         "CORDON_FRAME_NONE",
@@ -391,6 +413,42 @@ class FaultStats(Record):
     ]
 
 
+class BlockInfo(Record):
+    """A block of 2 MiB, or the part of it that is RAM."""
+
+    _c_name_ = "cordon_block_info"
+    _fields_ = [
+        ("hpa", Hpa),
+        ("len", c_uint64),
+        ("fixed", c_uint32),
+        ("pages", c_uint32 * 9),
+    ]
+
+
+class Moves(Record):
+    """What was moved."""
+
+    _c_name_ = "cordon_moves"
+    _fields_ = [
+        ("pages", c_uint64),
+        ("large", c_uint64),
+        ("stops", c_uint64),
+        ("longest_us", c_uint64),
+    ]
+
+
+class RunMade(Record):
+    """What cordon_run_make did, or why it could not."""
+
+    _c_name_ = "cordon_run_made"
+    _fields_ = [
+        ("hpa", Hpa),
+        ("moves", Moves),
+        ("places", c_uint64),
+        ("kinds", c_uint64 * 9),
+    ]
+
+
 class PortOps(Record):
     """Host builds only: the table behind the functions above. COOKIE in cordon_config points at a
     structure whose first member is this. A null entry means: no such hardware (reads give all
@@ -463,6 +521,7 @@ class Walk(Record):
 
 # Every struct, by its name in C.
 STRUCTS: dict = {
+    "cordon_block_info": BlockInfo,
     "cordon_borrower": Borrower,
     "cordon_config": Config,
     "cordon_device_config": DeviceConfig,
@@ -480,10 +539,12 @@ STRUCTS: dict = {
     "cordon_iommu_info": IommuInfo,
     "cordon_iova": Iova,
     "cordon_memory_stats": MemoryStats,
+    "cordon_moves": Moves,
     "cordon_op": Op,
     "cordon_port_ops": PortOps,
     "cordon_region_info": RegionInfo,
     "cordon_remap": Remap,
+    "cordon_run_made": RunMade,
     "cordon_run_want": RunWant,
     "cordon_shape": Shape,
     "cordon_share": Share,
@@ -502,6 +563,14 @@ PROTOTYPES = (
      'words, regions and tables. Of 4 it sees free frames that a leaf leads to or that were '
      'written to, and counts by which a table would be freed too early. Returns 0, or ECORRUPT '
      'with FIRST filled in.'),
+    ("cordon_block_query", c_int, (
+        ("ctx", POINTER(Ctx)),
+        ("hpa", Hpa),
+        ("out", POINTER(BlockInfo)),
+    ),
+     'The block that holds HPA, or else the first one above. Go on at its HPA + 2 MiB. Others '
+     'may change it meanwhile: each frame is told as it was at some moment of the call. '
+     'Errors: EINVAL, ENOENT (there is no RAM there or above).'),
     ("cordon_cause_name", c_char_p, (
         ("cause", c_uint32),
     ),
@@ -698,6 +767,17 @@ PROTOTYPES = (
         ("out", POINTER(RegionInfo)),
     ),
      'The region that holds GPA, or else the nearest above it when NEXT. Errors: ENOENT.'),
+    ("cordon_relocate", c_int, (
+        ("d", POINTER(Domain)),
+        ("gpa", Gpa),
+        ("len", c_uint64),
+        ("out", POINTER(Moves)),
+    ),
+     'Give the pages of [GPA, GPA+LEN) of D other frames with the same contents; what is '
+     'absent stays so. OUT, which may be null, is written on every return but EINVAL, EALIGN '
+     'and ERANGE. On errors what was moved stays where it went. Errors: EINVAL, EALIGN, '
+     'ERANGE, ENOENT (a hole in the range), EPERM (a frame that cannot move), ENOMEM, EPENDING '
+     '(as cordon_run_make).'),
     ("cordon_remap", c_int, (
         ("d", POINTER(Domain)),
         ("what", POINTER(Remap)),
@@ -746,6 +826,20 @@ PROTOTYPES = (
      'Give HELD frames back. LEN in bytes. All of the range must be HELD. Errors, nothing '
      'changed: EALIGN, ERANGE, EPERM (some frame is not HELD), ENOMEM (part of a block that '
      'nobody has split yet, and no memory for its words).'),
+    ("cordon_run_make", c_int, (
+        ("ctx", POINTER(Ctx)),
+        ("want", POINTER(RunWant)),
+        ("budget", c_uint64),
+        ("out", POINTER(RunMade)),
+    ),
+     'A run as cordon_run_alloc gives it; where no free one satisfies WANT, frames that can '
+     'move make room for one. BUDGET: bytes that may be moved for it at most, 0: any number. '
+     'The place where the least has to move is taken. OUT is written on every return but '
+     'EINVAL, EALIGN and ERANGE. On errors what was moved stays where it went; nothing else '
+     'has changed. Errors: as cordon_run_alloc; ENOMEM (no place in which all could move, or '
+     'not enough free memory elsewhere to take it), ELIMIT (more than BUDGET would have to '
+     'move), EPENDING (hardware did not answer: the frames of one domain that were on their '
+     'way have moved, and their old places stay REVOKING; see cordon_retire).'),
     ("cordon_scatter_alloc", c_int, (
         ("ctx", POINTER(Ctx)),
         ("len", c_uint64),

@@ -6,6 +6,7 @@
 #include <cordon/device.h>
 #include <cordon/error.h>
 #include <cordon/map.h>
+#include <cordon/move.h>
 #include <cordon/port.h>
 #include <cordon/shape.h>
 #include <cordon/touch.h>

@@ -50,6 +50,7 @@ enum cordon_op_kind {
 #define CORDON_REGION_NODMA 2u /* RAM that no device view may hold */
 #define CORDON_REGION_PEER 4u  /* with MMIO: device views hold it too (peer-to-peer) */
 #define CORDON_REGION_KEEP 8u  /* on revoke the frames become HELD instead of FREE */
+#define CORDON_REGION_PIN 64u  /* with RAM: its frames never move */
 
 #define CORDON_REGION_DEMAND 32u /* RAM whose frames come at first touch: cordon/touch.h */
 #define CORDON_REGION_HUGE                                                \

@@ -26,6 +26,10 @@ void cordon_port_write64(void *cookie, cordon_hpa reg, uint64_t value);
  * [Priv 18.3.2; SBI RFENCE] */
 void cordon_port_hart_fence(void *cookie, uint16_t vmid, cordon_gpa gpa, uint64_t len);
 
+/* Make every hart that may have run VMID fetch instructions anew (fence.i), and wait until each
+ * does: frames of it were written. [INV 9; SBI RFENCE] */
+void cordon_port_code_fence(void *cookie, uint16_t vmid);
+
 /* Monotonic time in microseconds, for bounded waits only. */
 uint64_t cordon_port_time_us(void *cookie);
 

@@ -44,6 +44,7 @@ struct frame {
     uint64_t hfn;
     uint64_t owner;  /* ownership word at its last claim */
     uint64_t mapped; /* leaves of live tables that lead here */
+    uint64_t copied; /* when it got another's contents; 0: not, or freed since */
     bool claimed;
     struct table *table;
     struct loan *loans;

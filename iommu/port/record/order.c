@@ -13,6 +13,7 @@
 
 #define PTE_LOW 0x3ffu
 #define PTE_RIGHTS 0xeu
+#define PTE_EXECUTE 0x8u
 #define PTE_USER 0x10u
 #define PTE_LEAF 0xc1u /* V, A, D */
 #define PPN_SHIFT 10u
@@ -113,6 +114,9 @@ static void leaf_came(struct record_order *o, uint64_t word, unsigned level)
         f->mapped++;
         if (f->claimed && (f->owner & OWNER_STATE) != CORDON_FRAME_OWNED) {
             order_fail(o, "a leaf leads to a frame that no domain owns");
+        }
+        if ((word & PTE_EXECUTE) != 0 && f->copied > o->code_fence) {
+            order_fail(o, "a leaf lets harts fetch what was copied and not made known to them");
         }
     }
 }
@@ -284,6 +288,12 @@ void order_fence(struct record_order *o)
 {
     order_step(o);
     o->fence = o->now;
+}
+
+void order_code_fence(struct record_order *o)
+{
+    order_step(o);
+    o->code_fence = o->now;
 }
 
 void order_root_gone(struct record_order *o, struct table *root)

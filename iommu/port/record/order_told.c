@@ -100,6 +100,21 @@ static void claim(struct record_order *o, uint64_t hfn, uint64_t pages, uint64_t
     }
 }
 
+/* Whoever could still write to what is copied would lose what he writes. */
+static void copied(struct record_order *o, uint64_t hfn, uint64_t pages, uint64_t to)
+{
+    for (uint64_t i = 0; i < pages; i++) {
+        const struct frame *f = frame_get(&o->frames, hfn + i);
+
+        if (f->mapped != 0) {
+            order_fail(o, "a frame was copied that a leaf still leads to");
+        } else if (f->waiting.active && !f->waiting.harts) {
+            order_fail(o, "a frame was copied before harts were fenced");
+        }
+        frame_get(&o->frames, to + i)->copied = o->now;
+    }
+}
+
 static void check_waited(struct record_order *o, const struct waiting *w, uint32_t views)
 {
     if (!w->active) {
@@ -204,6 +219,7 @@ static void release(struct record_order *o, uint64_t hfn, uint64_t pages)
         check_waited(o, &f->waiting, o->expect[OWNER_DOMAIN(f->owner)]);
         waiting_done(&o->frames, &f->waiting);
         f->claimed = true;
+        f->copied = 0;
         f->owner = CORDON_FRAME_FREE;
     }
 }
@@ -232,6 +248,9 @@ void order_note(struct record_order *o, enum port_note note, uint64_t a, uint64_
         if (b == 0) {
             drained(o, (uint32_t)a);
         }
+        break;
+    case PORT_NOTE_COPY:
+        copied(o, hfn, pages, b >> CORDON_PAGE_SHIFT);
         break;
     case PORT_NOTE_LEND:
     case PORT_NOTE_RECALL:

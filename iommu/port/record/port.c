@@ -70,6 +70,11 @@ void cordon_port_hart_fence(void *cookie, uint16_t vmid, cordon_gpa gpa, uint64_
     }
 }
 
+void cordon_port_code_fence(void *cookie, uint16_t vmid)
+{
+    record_code_fence(cookie, vmid);
+}
+
 uint64_t cordon_port_time_us(void *cookie)
 {
     const struct cordon_port_ops *ops = ops_of(cookie);

@@ -13,7 +13,8 @@ enum port_note {
     PORT_NOTE_COMMAND,
     PORT_NOTE_LEND,   /* frames, and the borrower's word for them: another domain shares them */
     PORT_NOTE_RECALL, /* the same: its leaves are about to go */
-    PORT_NOTE_RETURN  /* the same: nothing of its can reach them any more */
+    PORT_NOTE_RETURN, /* the same: nothing of its can reach them any more */
+    PORT_NOTE_COPY    /* frames, and the address of those that get their contents */
 };
 
 /* Make one word of a table, directory or queue visible; a single 64-bit store. HPA is its address.
@@ -30,6 +31,7 @@ void port_fence(void *cookie);
  *   COMMAND  an IOMMU was given a command:        a, b = its two words
  *   DRAIN    an IOMMU has confirmed all commands before, or a reset has ended a device's DMA:
  *            a = domain number, b = 0
+ *   COPY     frames are about to be copied:       a = HPA | pages - 1, b = HPA of the copy
  */
 void port_note(void *cookie, enum port_note note, uint64_t a, uint64_t b);
 

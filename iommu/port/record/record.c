@@ -120,7 +120,7 @@ void port_note(void *cookie, enum port_note note, uint64_t a, uint64_t b)
         [PORT_NOTE_CLAIM] = RECORD_CLAIM,   [PORT_NOTE_FREE] = RECORD_FREE,
         [PORT_NOTE_DRAIN] = RECORD_DRAIN,   [PORT_NOTE_COMMAND] = RECORD_COMMAND,
         [PORT_NOTE_LEND] = RECORD_LEND,     [PORT_NOTE_RECALL] = RECORD_RECALL,
-        [PORT_NOTE_RETURN] = RECORD_RETURN,
+        [PORT_NOTE_RETURN] = RECORD_RETURN, [PORT_NOTE_COPY] = RECORD_COPY,
     };
     struct port_record *r = record_of(cookie);
 
@@ -145,6 +145,17 @@ void record_hart_fence(void *cookie, uint16_t vmid, uint64_t gpa, uint64_t len)
     if (r != NULL) {
         log_event(r, RECORD_HART_FENCE, vmid, gpa, len);
         order_hart_fence(r->order, vmid, gpa, len);
+        look(r);
+    }
+}
+
+void record_code_fence(void *cookie, uint16_t vmid)
+{
+    struct port_record *r = record_of(cookie);
+
+    if (r != NULL) {
+        log_event(r, RECORD_CODE_FENCE, vmid, 0, 0);
+        order_code_fence(r->order);
         look(r);
     }
 }

@@ -15,6 +15,8 @@
  *          invalidated, a fence command followed, and the driver said that it was over
  *   INV 4  a borrowed frame is given back only after the same was done for the borrower's view of
  *          it, and freed only when nobody borrows it
+ *   INV 4  a frame is copied only when no leaf leads to it, and after that harts were fenced
+ *   INV 9  a leaf that lets harts fetch leads to a copy only after they were told to fetch anew
  *   INV 4  a frame is led to from another GPA only after harts were fenced for the one before
  */
 #ifndef CORDON_PORT_RECORD_H
@@ -33,7 +35,9 @@ enum record_kind {
     RECORD_LEND,
     RECORD_RECALL,
     RECORD_RETURN,
-    RECORD_MMIO_WRITE /* a: HPA, b: value */
+    RECORD_COPY,
+    RECORD_CODE_FENCE, /* a: VMID */
+    RECORD_MMIO_WRITE  /* a: HPA, b: value */
 };
 
 struct record_event {
