@@ -1,6 +1,6 @@
-"""Linux in a guest beside the same Linux without a hypervisor, for each page size and mode of the G-stage: to its
-init, starting programs, reading anywhere in 1 GiB, mapping pages. Instructions under -icount; time beside a floor:
-the plain time, and what two stages cost more at each TLB fill that was counted."""
+"""Linux in a guest beside the same Linux without a hypervisor, for each page size of the G-stage: to its init,
+starting programs, reading anywhere in 1 GiB (short: 64 MiB), mapping pages. Instructions under -icount; time beside
+a floor: the plain time, and what two stages cost more at each TLB fill that was counted."""
 import statistics
 
 import bundle
@@ -8,14 +8,12 @@ import machine as boots
 from boot import BOOTARGS, FILL, INIT, NS_PER_TICK
 from cordon.machine.machine import HYPERVISOR
 from cordon.qemu.gdbstub import GdbStub
-from emulator import TREE, Emulator, FillCounter
+from emulator import MIB, TREE, Emulator, FillCounter
 from figures import Figure
 
-GUEST = 1280        # MiB: the walk's 1 GiB, and Linux
-MACHINE = 3072      # with the hypervisor; room for an aligned GiB
-WALK_MIB = 1024
+LINUX_MIB = 256
 WORKS = ("storm", "walk", "mmap")
-MEANING = {"boot": "to init", "storm": "fork and exec", "walk": f"reads in {WALK_MIB} MiB", "mmap": "mmap of 4 KiB"}
+MEANING = {"boot": "to init", "storm": "fork and exec", "walk": "reads anywhere", "mmap": "mmap of 4 KiB"}
 LIMIT, TIME_LIMIT = 1.05, 1.15
 PICTURE = TREE / "out/bench/nested.svg"
 
@@ -28,8 +26,21 @@ BACKINGS = {
 
 
 def _sizes(env):
-    """How much work: children, reads, maps."""
-    return (20, 20_000, 500) if env.quick else (200, 400_000, 10_000)
+    """How much work: children, MiB to read in, reads, maps."""
+    return (20, 64, 20_000, 500) if env.quick else (200, 1024, 400_000, 10_000)
+
+
+def _guest_mib(env):
+    return LINUX_MIB + _sizes(env)[1]
+
+
+def _machine_mib(env):
+    """With the hypervisor in it, and room for an aligned GiB."""
+    return 2 * _guest_mib(env) + 512
+
+
+def _backings(env):
+    return list(BACKINGS)[:1] if env.quick else list(BACKINGS)
 
 
 def _orders(storm, mib, walk, maps):
@@ -38,8 +49,7 @@ def _orders(storm, mib, walk, maps):
 
 
 def _all(env):
-    storm, walk, maps = _sizes(env)
-    return _orders(storm, WALK_MIB, walk, maps)
+    return _orders(*_sizes(env))
 
 
 def _measure(emulator, start=None, idle=lambda: 0):
@@ -58,11 +68,12 @@ def _measure(emulator, start=None, idle=lambda: 0):
 
 
 def _plain(env, *arguments, **options):
-    return env.parts.plain(_all(env), *arguments, mib=GUEST, **options)
+    return env.parts.plain(_all(env), *arguments, mib=_guest_mib(env), **options)
 
 
 def _guest(env, backing, *arguments, **options):
-    return env.parts.guest(_all(env), *arguments, mib=GUEST, more=BACKINGS[backing], ram_mib=MACHINE, **options)
+    return env.parts.guest(_all(env), *arguments, mib=_guest_mib(env), more=BACKINGS[backing],
+                           ram_mib=_machine_mib(env), **options)
 
 
 def _fill_ns(env, backing=None):
@@ -71,24 +82,24 @@ def _fill_ns(env, backing=None):
     if backing is None:
         args = (env.parts.write("fill.bin", payload), None)
     else:
-        one = bundle.make({"guest": payload}, {"solo": {**boots.bare(memory=1 << 30), **BACKINGS[backing]}})
+        one = bundle.make({"guest": payload}, {"solo": {**boots.bare(memory=_sizes(env)[1] * MIB), **BACKINGS[backing]}})
         args = (HYPERVISOR, env.parts.write("fill.itb", one))
     for _ in range(env.turns(3)):
-        with Emulator(*args, ram_mib=MACHINE) as machine:
+        with Emulator(*args, ram_mib=_machine_mib(env)) as machine:
             found.append(int(machine.wait(FILL)[1]) * NS_PER_TICK / 100)
     return statistics.median(found)
 
 
 def _fills(env):
     """{work: TLB fills}, from the log of runs without a hypervisor, each of which does one thing more."""
-    storm, walk, maps = _sizes(env)
-    runs = {"boot": (0, 1, 0, 0), "storm": (storm, 1, 0, 0), "written": (storm, WALK_MIB, 0, 0),
-            "walk": (storm, WALK_MIB, walk, 0), "mmap": (storm, WALK_MIB, walk, maps)}
+    storm, mib, walk, maps = _sizes(env)
+    runs = {"boot": (0, 1, 0, 0), "storm": (storm, 1, 0, 0), "written": (storm, mib, 0, 0),
+            "walk": (storm, mib, walk, 0), "mmap": (storm, mib, walk, maps)}
     counts, last = {}, 0
     for name, sizes in runs.items():
         env.say(f"nested: TLB fills, {name}")
         counter = FillCounter()
-        _measure(env.parts.plain(_orders(*sizes), *counter.arguments, mib=GUEST, pass_fds=counter.fds),
+        _measure(env.parts.plain(_orders(*sizes), *counter.arguments, mib=_guest_mib(env), pass_fds=counter.fds),
                  counter.start)
         count = counter.end()
         counts[name], last = max(count - last, 0), count
@@ -112,7 +123,7 @@ def _counted(env, make, *arguments):
 def _instructions(env):
     env.say("nested: instructions without a hypervisor")
     plain = _counted(env, _plain)
-    for backing in BACKINGS:
+    for backing in _backings(env):
         env.say(f"nested: instructions over {backing}")
         for work, count in _counted(env, _guest, backing).items():
             yield Figure("nested", f"{work}-{backing}", f"instructions {MEANING[work]}", count * NS_PER_TICK,
@@ -122,7 +133,7 @@ def _instructions(env):
 
 def _times(env):
     turns = env.turns(3)
-    runs = {None: [], **{backing: [] for backing in BACKINGS}}
+    runs = {None: [], **{backing: [] for backing in _backings(env)}}
     for turn in range(turns):
         for backing, found in runs.items():
             env.say(f"nested: time, turn {turn + 1} of {turns}, {backing or 'no hypervisor'}")
@@ -135,8 +146,8 @@ def _times(env):
             seconds, bare = (ticks * NS_PER_TICK / 1e9 for ticks in (count, plain[work]))
             floor = bare + fills[work] * max(two - one, 0) / 1e9
             yield Figure("nested", f"{work}-time-{backing}", f"s {MEANING[work]}", seconds, floor, "the floor", TIME_LIMIT,
-                         note=f"floor: {bare:.3f} s plain + {fills[work]:,} fills x ({two:.0f} - {one:.0f}) ns; "
-                              f"median of {turns}",
+                         note=f"floor: {bare:.3f} s plain + {fills[work]:,} fills x "
+                              f"({two:.0f} - {one:.0f}) ns; median of {turns}",
                          more={"work": work, "backing": backing, "kind": "time", "plain_s": bare, "fill_ns": two})
 
 
@@ -147,7 +158,7 @@ def _draw(figures):
     from matplotlib import pyplot
     chart, axes = pyplot.subplots(1, 2, figsize=(11, 4), sharey=True)
     for axis, kind, limit in zip(axes, ("instructions", "time"), (LIMIT, TIME_LIMIT), strict=True):
-        for place, backing in enumerate(BACKINGS):
+        for place, backing in enumerate(dict.fromkeys(f.more["backing"] for f in figures)):
             ours = [f for f in figures if f.more["kind"] == kind and f.more["backing"] == backing]
             axis.bar([i + place * 0.25 for i in range(len(ours))], [f.ratio for f in ours], 0.22, label=backing)
         axis.axhline(limit, color="black", linewidth=0.8, linestyle="--")
