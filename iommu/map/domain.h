@@ -36,6 +36,7 @@ struct cordon_domain {
     uint64_t gfn_limit;            /* first guest page that the map never holds */
     uint32_t changes;              /* so far, for stamps on blocks that are split */
     struct pt_retire dead;         /* tables that hardware may still read */
+    uint32_t holds;                /* who reaches its frames at addresses of the host */
     bool lends;                    /* others may borrow frames of it: see map/loan.h */
     bool pending; /* frames are REVOKING, or a context or MSI entry is unconfirmed */
 };

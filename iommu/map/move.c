@@ -16,6 +16,7 @@
 
 #include <string.h>
 
+#define HOLD_WAIT_US 10000u
 #define STAYS (CORDON_REGION_PIN | CORDON_REGION_KEEP)
 
 /* ---- what may move ------------------------------------------------------------------------ */
@@ -79,6 +80,44 @@ enum cordon_frame_kind move_kind_of_state(uint64_t word)
         return CORDON_KIND_MOVABLE;
     default:
         return CORDON_KIND_HYP;
+    }
+}
+
+struct cordon_domain *move_lock(struct cordon_ctx *ctx, uint32_t number, bool *held)
+{
+    uint64_t start = cordon_port_time_us(ctx->cookie);
+
+    *held = false;
+    for (;;) {
+        struct cordon_domain *d = domain_lock(ctx, number);
+
+        if (d == NULL || d->holds == 0) {
+            return d;
+        }
+        lock_give(&d->lock);
+        cordon_port_relax(ctx->cookie);
+        if (cordon_port_time_us(ctx->cookie) - start > HOLD_WAIT_US) {
+            *held = true;
+            return NULL;
+        }
+    }
+}
+
+void cordon_hold(cordon_domain *d)
+{
+    if (d != NULL && handle_is(d, HANDLE_DOMAIN)) {
+        lock_take(&d->lock);
+        d->holds++;
+        lock_give(&d->lock);
+    }
+}
+
+void cordon_let_go(cordon_domain *d)
+{
+    if (d != NULL && handle_is(d, HANDLE_DOMAIN)) {
+        lock_take(&d->lock);
+        d->holds -= d->holds != 0;
+        lock_give(&d->lock);
     }
 }
 

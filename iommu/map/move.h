@@ -44,6 +44,10 @@ enum cordon_frame_kind move_kind_of_run(const struct cordon_domain *d, uint64_t 
 /* The kind of a frame, by its word alone, that is not OWNED. */
 enum cordon_frame_kind move_kind_of_state(uint64_t word);
 
+/* The domain of this number, locked, and held by nobody; null: there is none, or it was held for
+ * too long (*HELD). */
+struct cordon_domain *move_lock(struct cordon_ctx *ctx, uint32_t number, bool *held);
+
 /* A number for the words of one call's isolated frames. */
 uint64_t move_call(struct cordon_ctx *ctx);
 

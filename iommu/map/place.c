@@ -222,7 +222,12 @@ static int clear_part(struct make *m, uint64_t hfn, uint64_t pages)
         if (before + b.count * BIT64(9 * b.level) > m->budget) {
             return -CORDON_ELIMIT;
         }
-        b.d = domain_lock(m->ctx, number);
+        bool held;
+
+        b.d = move_lock(m->ctx, number, &held);
+        if (held) {
+            break;
+        }
         if (b.d != NULL) {
             err = move_some(m, &b);
             lock_give(&b.d->lock);

@@ -74,10 +74,13 @@ static int gather(struct relocate *r, struct move_batch *b)
 static int relocate_some(struct relocate *r)
 {
     struct move_batch b = {.d = r->d, .isolated = r->isolated};
-    int err;
+    bool held;
 
-    lock_take(&r->d->lock);
-    err = gather(r, &b);
+    if (move_lock(r->d->ctx, r->d->number, &held) == NULL) {
+        return held ? -CORDON_EBUSY : -CORDON_EHANDLE;
+    }
+    int err = gather(r, &b);
+
     if (err == 0 && b.count > 0) {
         err = move_batch(&b, r->told);
     }

@@ -7,7 +7,7 @@
 
 #define COSTS_A_PAGE (CORDON_PAGE_SIZE / sizeof(uint16_t))
 #define COST_NEVER UINT16_MAX
-#define REGIONS_LOOKED 16u /* of a domain, for one that could move */
+#define REGIONS_LOOKED 4096u /* of a domain, for one that could move */
 
 _Static_assert(CORDON_MAX_DOMAINS <= CORDON_PAGE_SIZE, "a byte a domain is a page");
 

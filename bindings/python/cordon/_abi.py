@@ -697,6 +697,13 @@ PROTOTYPES = (
     ),
      'Who owns the frame that holds HPA. Constant time. Errors: none but EINVAL for null '
      'pointers; an address that is not RAM answers NONE.'),
+    ("cordon_hold", None, (
+        ("d", POINTER(Domain)),
+    ),
+     'While a domain is held, none of its frames moves: for who reaches guest memory at '
+     'addresses of the host, between the question where it is and the last access. Each hold '
+     'is ended by one cordon_let_go, soon: who wants to move a frame waits 10 ms at most, and '
+     'then looks for another place, or is refused. A closed handle, or null, is ignored.'),
     ("cordon_iommu_add", c_int, (
         ("ctx", POINTER(Ctx)),
         ("cfg", POINTER(IommuConfig)),
@@ -727,6 +734,13 @@ PROTOTYPES = (
      'The first leaf of a view at or above *GPA: its first GPA goes to *GPA, and to OUT what '
      'stands there. Go on at *GPA + OUT->span. Errors: EINVAL, ENOENT (none is left), ECORRUPT '
      '(a word that is not ours; *GPA tells where).'),
+    ("cordon_let_go", None, (
+        ("d", POINTER(Domain)),
+    ),
+     'While a domain is held, none of its frames moves: for who reaches guest memory at '
+     'addresses of the host, between the question where it is and the last access. Each hold '
+     'is ended by one cordon_let_go, soon: who wants to move a frame waits 10 ms at most, and '
+     'then looks for another place, or is refused. A closed handle, or null, is ignored.'),
     ("cordon_memory_stats", None, (
         ("ctx", POINTER(Ctx)),
         ("out", POINTER(MemoryStats)),
@@ -776,8 +790,8 @@ PROTOTYPES = (
      'Give the pages of [GPA, GPA+LEN) of D other frames with the same contents; what is '
      'absent stays so. OUT, which may be null, is written on every return but EINVAL, EALIGN '
      'and ERANGE. On errors what was moved stays where it went. Errors: EINVAL, EALIGN, '
-     'ERANGE, ENOENT (a hole in the range), EPERM (a frame that cannot move), ENOMEM, EPENDING '
-     '(as cordon_run_make).'),
+     'ERANGE, ENOENT (a hole in the range), EPERM (a frame that cannot move), EBUSY (D is '
+     'held), ENOMEM, EPENDING (as cordon_run_make).'),
     ("cordon_remap", c_int, (
         ("d", POINTER(Domain)),
         ("what", POINTER(Remap)),

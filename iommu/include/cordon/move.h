@@ -83,9 +83,19 @@ CORDON_API CORDON_MUST_CHECK int cordon_run_make(cordon_ctx *ctx,
  * so. OUT, which may be null, is written on every return but EINVAL, EALIGN and ERANGE.
  *
  * On errors what was moved stays where it went. Errors: EINVAL, EALIGN, ERANGE, ENOENT (a hole in
- * the range), EPERM (a frame that cannot move), ENOMEM, EPENDING (as cordon_run_make).
+ * the range), EPERM (a frame that cannot move), EBUSY (D is held), ENOMEM, EPENDING (as
+ * cordon_run_make).
  */
 CORDON_API CORDON_MUST_CHECK int cordon_relocate(cordon_domain *d, cordon_gpa gpa, uint64_t len,
                                                  struct cordon_moves *out);
+
+/*
+ * While a domain is held, none of its frames moves: for who reaches guest memory at addresses of
+ * the host, between the question where it is and the last access. Each hold is ended by one
+ * cordon_let_go, soon: who wants to move a frame waits 10 ms at most, and then looks for another
+ * place, or is refused. A closed handle, or null, is ignored.
+ */
+CORDON_API void cordon_hold(cordon_domain *d);
+CORDON_API void cordon_let_go(cordon_domain *d);
 
 #endif
