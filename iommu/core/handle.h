@@ -13,6 +13,7 @@
 #define HANDLE_DOMAIN UINT64_C(0x636f72646f6e2d64)
 #define HANDLE_IOMMU UINT64_C(0x636f72646f6e2d69)
 #define HANDLE_DEVICE UINT64_C(0x636f72646f6e2d76)
+#define HANDLE_SPACE UINT64_C(0x636f72646f6e2d73)
 
 static inline bool handle_is(const void *handle, uint64_t mark)
 {

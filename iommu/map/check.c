@@ -78,15 +78,27 @@ static int check_place(struct txn *t, const struct cordon_op *op)
     return op_demands(op) && (domain_views_for(d, op->flags) & ~1u) != 0 ? -CORDON_EBUSY : 0;
 }
 
+int txn_check_form(const struct cordon_op *op, bool loan)
+{
+    if (!form_legal(op, loan)) {
+        return -CORDON_EINVAL;
+    }
+    return is_aligned(op->gpa.v | op->len, CORDON_PAGE_SIZE) ? 0 : -CORDON_EALIGN;
+}
+
+int txn_check_flags(uint32_t flags)
+{
+    return flags_legal(flags, false) ? 0 : -CORDON_EINVAL;
+}
+
 static int check_op(struct txn *t, const struct cordon_op *op)
 {
     uint64_t first = op_first(op), pages = op_pages(op);
 
-    if (!form_legal(op, t->loan)) {
-        return -CORDON_EINVAL;
-    }
-    if (!is_aligned(op->gpa.v | op->len, CORDON_PAGE_SIZE)) {
-        return -CORDON_EALIGN;
+    int err = txn_check_form(op, t->loan);
+
+    if (err != 0) {
+        return err;
     }
     if (pages == 0 || first >= t->d->gfn_limit || pages > t->d->gfn_limit - first) {
         return -CORDON_ERANGE;

@@ -193,7 +193,7 @@ int cordon_domain_destroy(cordon_domain *d)
     }
     lock_take(&d->lock);
     d->lends = d->lends && loan_of_owner(d->ctx, d->number);
-    if (device_attached(d) || d->lends) {
+    if (device_attached(d) || d->lends || d->listeners != NULL || d->spaces != 0) {
         lock_give(&d->lock);
         return -CORDON_EBUSY;
     }

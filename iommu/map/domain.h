@@ -38,7 +38,10 @@ struct cordon_domain {
     struct pt_retire dead;         /* tables that hardware may still read */
     uint32_t holds;                /* who reaches its frames at addresses of the host */
     bool lends;                    /* others may borrow frames of it: see map/loan.h */
-    bool pending; /* frames are REVOKING, or a context or MSI entry is unconfirmed */
+    bool pending;                /* frames are REVOKING, or a context or MSI entry is unconfirmed */
+    struct listening *listeners; /* map/tell.h, the first added first */
+    uint32_t listener_ids;       /* given so far */
+    uint32_t spaces;             /* that lead changes of it: space/space.h */
 };
 
 /* True if device views hold a region with these flags. */

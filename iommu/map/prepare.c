@@ -295,7 +295,7 @@ static int reserve_claims(struct txn *t)
 
 static int reserve_ops(struct txn *t)
 {
-    uint64_t resource_runs = 0;
+    uint64_t resource_runs = t->held_runs;
     int err = span_reserve(&t->d->regions.set, t->count * REGION_NODES_PER_OP);
 
     for (size_t i = 0; i < t->count && err == 0; i++) {

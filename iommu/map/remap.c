@@ -8,8 +8,8 @@
 #include "core/ctx.h"
 #include "map/loan.h"
 #include "map/runs.h"
+#include "map/tell.h"
 #include "port_word.h"
-#include "pt/edit.h"
 
 struct remap {
     struct cordon_domain *d;
@@ -70,67 +70,15 @@ static int check_region(struct remap *r)
     return (r->flags & CORDON_REGION_DEMAND) != 0 && r->what->extents != NULL ? -CORDON_EPERM : 0;
 }
 
-/* ---- tables ------------------------------------------------------------------------------- */
-
-/* The break may take any table away, so the make counts on none: at most one a touched table of
- * each run, or of the range if it were all pages, in each view. */
-static int reserve_make(const struct remap *r, const struct cordon_extent *runs, uint64_t count,
-                        struct pt_pool *pool)
-{
-    struct pt_forest *f = &r->d->forest;
-    unsigned top = pt_top(f->fmt);
-    uint64_t at = r->to << CORDON_PAGE_SHIFT, sum = 0;
-    uint64_t flat = pt_tables_for(top, 0, at, at + (r->pages << CORDON_PAGE_SHIFT) - 1);
-
-    for (uint64_t i = 0; i < count && sum < flat; i++) {
-        if (runs[i].hpa.v != BACKING_HOLE) {
-            sum += pt_tables_for(top, pt_leaf_level(runs[i].hpa.v - at), at, at + runs[i].len - 1);
-        }
-        at += runs[i].len;
-    }
-    return pt_pool_grow(f, pool,
-                        (sum < flat ? sum : flat) * pt_members(domain_views_for(r->d, r->flags)));
-}
-
-/* ---- runs and holes ----------------------------------------------------------------------- */
-
-/* Runs that follow each other without a hole, and where they will stand. */
-struct stretch {
-    const struct cordon_extent *runs;
-    uint64_t count;
-    uint64_t gfn, pages;
-};
-
-/* The next stretch behind AT, which starts with nothing at the new place. False: there is none. */
-static bool stretch_next(const struct remap *r, struct stretch *at)
-{
-    const struct cordon_extent *run = at->runs + at->count, *end = r->runs.at + r->runs.count;
-
-    at->gfn += at->pages;
-    for (; run != end && run->hpa.v == BACKING_HOLE; run++) {
-        at->gfn += run->len >> CORDON_PAGE_SHIFT;
-    }
-    at->runs = run;
-    at->pages = 0;
-    for (; run != end && run->hpa.v != BACKING_HOLE; run++) {
-        at->pages += run->len >> CORDON_PAGE_SHIFT;
-    }
-    at->count = (uint64_t)(run - at->runs);
-    return at->count != 0;
-}
-
-static struct stretch stretch_begin(const struct remap *r)
-{
-    return (struct stretch){.runs = r->runs.at, .gfn = r->to};
-}
+/* ---- to another place --------------------------------------------------------------------- */
 
 /* Blocks that are taken apart get their words; or are whole again. */
 static int split_owners(struct remap *r)
 {
-    struct stretch at = stretch_begin(r);
+    struct stretch at = runs_stretch(&r->runs, r->to);
     int err = 0;
 
-    while (err == 0 && stretch_next(r, &at)) {
+    while (err == 0 && stretch_next(&r->runs, &at)) {
         for (uint64_t i = 0; i < at.count && err == 0; i++) {
             err = frames_reserve_split(r->d->ctx, at.runs[i].hpa, at.runs[i].len, r->stamp);
         }
@@ -140,16 +88,14 @@ static int split_owners(struct remap *r)
 
 static void join_owners(struct remap *r)
 {
-    struct stretch at = stretch_begin(r);
+    struct stretch at = runs_stretch(&r->runs, r->to);
 
-    while (stretch_next(r, &at)) {
+    while (stretch_next(&r->runs, &at)) {
         for (uint64_t i = 0; i < at.count; i++) {
             frames_unreserve_split(r->d->ctx, at.runs[i].hpa, at.runs[i].len, r->stamp);
         }
     }
 }
-
-/* ---- to another place --------------------------------------------------------------------- */
 
 static void move_undo(struct remap *r)
 {
@@ -172,7 +118,7 @@ static int move_reserve(struct remap *r)
         err = pt_reserve_change(f, r->what->gpa, r->pages, f->views, &r->tables);
     }
     if (err == 0) {
-        err = reserve_make(r, r->runs.at, r->runs.count, &r->tables);
+        err = runs_reserve_make(r->d, r->to, r->flags, r->runs.at, r->runs.count, &r->tables);
     }
     if (err == 0) {
         err = split_owners(r);
@@ -201,9 +147,9 @@ static void move_owners(struct remap *r)
 {
     struct regions *regions = &r->d->regions;
     struct span *below, *above;
-    struct stretch at = stretch_begin(r);
+    struct stretch at = runs_stretch(&r->runs, r->to);
 
-    while (stretch_next(r, &at)) {
+    while (stretch_next(&r->runs, &at)) {
         const struct frames_claim place = {.extents = at.runs,
                                            .count = at.count,
                                            .gfn = at.gfn,
@@ -221,12 +167,12 @@ static void move_owners(struct remap *r)
 
 static int move_make(struct remap *r)
 {
-    struct stretch at = stretch_begin(r);
+    struct stretch at = runs_stretch(&r->runs, r->to);
 
     gone_begin(&r->gone);
     gone_commit(r->d, &r->gone);
     r->gone.devised = domain_devised(r->flags);
-    while (stretch_next(r, &at)) {
+    while (stretch_next(&r->runs, &at)) {
         const struct pt_grant grant = {.gpa = cordon_gpa_make(at.gfn << CORDON_PAGE_SHIFT),
                                        .extents = at.runs,
                                        .count = at.count,
@@ -275,7 +221,8 @@ static int replace_reserve(const struct remap *r, struct txn *out, struct txn *i
     in->kinds = 1u << CORDON_OP_GRANT;
     err = txn_reserve(in);
     if (err == 0) {
-        err = reserve_make(r, r->what->extents, r->what->extent_count, &in->tables);
+        err = runs_reserve_make(r->d, r->to, r->flags, r->what->extents, r->what->extent_count,
+                                &in->tables);
         if (err != 0) {
             txn_undo(in);
         }
@@ -326,6 +273,28 @@ static int replace(struct remap *r)
     return err != 0 ? err : made;
 }
 
+static int carry_out(struct remap *r)
+{
+    return r->what->extents == NULL ? move(r) : replace(r);
+}
+
+/* What stood goes, and the same comes, there or with other frames. */
+static int told(struct remap *r)
+{
+    struct tell tell = tell_begin(r->d);
+    int err = tell_removed(&tell, r->what->gpa, r->what->len);
+
+    if (err == 0) {
+        err = tell_added(&tell, r->what->to, r->what->len, r->perms, r->flags);
+    }
+    err = tell_asked(&tell, err);
+    if (err == 0) {
+        err = carry_out(r);
+        tell_end(&tell, err);
+    }
+    return err;
+}
+
 int cordon_remap(cordon_domain *d, const struct cordon_remap *what)
 {
     int err = check_form(d, what);
@@ -344,7 +313,7 @@ int cordon_remap(cordon_domain *d, const struct cordon_remap *what)
     err = check_region(&r);
     if (err == 0) {
         r.stamp = txn_stamp(d);
-        err = what->extents == NULL ? move(&r) : replace(&r);
+        err = tell_anybody(d) ? told(&r) : carry_out(&r);
     }
     lock_give(&d->lock);
     return err;

@@ -260,6 +260,23 @@ void resource_revoke(struct cordon_ctx *ctx, uint64_t first, uint64_t pages, uin
     }
 }
 
+void resource_move(struct cordon_ctx *ctx, uint64_t first, uint64_t pages, uint32_t domain,
+                   uint64_t gfn)
+{
+    struct resources *r = &ctx->resources;
+    uint64_t end = first + pages;
+
+    holding_cut(r, first);
+    holding_cut(r, end);
+    for (uint64_t at = first; at < end;) {
+        struct span *s = span_find(&r->holdings, at);
+
+        cordon_assert(s != NULL && held_by(s, domain, 0));
+        s->value = gfn + (at - first);
+        at = span_end(s);
+    }
+}
+
 void resource_revoke_domain(struct cordon_ctx *ctx, uint32_t domain)
 {
     struct resources *r = &ctx->resources;

@@ -52,6 +52,9 @@ void resource_reserve_end(struct cordon_ctx *ctx);
 /* A run that a domain holds becomes REVOKING; between the two above. FIRST is its page number, or
  * loan_key's. */
 void resource_revoke(struct cordon_ctx *ctx, uint64_t first, uint64_t pages, uint32_t domain);
+/* A run that a domain holds stands at GFN from here on; between the same two. */
+void resource_move(struct cordon_ctx *ctx, uint64_t first, uint64_t pages, uint32_t domain,
+                   uint64_t gfn);
 void resource_revoke_domain(struct cordon_ctx *ctx, uint32_t domain);
 /* Everything that a domain has REVOKING is free for others. Linear in holdings. */
 void resource_release_domain(struct cordon_ctx *ctx, uint32_t domain);

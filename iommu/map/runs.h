@@ -20,4 +20,25 @@ CORDON_MUST_CHECK int runs_gather(struct runs *r, const struct cordon_domain *d,
                                   uint64_t pages);
 void runs_free(struct runs *r, struct cordon_ctx *ctx);
 
+/* Runs that follow each other without a hole, and where they will stand. */
+struct stretch {
+    const struct cordon_extent *runs;
+    uint64_t count;
+    uint64_t gfn, pages;
+};
+
+/* Before the first stretch of a list that will stand from GFN on; and the next one. False: there is
+ * none. */
+static inline struct stretch runs_stretch(const struct runs *r, uint64_t gfn)
+{
+    return (struct stretch){.runs = r->at, .gfn = gfn};
+}
+bool stretch_next(const struct runs *r, struct stretch *at);
+
+/* Tables for leaves that are written behind a break, which may take any table away: nothing that
+ * stands now is counted on. RUNS may have holes. ENOMEM. */
+CORDON_MUST_CHECK int runs_reserve_make(struct cordon_domain *d, uint64_t gfn, uint32_t flags,
+                                        const struct cordon_extent *runs, uint64_t count,
+                                        struct pt_pool *pool);
+
 #endif

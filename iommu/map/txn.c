@@ -4,6 +4,7 @@
 #include "map/txn.h"
 #include "core/ctx.h"
 #include "map/loan.h"
+#include "map/tell.h"
 #include "port_word.h"
 
 /* Holdings in a range are REVOKING: they are found by what still stands in the G-stage. */
@@ -28,11 +29,8 @@ static void mark_range(struct txn *t, uint64_t gfn, uint64_t end)
 
 /* What goes is REVOKING before the first of its leaves is cleared: holdings from here on, frames
  * since they were reserved. */
-static void commit_marks(struct txn *t)
+void txn_commit_marks(struct txn *t)
 {
-    if (!t->resources) {
-        return;
-    }
     for (size_t i = 0; i < t->count; i++) {
         uint64_t gfn = op_first(&t->ops[i]);
 
@@ -40,7 +38,6 @@ static void commit_marks(struct txn *t)
             mark_range(t, gfn, gfn + op_pages(&t->ops[i]));
         }
     }
-    resource_reserve_end(t->d->ctx);
 }
 
 static void commit_leaves(struct txn *t, const struct cordon_op *op)
@@ -75,7 +72,7 @@ void txn_commit_tables(struct txn *t, const struct cordon_op *op)
 }
 
 /* The page tables want maps first, then changes of rights, then what goes: see pt.h. */
-static void commit_in_order(struct txn *t)
+void txn_commit_in_order(struct txn *t)
 {
     static const uint32_t order[] = {CORDON_OP_GRANT, CORDON_OP_PROTECT, CORDON_OP_REVOKE};
 
@@ -88,7 +85,7 @@ static void commit_in_order(struct txn *t)
     }
 }
 
-static void commit_regions(struct txn *t)
+void txn_commit_regions(struct txn *t)
 {
     struct regions *r = &t->d->regions;
 
@@ -107,20 +104,23 @@ static void commit_regions(struct txn *t)
             regions_remove(r, first, pages, t->below);
         }
     }
-    span_trim(&r->set);
 }
 
 static void txn_commit(struct txn *t)
 {
     gone_commit(t->d, &t->gone);
-    commit_marks(t);
+    if (t->resources) {
+        txn_commit_marks(t);
+        resource_reserve_end(t->d->ctx);
+    }
     if (t->count == 1) {
         txn_commit_tables(t, t->ops);
     } else {
-        commit_in_order(t);
+        txn_commit_in_order(t);
     }
     port_fence(t->d->ctx->cookie);
-    commit_regions(t);
+    txn_commit_regions(t);
+    span_trim(&t->d->regions.set);
     if (t->tables.count > 0) {
         pt_pool_free(&t->d->forest, &t->tables);
     }
@@ -137,11 +137,41 @@ void txn_begin(struct txn *t, struct cordon_domain *d, const struct cordon_op *o
     t->kinds = 0;
     t->stamp = txn_stamp(d);
     t->resources = false;
+    t->held_runs = 0;
     t->loan = loan;
     t->below = NULL;
     t->above = NULL;
     t->tables = (struct pt_pool){.count = 0};
     gone_begin(&t->gone);
+}
+
+/* The views' own two steps. */
+static int txn_carry_out(struct txn *t)
+{
+    int err = txn_reserve(t);
+
+    if (err != 0) {
+        return err;
+    }
+    txn_commit(t);
+    err = gone_retire(t->d, &t->gone);
+    gone_clear(t->d->ctx, &t->gone);
+    return err;
+}
+
+/* The same between the two steps of whoever listens. */
+__attribute__((noinline)) static int txn_told(struct txn *t)
+{
+    struct tell tell = tell_begin(t->d);
+    int err = tell_ops(&tell, t->ops, t->count);
+
+    err = tell_asked(&tell, err);
+    if (err != 0) {
+        return err;
+    }
+    err = txn_carry_out(t);
+    tell_end(&tell, err);
+    return err;
 }
 
 int txn_do(struct cordon_domain *d, const struct cordon_op *ops, size_t count, bool loan)
@@ -154,14 +184,7 @@ int txn_do(struct cordon_domain *d, const struct cordon_op *ops, size_t count, b
     if (err != 0) {
         return err;
     }
-    err = txn_reserve(&t);
-    if (err != 0) {
-        return err;
-    }
-    txn_commit(&t);
-    err = gone_retire(d, &t.gone);
-    gone_clear(d->ctx, &t.gone);
-    return err;
+    return tell_anybody(d) ? txn_told(&t) : txn_carry_out(&t);
 }
 
 int cordon_change(cordon_domain *d, const struct cordon_op *ops, size_t count)

@@ -18,6 +18,7 @@ struct txn {
     uint32_t kinds;             /* bit k: there are operations of kind k */
     uint32_t stamp;             /* on blocks that are split for this change */
     bool resources;             /* their lock is held, with nodes for the commit */
+    uint64_t held_runs;         /* of what else moves in the same commit, for those nodes */
     bool loan;                  /* what is granted is borrowed; loan_claim has been */
     struct span *below, *above; /* around the first page, when there is one operation only */
     struct pt_pool tables;
@@ -71,6 +72,11 @@ static inline struct pt_grant op_grant(const struct txn *t, const struct cordon_
  * memory while it runs. Errors: EINVAL, EALIGN, ERANGE, EEXIST, ENOENT, ENOMEM. */
 CORDON_MUST_CHECK int txn_check(struct txn *t);
 
+/* What of it does not depend on the map. Errors: EINVAL, EALIGN. */
+CORDON_MUST_CHECK int txn_check_form(const struct cordon_op *op, bool loan);
+/* Flags that a grant may have. Errors: EINVAL. */
+CORDON_MUST_CHECK int txn_check_flags(uint32_t flags);
+
 /* Begin, check, reserve, commit and retire; the caller holds D's lock. Errors: as cordon_change. */
 CORDON_MUST_CHECK int txn_do(struct cordon_domain *d, const struct cordon_op *ops, size_t count,
                              bool loan);
@@ -79,6 +85,9 @@ CORDON_MUST_CHECK int txn_do(struct cordon_domain *d, const struct cordon_op *op
 void txn_begin(struct txn *t, struct cordon_domain *d, const struct cordon_op *ops, size_t count,
                bool loan);
 void txn_commit_tables(struct txn *t, const struct cordon_op *op);
+void txn_commit_marks(struct txn *t); /* with the resources' lock */
+void txn_commit_in_order(struct txn *t);
+void txn_commit_regions(struct txn *t);
 
 /* Errors: as cordon_change. Then txn_undo has been done already. */
 CORDON_MUST_CHECK int txn_reserve(struct txn *t);

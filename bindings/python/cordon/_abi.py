@@ -6,6 +6,7 @@ from ctypes import (
     c_char,
     c_char_p,
     c_int,
+    c_int32,
     c_size_t,
     c_uint16,
     c_uint32,
@@ -23,6 +24,9 @@ CORDON_DRAIN_RESET = 2
 CORDON_EALIGN = 2
 CORDON_EBUSY = 9
 CORDON_ECORRUPT = 0xd
+CORDON_EDIT_ADD = 1
+CORDON_EDIT_REMOVE = 3
+CORDON_EDIT_SET = 2
 CORDON_EEXIST = 4
 CORDON_EFAULT = 0xf
 CORDON_EHANDLE = 0x10
@@ -56,12 +60,23 @@ CORDON_KIND_PINNED = 2
 CORDON_KIND_REVOKING = 5
 CORDON_KIND_TABLE = 7
 CORDON_MAX_BANKS = 0x20
+CORDON_MAX_DEPTH = 0x10
 CORDON_MAX_DOMAINS = 0x1000
 CORDON_MAX_IOMMUS = 8
+CORDON_MAX_NODES = 0x10000
 CORDON_MAX_VIEWS = 8
+CORDON_MAX_VISITS = 0x40000
 CORDON_MODE_SV39X4 = 1
 CORDON_MODE_SV48X4 = 2
 CORDON_MODE_SV57X4 = 4
+CORDON_NODE_ALIAS = 5
+CORDON_NODE_CONTAINER = 1
+CORDON_NODE_HOLE = 4
+CORDON_NODE_MMIO = 3
+CORDON_NODE_NOWHERE = 0xffffffff
+CORDON_NODE_RAM = 2
+CORDON_NODE_ROOT = 0
+CORDON_NODE_SLOT = 0x80000000
 CORDON_OP_GRANT = 1
 CORDON_OP_PROTECT = 3
 CORDON_OP_REVOKE = 2
@@ -81,6 +96,10 @@ CORDON_RUN_NOZERO = 1
 CORDON_RW = 3
 CORDON_RWX = 7
 CORDON_SHAPE_LEVELS = 5
+CORDON_SLOT_READONLY = 0x80000000
+CORDON_TOLD_ADDED = 1
+CORDON_TOLD_CHANGED = 3
+CORDON_TOLD_REMOVED = 2
 CORDON_TOUCH_FILLED = 1
 CORDON_TOUCH_SPURIOUS = 0
 CORDON_WALK_CORRUPT = 4
@@ -96,6 +115,11 @@ ENUMS = {
     "cordon_drain": (
         "CORDON_DRAIN_IOMMU",
         "CORDON_DRAIN_RESET",
+    ),
+    "cordon_edit_kind": (
+        "CORDON_EDIT_ADD",
+        "CORDON_EDIT_SET",
+        "CORDON_EDIT_REMOVE",
     ),
     "cordon_frame_kind": (
         "CORDON_KIND_FREE",
@@ -117,10 +141,22 @@ ENUMS = {
         "CORDON_FRAME_OWNED",
         "CORDON_FRAME_REVOKING",
     ),
+    "cordon_node_kind": (
+        "CORDON_NODE_CONTAINER",
+        "CORDON_NODE_RAM",
+        "CORDON_NODE_MMIO",
+        "CORDON_NODE_HOLE",
+        "CORDON_NODE_ALIAS",
+    ),
     "cordon_op_kind": (
         "CORDON_OP_GRANT",
         "CORDON_OP_REVOKE",
         "CORDON_OP_PROTECT",
+    ),
+    "cordon_told_kind": (
+        "CORDON_TOLD_ADDED",
+        "CORDON_TOLD_REMOVED",
+        "CORDON_TOLD_CHANGED",
     ),
     "cordon_touch_what": (
         "CORDON_TOUCH_SPURIOUS",
@@ -149,6 +185,10 @@ class Iommu(Handle):
 
 
 class Device(Handle):
+    """Opaque."""
+
+
+class Space(Handle):
     """Opaque."""
 
 
@@ -413,6 +453,40 @@ class FaultStats(Record):
     ]
 
 
+class Told(Record):
+    """One range of a change. Other frames at the same place are REMOVED, then ADDED."""
+
+    _c_name_ = "cordon_told"
+    _fields_ = [
+        ("kind", c_uint32),
+        ("perms", c_uint32),
+        ("flags", c_uint32),
+        ("was_perms", c_uint32),
+        ("was_flags", c_uint32),
+        ("reserved", c_uint32),
+        ("gpa", Gpa),
+        ("len", c_uint64),
+    ]
+
+
+class Listener(Record):
+    """Who wants to be told. Each function gets USER, and the COUNT ranges of one transaction: what
+    goes in ascending order of the operations, then what comes. They are the library's, and good
+    until the function returns. The domain's lock is held meanwhile: a function asks nothing of
+    this context, and changes nothing of it, or it waits for itself.
+    """
+
+    _c_name_ = "cordon_listener"
+    _fields_ = [
+        ("size", c_uint32),
+        ("reserved", c_uint32),
+        ("user", c_void_p),
+        ("prepare", CFUNCTYPE(c_int, c_void_p, POINTER(Told), c_size_t)),
+        ("commit", CFUNCTYPE(None, c_void_p, POINTER(Told), c_size_t)),
+        ("abort", CFUNCTYPE(None, c_void_p, POINTER(Told), c_size_t)),
+    ]
+
+
 class BlockInfo(Record):
     """A block of 2 MiB, or the part of it that is RAM."""
 
@@ -485,6 +559,74 @@ class Shape(Record):
     ]
 
 
+class Node(Record):
+    _c_name_ = "cordon_node"
+    _fields_ = [
+        ("size", c_uint32),
+        ("id", c_uint32),
+        ("kind", c_uint32),
+        ("parent", c_uint32),
+        ("priority", c_int32),
+        ("disabled", c_uint32),
+        ("offset", c_uint64),
+        ("len", c_uint64),
+        ("perms", c_uint32),
+        ("flags", c_uint32),
+        ("target", c_uint32),
+        ("reserved", c_uint32),
+        ("target_offset", c_uint64),
+        ("extents", POINTER(Extent)),
+        ("extent_count", c_uint64),
+    ]
+
+
+class Edit(Record):
+    """SET of RAM or MMIO without extents keeps those it has. With extents that go on where the old
+    ones end, or end before, what is common stays as it is; with others, all is replaced.
+    """
+
+    _c_name_ = "cordon_edit"
+    _fields_ = [
+        ("kind", c_uint32),
+        ("reserved", c_uint32),
+        ("node", Node),
+    ]
+
+
+class Slot(Record):
+    """A memory slot: a node of RAM of priority 0 at the top of the tree, with rights RWX, or R and
+    X.
+    """
+
+    _c_name_ = "cordon_slot"
+    _fields_ = [
+        ("size", c_uint32),
+        ("id", c_uint32),
+        ("gpa", Gpa),
+        ("len", c_uint64),
+        ("flags", c_uint32),
+        ("reserved", c_uint32),
+        ("hva", c_void_p),
+        ("extents", POINTER(Extent)),
+        ("extent_count", c_uint64),
+    ]
+
+
+class Section(Record):
+    """A part of the flat view: one node is seen from OFFSET on."""
+
+    _c_name_ = "cordon_section"
+    _fields_ = [
+        ("gpa", Gpa),
+        ("len", c_uint64),
+        ("node", c_uint32),
+        ("kind", c_uint32),
+        ("offset", c_uint64),
+        ("perms", c_uint32),
+        ("flags", c_uint32),
+    ]
+
+
 class Touched(Record):
     _c_name_ = "cordon_touched"
     _fields_ = [
@@ -526,6 +668,7 @@ STRUCTS: dict = {
     "cordon_config": Config,
     "cordon_device_config": DeviceConfig,
     "cordon_domain_config": DomainConfig,
+    "cordon_edit": Edit,
     "cordon_extent": Extent,
     "cordon_fault": Fault,
     "cordon_fault_stats": FaultStats,
@@ -538,16 +681,21 @@ STRUCTS: dict = {
     "cordon_iommu_config": IommuConfig,
     "cordon_iommu_info": IommuInfo,
     "cordon_iova": Iova,
+    "cordon_listener": Listener,
     "cordon_memory_stats": MemoryStats,
     "cordon_moves": Moves,
+    "cordon_node": Node,
     "cordon_op": Op,
     "cordon_port_ops": PortOps,
     "cordon_region_info": RegionInfo,
     "cordon_remap": Remap,
     "cordon_run_made": RunMade,
     "cordon_run_want": RunWant,
+    "cordon_section": Section,
     "cordon_shape": Shape,
     "cordon_share": Share,
+    "cordon_slot": Slot,
+    "cordon_told": Told,
     "cordon_touched": Touched,
     "cordon_walk": Walk,
     "cordon_walk_step": WalkStep,
@@ -652,9 +800,9 @@ PROTOTYPES = (
     ("cordon_domain_destroy", c_int, (
         ("d", POINTER(Domain)),
     ),
-     'Revoke all, then free the domain. Errors: EBUSY (a device is attached, or another domain '
-     'borrows frames of it; nothing changed), EPENDING (all is revoked, the domain lives on '
-     'until cordon_retire succeeds; then call again).'),
+     'Revoke all, then free the domain. Errors: EBUSY (a device is attached, another domain '
+     'borrows frames of it, or it has a listener or a space; nothing changed), EPENDING (all '
+     'is revoked, the domain lives on until cordon_retire succeeds; then call again).'),
     ("cordon_domain_hgatp", c_uint64, (
         ("d", POINTER(Domain)),
     ),
@@ -741,6 +889,25 @@ PROTOTYPES = (
      'addresses of the host, between the question where it is and the last access. Each hold '
      'is ended by one cordon_let_go, soon: who wants to move a frame waits 10 ms at most, and '
      'then looks for another place, or is refused. A closed handle, or null, is ignored.'),
+    ("cordon_listener_add", c_int, (
+        ("d", POINTER(Domain)),
+        ("l", POINTER(Listener)),
+        ("id", POINTER(c_uint32)),
+    ),
+     "Have D's changes told to L from here on, first what stands now, as one transaction of "
+     'ADDED. All of cordon_change, cordon_remap, cordon_share (to the borrower) and '
+     'cordon_space_update is told. Listeners prepare in the order in which they were added, '
+     "before anything is reserved; then the domain's own views reserve (ownership words, page "
+     'tables, MSI tables). If one of them refuses, those that had prepared abort, the last '
+     'first, and nothing has changed in any view. Else the views commit, and then the '
+     'listeners, in order. ID names it for cordon_listener_remove. Errors: EINVAL, EHANDLE, '
+     'ENOMEM; or what PREPARE says to what stands.'),
+    ("cordon_listener_remove", c_int, (
+        ("d", POINTER(Domain)),
+        ("id", c_uint32),
+    ),
+     'Tell it no more; not what stands, either. A domain with listeners cannot be destroyed. '
+     'Errors: EINVAL, EHANDLE, ENOENT.'),
     ("cordon_memory_stats", None, (
         ("ctx", POINTER(Ctx)),
         ("out", POINTER(MemoryStats)),
@@ -765,6 +932,14 @@ PROTOTYPES = (
      'the first attach. With base-format contexts (no MSI tables) MSIs are refused: ENOTSUP. '
      'Errors: EINVAL, EBUSY (a device is attached or a file set), EEXIST (RAM region there), '
      'ENOMEM.'),
+    ("cordon_node_find", c_int, (
+        ("s", POINTER(Space)),
+        ("id", c_uint32),
+        ("next", c_bool),
+        ("out", POINTER(Node)),
+    ),
+     'A node as it stands, named ID, or else the one with the next higher name when NEXT. '
+     'Extents are not told: null, and their number. Errors: EINVAL, EHANDLE, ENOENT.'),
     ("cordon_populate", c_int, (
         ("d", POINTER(Domain)),
         ("gpa", Gpa),
@@ -870,6 +1045,14 @@ PROTOTYPES = (
      'written. Errors, nothing allocated: EINVAL (also: LEN cannot be made of these sizes), '
      'EALIGN, ERANGE, ENOMEM, ELIMIT (more than *COUNT extents are needed; OUT may have been '
      'written to).'),
+    ("cordon_section_find", c_int, (
+        ("s", POINTER(Space)),
+        ("gpa", Gpa),
+        ("next", c_bool),
+        ("out", POINTER(Section)),
+    ),
+     'The section that holds GPA, or else the nearest above it when NEXT. Errors: EINVAL, '
+     'EHANDLE, ENOENT.'),
     ("cordon_shape", c_int, (
         ("d", POINTER(Domain)),
         ("view", c_uint32),
@@ -898,6 +1081,46 @@ PROTOTYPES = (
      "borrowed; rights beyond OWNER's; devices where OWNER's are not allowed), EEXIST "
      '(something stands at TO, or BORROWER has one of the frames), ENOMEM. Error with the map '
      'changed: EPENDING, as cordon_change; the loan holds.'),
+    ("cordon_slot_set", c_int, (
+        ("s", POINTER(Space)),
+        ("slot", POINTER(Slot)),
+    ),
+     'Create a slot, or change the one of that id: move it, resize it, change its flags, '
+     'delete it. Errors: as cordon_space_update; EEXIST where slots overlap; ENOENT for a slot '
+     'that is not there and is to be deleted, or has no backing.'),
+    ("cordon_space_create", c_int, (
+        ("d", POINTER(Domain)),
+        ("out", POINTER(POINTER(Space))),
+    ),
+     'An empty space over D. A domain may have several, and be changed directly, too: what '
+     'does not come from a space is left alone by it, and in its way (EEXIST). The space lives '
+     'until cordon_space_destroy. Errors: EINVAL, EHANDLE, ENOMEM.'),
+    ("cordon_space_destroy", c_int, (
+        ("s", POINTER(Space)),
+    ),
+     'Forget the tree. What it put into the map stands there on, until it is revoked or the '
+     'domain ends. Errors: EINVAL, EHANDLE.'),
+    ("cordon_space_update", c_int, (
+        ("s", POINTER(Space)),
+        ("edits", POINTER(Edit)),
+        ("count", c_size_t),
+    ),
+     'Carry out EDITS, in order, and then bring the map into line, as one transaction. Nodes '
+     'may name nodes of the same update. RAM comes as HELD frames, MMIO as resources that '
+     'nobody has; they enter the map when they are first seen. Frames with CORDON_REGION_KEEP '
+     'are HELD while they are not seen, and afterwards. Others, those of DEMAND among them, '
+     "are the map's: FREE when their node goes, and hiding them is refused. Pages that were "
+     'taken out of the map directly are not brought back. In the map, ranges are cleared in '
+     'every view, hardware is told and waited for, and then ranges are written: in between, '
+     'accesses to what changes fault. What only loses or gains rights where it is does not. '
+     'Errors, nothing changed: EINVAL (also: rights that no leaf can say, a node inside '
+     "itself, more LEN than extents), EALIGN, ERANGE (beyond the domain's limit, or wraps), "
+     'EEXIST (an id is taken; siblings of one priority overlap; RAM or MMIO seen at two places '
+     'at once; something else stands in the map there, or it is an MSI target), ENOENT (no '
+     'such node), EBUSY (a node goes that is parent or target of another, or frames that are '
+     'lent), EPERM (frame not HELD, resource taken; frames without KEEP would be hidden), '
+     'ELIMIT, ENOMEM, and what a listener says. Error with all of it changed: EPENDING, as '
+     'cordon_change.'),
     ("cordon_strerror", c_char_p, (
         ("code", c_int),
     ),

@@ -5,10 +5,12 @@
 #include <cordon/ctx.h>
 #include <cordon/device.h>
 #include <cordon/error.h>
+#include <cordon/listen.h>
 #include <cordon/map.h>
 #include <cordon/move.h>
 #include <cordon/port.h>
 #include <cordon/shape.h>
+#include <cordon/space.h>
 #include <cordon/touch.h>
 #include <cordon/types.h>
 #include <cordon/walk.h>

@@ -26,9 +26,9 @@ CORDON_API CORDON_MUST_CHECK int cordon_domain_create(cordon_ctx *ctx,
                                                       const struct cordon_domain_config *cfg,
                                                       cordon_domain **out);
 
-/* Revoke all, then free the domain. Errors: EBUSY (a device is attached, or another domain borrows
- * frames of it; nothing changed), EPENDING (all is revoked, the domain lives on until cordon_retire
- * succeeds; then call again). */
+/* Revoke all, then free the domain. Errors: EBUSY (a device is attached, another domain borrows
+ * frames of it, or it has a listener or a space; nothing changed), EPENDING (all is revoked, the
+ * domain lives on until cordon_retire succeeds; then call again). */
 CORDON_API CORDON_MUST_CHECK int cordon_domain_destroy(cordon_domain *d);
 
 /* The number of a domain, 1..4095: its name in reports and in cordon_frame_info. */
