@@ -59,8 +59,7 @@ bool pt_holds(const struct pt_forest *f, unsigned level, const uint64_t *table, 
     return false;
 }
 
-/* A table with the same words. What it leads to has one parent more. */
-static uint64_t *copy_table(struct pt_edit *e, unsigned level, const uint64_t *from)
+uint64_t *pt_copy_table(struct pt_edit *e, unsigned level, const uint64_t *from)
 {
     struct pt_forest *f = e->f;
     uint64_t *to = pt_pool_take(f, e->pool);
@@ -80,13 +79,13 @@ static uint64_t *copy_table(struct pt_edit *e, unsigned level, const uint64_t *f
     return to;
 }
 
-/* A table of LEVEL that says what LEAF, one level up, said. */
-static uint64_t *split_leaf(struct pt_edit *e, unsigned level, uint64_t leaf)
+uint64_t *pt_split_leaf(struct pt_edit *e, unsigned level, uint64_t leaf)
 {
     struct pt_forest *f = e->f;
     uint64_t *to = pt_pool_take(f, e->pool);
-    uint64_t word = pt_leaf_make(f->fmt, level, pt_word_hpa(leaf).v, pt_word_perms(leaf));
+    uint64_t word = leaf; /* the base of a large page is that of its first part */
 
+    cordon_assert(level <= PT_LEAF_MAX && pt_word_is_leaf(leaf));
     for (unsigned i = 0; i < 1u << PT_INDEX_BITS; i++, word += pt_leaf_step(level)) {
         pt_store(f, &to[i], word);
     }
@@ -110,7 +109,7 @@ static bool open_one(struct pt_edit *e, unsigned level, struct pt_node *child, u
         if (pt_entry_whole(level + 1, first, last)) {
             return false;
         }
-        child->table = split_leaf(e, level, old);
+        child->table = pt_split_leaf(e, level, old);
         return true;
     }
     child->table = pt_word_table(e->f, old);
@@ -119,7 +118,7 @@ static bool open_one(struct pt_edit *e, unsigned level, struct pt_node *child, u
         if (!e->map && !pt_holds(e->f, level, child->table, first, last)) {
             return false;
         }
-        child->table = copy_table(e, level, child->table);
+        child->table = pt_copy_table(e, level, child->table);
     }
     return true;
 }
@@ -138,9 +137,8 @@ unsigned pt_open(struct pt_edit *e, unsigned level, const struct pt_node *nodes,
     return opened;
 }
 
-/* Store WORD in entry INDEX of each member of CHILD. Returns the nodes that this left empty. */
-static uint32_t put(struct pt_edit *e, const struct pt_node *nodes, unsigned index,
-                    const struct pt_node *child, uint64_t word)
+uint32_t pt_put(struct pt_edit *e, const struct pt_node *nodes, unsigned index,
+                const struct pt_node *child, uint64_t word)
 {
     int delta = (word != 0) - (child->old != 0);
     uint32_t empty = 0;
@@ -173,13 +171,13 @@ static uint32_t close_one(struct pt_edit *e, unsigned level, const struct pt_nod
     uint32_t emptied = 0;
 
     if (empty) {
-        emptied = put(e, nodes, index, child, 0);
+        emptied = pt_put(e, nodes, index, child, 0);
     } else {
         pt_refs_add(e->f, child->table, (int)parents);
         if (!all_fresh(nodes, child->members)) {
             port_fence(e->f->ctx->cookie);
         }
-        put(e, nodes, index, child, pt_table_make(pt_word_at(e->f, child->table)));
+        pt_put(e, nodes, index, child, pt_table_make(pt_word_at(e->f, child->table)));
     }
     if (child->old != 0) {
         e->retire->nonleaf = true;

@@ -73,6 +73,15 @@ unsigned pt_open(struct pt_edit *e, unsigned level, const struct pt_node *nodes,
 uint32_t pt_close(struct pt_edit *e, unsigned level, const struct pt_node *nodes, unsigned index,
                   const struct pt_node *child, unsigned count, uint32_t empty);
 
+/* A table with the same words; what it leads to has one parent more. And one of LEVEL that says what
+ * LEAF, one level up, said. Both are from the pool, and not reachable yet. */
+uint64_t *pt_copy_table(struct pt_edit *e, unsigned level, const uint64_t *from);
+uint64_t *pt_split_leaf(struct pt_edit *e, unsigned level, uint64_t leaf);
+
+/* Store WORD in entry INDEX of each member of CHILD. Returns the nodes that this left empty. */
+uint32_t pt_put(struct pt_edit *e, const struct pt_node *nodes, unsigned index,
+                const struct pt_node *child, uint64_t word);
+
 /* A grant is cut into pieces: a run that one offset describes, or a list of shorter runs inside one
  * leaf table. Reserve and commit cut alike. */
 struct pt_piece {

@@ -5,6 +5,21 @@
  */
 #include "pt/edit.h"
 
+/* Replace the rights of one leaf. Hardware may set A and D meanwhile, where they are clear. */
+static void change_leaf(const struct pt_edit *e, uint64_t *word, uint64_t old, uint64_t changed)
+{
+    const struct pt_forest *f = e->f;
+
+    if ((old & PTE_MARKS) == PTE_MARKS) {
+        pt_store(f, word, changed);
+        return;
+    }
+    while (!port_swap64(f->ctx->cookie, word, pt_word_at(f, word), old, changed)) {
+        old = __atomic_load_n(word, __ATOMIC_RELAXED); /* at most once for each of the two bits */
+        changed = pt_leaf_rights(old, e->bits);
+    }
+}
+
 /* Give entries INDEX..LAST of a table the new rights, where they are leaves. */
 static void change_leaves(const struct pt_edit *e, uint64_t *table, unsigned index, unsigned last)
 {
@@ -13,7 +28,7 @@ static void change_leaves(const struct pt_edit *e, uint64_t *table, unsigned ind
         uint64_t changed = pt_leaf_rights(word, e->bits);
 
         if (pt_word_is_leaf(word) && changed != word) {
-            pt_store(e->f, &table[index], changed);
+            change_leaf(e, &table[index], word, changed);
             e->retire->downgrade = true;
         }
     }

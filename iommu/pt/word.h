@@ -1,7 +1,8 @@
 /*
  * Table words: made whole, and taken apart. [Priv 12.3.1, 12.4.1, 18.5.1]
  *
- * A leaf is V, A, D, U for the second stage, the rights and the PPN. A non-leaf is V and the PPN:
+ * A leaf is V, A, D, U for the second stage, the rights and the PPN. A and D are clear where they are
+ * to tell what was used and written (pt/marks.h); hardware may set them there at any time. A non-leaf is V and the PPN:
  * A, D and U there are reserved. Nothing here sets G, PBMT, N or a reserved bit, so that a word
  * with one of them is not ours. The word of what is not mapped is 0.
  */
@@ -11,6 +12,7 @@
 #include "pt/pt.h"
 
 #define PTE_RIGHTS (PTE_R | PTE_W | PTE_X)
+#define PTE_MARKS (PTE_A | PTE_D)
 #define PT_INDEX_BITS 9u
 #define PT_LEAF_MAX 2u /* the highest level that may hold leaves: 1 GiB */
 #define PT_HPA_BITS 56u
@@ -85,7 +87,8 @@ static inline bool pt_word_is_leaf(uint64_t word)
     return (word & PTE_V) != 0 && (word & PTE_RIGHTS) != 0;
 }
 
-/* True for words that the functions above make for this place, and for 0. */
+/* True for words that the functions above make for this place, with A and D or without, and for 0.
+ */
 static inline bool pt_word_ours(const struct pt_fmt *fmt, unsigned level, uint64_t word)
 {
     uint64_t plain = word & ~PTE_PPN;
@@ -93,7 +96,7 @@ static inline bool pt_word_ours(const struct pt_fmt *fmt, unsigned level, uint64
     if (plain == PTE_V) {
         return level > 0;
     }
-    if ((plain & ~PTE_RIGHTS) == fmt->leaf_bits) {
+    if (((plain & ~PTE_RIGHTS) | PTE_MARKS) == fmt->leaf_bits) {
         return pt_perms_legal(pt_word_perms(word)) && level <= PT_LEAF_MAX &&
                (word & PTE_PPN & (pt_leaf_step(level) - 1)) == 0;
     }

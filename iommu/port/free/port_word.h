@@ -24,6 +24,30 @@ static inline void port_store64(void *cookie, uint64_t *word, cordon_hpa hpa, ui
     *(volatile uint64_t *)word = value;
 }
 
+/* One atomic step on a word that hardware may change meanwhile: clear bits or set them, and return
+ * the word before; or replace the word, if it is still OLD. */
+static inline uint64_t port_clear64(void *cookie, uint64_t *word, cordon_hpa hpa, uint64_t bits)
+{
+    (void)cookie;
+    (void)hpa;
+    return __atomic_fetch_and(word, ~bits, __ATOMIC_ACQ_REL);
+}
+
+static inline uint64_t port_set64(void *cookie, uint64_t *word, cordon_hpa hpa, uint64_t bits)
+{
+    (void)cookie;
+    (void)hpa;
+    return __atomic_fetch_or(word, bits, __ATOMIC_ACQ_REL);
+}
+
+static inline bool port_swap64(void *cookie, uint64_t *word, cordon_hpa hpa, uint64_t old,
+                               uint64_t value)
+{
+    (void)cookie;
+    (void)hpa;
+    return __atomic_compare_exchange_n(word, &old, value, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
 /* Order all earlier memory accesses before all later stores to memory and devices. */
 static inline void port_fence(void *cookie)
 {

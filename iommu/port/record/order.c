@@ -2,8 +2,8 @@
  * The order checker: see record.h for what it holds against whom. Words and tables; who was told of
  * what is order_told.c's.
  *
- * Words are told apart by their bits alone, as ours are made: a leaf is V, A, D, perhaps U, and
- * rights; a non-leaf is V and the address of a frame that was claimed as a table. Contexts, MSI
+ * Words are told apart by their bits alone, as ours are made: a leaf is V, rights, perhaps U, A and
+ * D; a non-leaf is V and the address of a frame that was claimed as a table. Contexts, MSI
  * entries and commands look like neither. A table counts once it is live, that is, a root or led to
  * by a live one.
  */
@@ -15,7 +15,8 @@
 #define PTE_RIGHTS 0xeu
 #define PTE_EXECUTE 0x8u
 #define PTE_USER 0x10u
-#define PTE_LEAF 0xc1u /* V, A, D */
+#define PTE_LEAF 1u /* V */
+#define PTE_MARKS 0xc0u /* A, D: what hardware sets where software has not */
 #define PPN_SHIFT 10u
 #define PPN_MASK ((UINT64_C(1) << 44) - 1)
 
@@ -79,7 +80,7 @@ static uint64_t target(uint64_t word)
 static bool is_leaf(uint64_t word)
 {
     return word >> 54 == 0 && (word & PTE_RIGHTS) != 0 &&
-           (word & PTE_LOW & ~(PTE_RIGHTS | PTE_USER)) == PTE_LEAF;
+           (word & PTE_LOW & ~(PTE_RIGHTS | PTE_USER | PTE_MARKS)) == PTE_LEAF;
 }
 
 /* The table that a word leads to, or null. */
@@ -235,6 +236,23 @@ static void check_split(struct record_order *o, uint64_t leaf, const struct tabl
     }
 }
 
+/* A table gives way to a leaf: it says what each word of the table said, rights included. */
+static void check_merge(struct record_order *o, const struct table *t, uint64_t leaf,
+                        unsigned level)
+{
+    uint64_t same = leaf & ~(PPN_MASK << PPN_SHIFT);
+
+    for (unsigned i = 0; i < TABLE_WORDS; i++) {
+        uint64_t word = t->word[i];
+
+        if (!is_leaf(word) || target(word) != target(leaf) + i * level_pages(level) ||
+            (word & ~(PPN_MASK << PPN_SHIFT)) != same) {
+            order_fail(o, "leaves became a superpage that does not say what they said");
+            return;
+        }
+    }
+}
+
 /* ---- steps -------------------------------------------------------------------------------- */
 
 static void live_store(struct record_order *o, const struct table *t, uint64_t old, uint64_t value)
@@ -242,6 +260,9 @@ static void live_store(struct record_order *o, const struct table *t, uint64_t o
     struct table *before = child_of(o, old), *after = child_of(o, value);
 
     if (is_leaf(value)) {
+        if (before != NULL && t->level > 0) {
+            check_merge(o, before, value, t->level - 1);
+        }
         leaf_came(o, value, t->level);
     } else if (after != NULL && t->level > 0) {
         if (is_leaf(old)) {
@@ -256,6 +277,32 @@ static void live_store(struct record_order *o, const struct table *t, uint64_t o
     }
 }
 
+/* Hardware sets A and D of a leaf where they are clear, and nothing else. */
+static bool was_marked(uint64_t word, uint64_t found)
+{
+    return is_leaf(word) && (found & ~(uint64_t)PTE_MARKS) == (word & ~(uint64_t)PTE_MARKS) &&
+           (word & ~found) == 0;
+}
+
+static void store(struct record_order *o, struct table *t, unsigned index, uint64_t found,
+                  uint64_t value)
+{
+    if (t->dead && (value & 1) != 0) {
+        order_fail(o, "a valid word was stored into a table that was taken out");
+    }
+    if (t->live && found != t->word[index] && !was_marked(t->word[index], found)) {
+        order_fail(o, "a word of a reachable table was changed behind the port's back");
+    }
+    if (t->live && ((value ^ t->word[index]) & ~(uint64_t)PTE_MARKS) != 0) {
+        uint64_t old = t->word[index];
+
+        t->word[index] = value;
+        live_store(o, t, old, value);
+    }
+    t->word[index] = value;
+    t->stored = o->now;
+}
+
 void order_store(struct record_order *o, const uint64_t *word, uint64_t hpa, uint64_t value)
 {
     struct frame *f = frame_find(&o->frames, hpa >> CORDON_PAGE_SHIFT);
@@ -265,23 +312,24 @@ void order_store(struct record_order *o, const uint64_t *word, uint64_t hpa, uin
     if (f == NULL || f->table == NULL) {
         return; /* registers, and frames claimed before the record began */
     }
-    struct table *t = f->table;
+    if (f->table->live && is_leaf(*word) && is_leaf(value) && (*word & PTE_MARKS) != PTE_MARKS) {
+        order_fail(o, "a leaf that hardware may mark was overwritten, not swapped");
+    }
+    f->table->place = word - index;
+    store(o, f->table, index, *word, value);
+}
 
-    t->place = word - index;
-    if (t->dead && (value & 1) != 0) {
-        order_fail(o, "a valid word was stored into a table that was taken out");
-    }
-    if (t->live && *word != t->word[index]) {
-        order_fail(o, "a word of a reachable table was changed behind the port's back");
-    }
-    if (t->live && value != t->word[index]) {
-        uint64_t old = t->word[index];
+void order_swap(struct record_order *o, const uint64_t *word, uint64_t hpa, uint64_t before,
+                uint64_t value)
+{
+    struct frame *f = frame_find(&o->frames, hpa >> CORDON_PAGE_SHIFT);
+    unsigned index = (unsigned)(hpa >> 3) % TABLE_WORDS;
 
-        t->word[index] = value;
-        live_store(o, t, old, value);
+    order_step(o);
+    if (f != NULL && f->table != NULL) {
+        f->table->place = word - index;
+        store(o, f->table, index, before, value);
     }
-    t->word[index] = value;
-    t->stored = o->now;
 }
 
 void order_fence(struct record_order *o)

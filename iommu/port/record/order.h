@@ -9,6 +9,9 @@ void order_free(struct record_order *o);
 
 /* Before the store is done: WORD still reads the old value. */
 void order_store(struct record_order *o, const uint64_t *word, uint64_t hpa, uint64_t value);
+/* After an atomic step has been: BEFORE became VALUE. */
+void order_swap(struct record_order *o, const uint64_t *word, uint64_t hpa, uint64_t before,
+                uint64_t value);
 void order_fence(struct record_order *o);
 void order_hart_fence(struct record_order *o, uint16_t vmid, uint64_t gpa, uint64_t len);
 void order_code_fence(struct record_order *o);

@@ -21,6 +21,12 @@ enum port_note {
  */
 void port_store64(void *cookie, uint64_t *word, cordon_hpa hpa, uint64_t value);
 
+/* One atomic step on a word that hardware may change meanwhile: clear bits or set them, and return
+ * the word before; or replace the word, if it is still OLD. */
+uint64_t port_clear64(void *cookie, uint64_t *word, cordon_hpa hpa, uint64_t bits);
+uint64_t port_set64(void *cookie, uint64_t *word, cordon_hpa hpa, uint64_t bits);
+bool port_swap64(void *cookie, uint64_t *word, cordon_hpa hpa, uint64_t old, uint64_t value);
+
 /* Order all earlier memory accesses before all later stores to memory and devices. */
 void port_fence(void *cookie);
 

@@ -102,6 +102,47 @@ void port_store64(void *cookie, uint64_t *word, cordon_hpa hpa, uint64_t value)
     *(volatile uint64_t *)word = value;
 }
 
+/* An atomic step has been: BEFORE became VALUE. */
+static void swapped(void *cookie, const uint64_t *word, cordon_hpa hpa, uint64_t before,
+                    uint64_t value)
+{
+    struct port_record *r = record_of(cookie);
+
+    if (r != NULL) {
+        log_event(r, RECORD_STORE, hpa.v, value, before);
+        order_swap(r->order, word, hpa.v, before, value);
+        look(r);
+    }
+}
+
+uint64_t port_clear64(void *cookie, uint64_t *word, cordon_hpa hpa, uint64_t bits)
+{
+    uint64_t before = __atomic_fetch_and(word, ~bits, __ATOMIC_ACQ_REL);
+
+    swapped(cookie, word, hpa, before, before & ~bits);
+    return before;
+}
+
+uint64_t port_set64(void *cookie, uint64_t *word, cordon_hpa hpa, uint64_t bits)
+{
+    uint64_t before = __atomic_fetch_or(word, bits, __ATOMIC_ACQ_REL);
+
+    swapped(cookie, word, hpa, before, before | bits);
+    return before;
+}
+
+bool port_swap64(void *cookie, uint64_t *word, cordon_hpa hpa, uint64_t old, uint64_t value)
+{
+    uint64_t before = old;
+    bool done = __atomic_compare_exchange_n(word, &before, value, false, __ATOMIC_ACQ_REL,
+                                            __ATOMIC_RELAXED);
+
+    if (done) {
+        swapped(cookie, word, hpa, old, value);
+    }
+    return done;
+}
+
 void port_fence(void *cookie)
 {
     struct port_record *r = record_of(cookie);

@@ -8,6 +8,8 @@
  *
  *   INV 7  a table becomes reachable only when what it holds has been stored, by logged stores, and
  *          fenced; it is not empty; a leaf that gives way to a table gives way to the same frames
+ *   INV 7  a table gives way to a leaf only if that says what each of its words said; a leaf whose
+ *          A or D hardware may set is changed by an atomic step, never by a plain store
  *   INV 7  nothing valid is stored into a table that has been taken out and not been freed yet
  *   INV 4  a leaf leads only to frames that are OWNED
  *   INV 4  a frame or table is freed only when no leaf or word leads to it, and after that harts

@@ -1,0 +1,30 @@
+/*
+ * Coalescing: 512 leaves that go on with each other, and say the same, become one. [Priv 12.2.1: a
+ * word is replaced by a single store; IOMMU guidelines: merging without a gap]
+ *
+ * The one store that replaces a table changes no translation and no right. The table is dead, and
+ * waits for caches of non-leaves (RETIRE). Leaves that hardware may still mark (marks.h) stay.
+ */
+#ifndef CORDON_PT_MERGE_H
+#define CORDON_PT_MERGE_H
+
+#include "pt/pt.h"
+
+struct pt_merged {
+    uint64_t looked;  /* tables that were looked at */
+    uint64_t made[2]; /* leaves of 2 MiB, of 1 GiB */
+    uint64_t next;    /* linear: go on here; behind WHAT->to at its end */
+};
+
+/* What to coalesce. Linear addresses; ends included. */
+struct pt_merge {
+    uint64_t first, last; /* a leaf may hold what stands here, as far as the map is concerned */
+    uint64_t from, to;    /* the part to go through: leaves that begin or end outside may come too */
+    uint64_t budget;      /* tables to look at, about; at least one is */
+};
+
+/* Coalesce in every view. */
+void pt_merge(struct pt_forest *f, const struct pt_merge *what, struct pt_retire *retire,
+              struct pt_merged *out);
+
+#endif
