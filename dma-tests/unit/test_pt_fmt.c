@@ -65,7 +65,7 @@ static bool legal(const struct pt_fmt *fmt, unsigned level, uint64_t word)
     if (rwx == 0) {
         return level > 0 && (word >> 4 & 0xf) == 0;
     }
-    return (rwx & 3) != 2 && (word >> 6 & 3) == 3 &&
+    return (rwx & 3) != 2 && (level == 0 || (word >> 6 & 3) == 3) &&
            (word >> 4 & 1) == (strstr(fmt->name, "x4") != NULL) && level <= 2 &&
            ppn % (UINT64_C(1) << 9 * level) == 0;
 }

@@ -130,6 +130,14 @@ static bool must_stand(const struct walk *w, const struct span *region)
 
 /* ---- leaves ------------------------------------------------------------------------------- */
 
+/* May A and D of a leaf here be clear? */
+static bool may_lack_marks(const struct walk *w, uint32_t level, const struct span *region)
+{
+    bool tells = w->view == 0 || w->d->view[w->view].marks;
+
+    return level == 0 && tells && (region_flags(region) & CORDON_REGION_LOG) != 0;
+}
+
 static int check_leaf(struct walk *w, const struct audit_place *at)
 {
     uint64_t gfn = at->gpa.v >> CORDON_PAGE_SHIFT;
@@ -137,7 +145,7 @@ static int check_leaf(struct walk *w, const struct audit_place *at)
     uint32_t perms = (uint32_t)field_get(PTE_R | PTE_W | PTE_X, at->value);
     uint64_t bits = at->value & ~(PTE_PPN | PTE_R | PTE_W | PTE_X);
 
-    if (bits != w->fmt->leaf_bits || at->level >= LEAF_LEVELS ||
+    if ((bits | PTE_A | PTE_D) != w->fmt->leaf_bits || at->level >= LEAF_LEVELS ||
         !is_aligned(at->hpa.v >> CORDON_PAGE_SHIFT, pages)) {
         return audit_fail(w->a, AUDIT_LEAF, at, "a leaf that is not made as ours are");
     }
@@ -146,6 +154,9 @@ static int check_leaf(struct walk *w, const struct audit_place *at)
     }
     if (w->region == NULL || w->region->first > gfn || span_end(w->region) - gfn < pages) {
         return audit_fail(w->a, AUDIT_LEAF, at, "a leaf where the map has no region");
+    }
+    if (bits != w->fmt->leaf_bits && !may_lack_marks(w, at->level, w->region)) {
+        return audit_fail(w->a, AUDIT_LEAF, at, "a leaf without A and D where nothing is logged");
     }
     if ((domain_views_for(w->d, region_flags(w->region)) >> w->view & 1u) == 0) {
         return audit_fail(w->a, AUDIT_LEAF, at, "a leaf in a view that must not hold its region");

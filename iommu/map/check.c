@@ -45,6 +45,8 @@ static bool form_legal(const struct cordon_op *op, bool loan)
                perms_legal(op->perms) && flags_legal(op->flags, loan);
     case CORDON_OP_REVOKE:
         return bare && op->perms == 0 && op->flags == 0;
+    case CORDON_OP_MARK:
+        return bare && op->perms == 0 && (op->flags & ~CORDON_REGION_MARKS) == 0;
     case CORDON_OP_PROTECT:
         return bare && perms_legal(op->perms) && op->flags == 0;
     default:

@@ -5,6 +5,7 @@
 #include "core/ctx.h"
 #include "map/gone.h"
 #include "map/loan.h"
+#include "map/log.h"
 #include "map/touch.h"
 #include "port_word.h"
 #include "riscv/device.h"
@@ -291,6 +292,15 @@ static int view_fill(struct cordon_domain *d, uint32_t view)
     return pt_view_link(&d->forest, 0, view, cordon_gpa_make(from << CORDON_PAGE_SHIFT), 0);
 }
 
+/* No IOMMU knows the view: see cordon_device_detach. */
+static void view_drop(struct cordon_domain *d, uint32_t view)
+{
+    pt_view_remove(&d->forest, view, &d->dead);
+    if (!d->pending) {
+        pt_retire_free(&d->forest, &d->dead);
+    }
+}
+
 int domain_view_add(struct cordon_domain *d, uint32_t *view)
 {
     uint32_t free_views = ~d->forest.views & ((1u << CORDON_MAX_VIEWS) - 1u);
@@ -308,8 +318,11 @@ int domain_view_add(struct cordon_domain *d, uint32_t *view)
         return err;
     }
     err = view_fill(d, number);
+    if (err == 0) {
+        err = log_view_fill(d, number);
+    }
     if (err != 0) {
-        domain_view_remove(d, number);
+        view_drop(d, number);
         return err;
     }
     *view = number;
@@ -318,11 +331,8 @@ int domain_view_add(struct cordon_domain *d, uint32_t *view)
 
 void domain_view_remove(struct cordon_domain *d, uint32_t view)
 {
-    pt_view_remove(&d->forest, view, &d->dead);
-    if (!d->pending) {
-        pt_retire_free(&d->forest,
-                       &d->dead); /* no IOMMU knows the view: see cordon_device_detach */
-    }
+    log_view_fold(d, view);
+    view_drop(d, view);
 }
 
 /* The lowest page at or above FROM whose bits outside of MASK are those of BASE. */

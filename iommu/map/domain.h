@@ -12,6 +12,7 @@ struct domain_view {
     uint16_t gscid;
     uint32_t devices;     /* attached through this view */
     cordon_hpa msi_table; /* flat MSI table, 0: none */
+    bool marks;           /* all its devices' writes are told by D: see map/log.h */
 };
 
 struct msi_window {
@@ -37,6 +38,7 @@ struct cordon_domain {
     uint32_t changes;              /* so far, for stamps on blocks that are split */
     struct pt_retire dead;         /* tables that hardware may still read */
     uint32_t holds;                /* who reaches its frames at addresses of the host */
+    bool log_unsure;               /* an IOMMU may still use what it was told to forget */
     bool lends;                    /* others may borrow frames of it: see map/loan.h */
     bool pending;                /* frames are REVOKING, or a context or MSI entry is unconfirmed */
     struct listening *listeners; /* map/tell.h, the first added first */

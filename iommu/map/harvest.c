@@ -145,11 +145,10 @@ static uint64_t map_count(const struct harvest *h, const uint64_t *map)
     return count;
 }
 
-/* Pages that a device may have written, and those whose logging has ended meanwhile. */
-static void fill_unknown(struct harvest *h)
+/* Pages that a device may have written, if no view tells, and those whose logging has ended
+ * meanwhile. */
+static void fill_unknown(struct harvest *h, bool blind)
 {
-    bool blind = log_blind(h->d);
-
     for (const struct span *s = own_next(h->d, h->first, h->end); s != NULL;
          s = own_next(h->d, span_end(s), h->end)) {
         bool written = domain_devised(region_flags(s)) && (region_perms(s) & CORDON_WRITE) != 0;
@@ -175,11 +174,11 @@ static void tell(struct harvest *h)
 {
     struct cordon_domain *d = h->d;
     const struct retire_range range = {h->what->gpa, h->what->len};
-    const struct retire_request req = {
-        .ranges = &range, .count = 1, .whole = d->log_unsure || h->what->len > UINT32_MAX};
+    bool unsure = d->log_unsure;
+    const struct retire_request req = {.ranges = &range, .count = 1, .whole = unsure};
     bool all = h->end - h->first > GONE_FENCE_PAGES;
 
-    if (!h->harts && !h->devices && !d->log_unsure) {
+    if (!h->harts && !h->devices && !unsure) {
         return;
     }
     port_fence(d->ctx->cookie);
@@ -187,8 +186,7 @@ static void tell(struct harvest *h)
         cordon_port_hart_fence(d->ctx->cookie, d->vmid, all ? cordon_gpa_make(0) : h->what->gpa,
                                all ? 0 : h->what->len);
     }
-    if (h->devices || d->log_unsure) {
-        d->log_unsure = true; /* for what comes now, should the IOMMU not answer */
+    if (h->devices || unsure) {
         d->log_unsure = retire_invalidate(d, &req) != 0;
     }
 }
@@ -212,16 +210,7 @@ static void harvest(struct harvest *h)
     unsure = h->d->log_unsure;
     tell(h);
     h->out.dirty = map_count(h, h->what->dirty);
-    unsure |= h->d->log_unsure;
-    if (unsure) { /* of the time up to now, whatever the IOMMU says of it from now on */
-        bool after = h->d->log_unsure;
-
-        h->d->log_unsure = true;
-        fill_unknown(h);
-        h->d->log_unsure = after;
-    } else {
-        fill_unknown(h);
-    }
+    fill_unknown(h, unsure || log_blind(h->d));
     h->out.unknown = map_count(h, h->what->dirty) - h->out.dirty;
     h->out.dirty += h->out.unknown;
     h->out.used = map_count(h, h->what->used);

@@ -110,7 +110,7 @@ void log_stop(struct cordon_domain *d, uint64_t gfn, uint64_t pages, uint32_t fl
     retire->downgrade = true; /* who holds a leaf without D would go on asking for it */
 }
 
-void log_settle(struct cordon_domain *d, uint64_t gfn, uint64_t pages, uint32_t flags)
+int log_settle(struct cordon_domain *d, uint64_t gfn, uint64_t pages, uint32_t flags)
 {
     uint32_t views = marking_views(d, flags);
     struct pt_pool pool = {.count = 0};
@@ -118,14 +118,14 @@ void log_settle(struct cordon_domain *d, uint64_t gfn, uint64_t pages, uint32_t 
 
     if (pt_reserve_marks(&d->forest, cordon_gpa_make(gfn << CORDON_PAGE_SHIFT), pages, views,
                          &pool) != 0) {
-        return;
+        return 0;
     }
     gone_begin(&gone);
     gone_commit(d, &gone);
     gone.devised = domain_devised(flags);
     own(d, gfn, pages, views, 0, &pool, &d->dead);
     pt_pool_free(&d->forest, &pool);
-    (void)gone_retire(d, &gone); /* no table went that would have to wait */
+    return gone_retire(d, &gone);
 }
 
 /* ---- all logged regions ------------------------------------------------------------------- */
@@ -154,7 +154,7 @@ static cordon_gpa span_gpa(const struct span *s)
 
 /* ---- views that come and go --------------------------------------------------------------- */
 
-int log_view_fill(struct cordon_domain *d, uint32_t view, bool marks)
+int log_view_fill(struct cordon_domain *d, uint32_t view)
 {
     struct pt_forest *f = &d->forest;
 
@@ -167,15 +167,24 @@ int log_view_fill(struct cordon_domain *d, uint32_t view, bool marks)
         if (err != 0) {
             return err;
         }
-        pt_marks_own(f, view, span_gpa(s), s->pages, marks ? PTE_D : 0, &pool, &unknown);
+        pt_marks_own(f, view, span_gpa(s), s->pages, 0, &pool, &unknown);
         pt_pool_free(f, &pool);
         cordon_assert(unknown.count == 0);
-        if (!marks) {
-            pt_marks_set(f, view, span_gpa(s), s->pages, false);
-        }
+        pt_marks_set(f, view, span_gpa(s), s->pages, false);
     }
-    d->view[view].marks = marks;
     return 0;
+}
+
+void log_view_trust(struct cordon_domain *d, uint32_t view)
+{
+    struct pt_pool none = {.count = 0};
+    struct pt_retire unknown = {.count = 0};
+
+    for (const struct span *s = logged_next(d, 0, true); s != NULL;
+         s = logged_next(d, span_end(s), true)) {
+        pt_marks_own(&d->forest, view, span_gpa(s), s->pages, PTE_D, &none, &unknown);
+    }
+    d->view[view].marks = true;
 }
 
 void log_view_blind(struct cordon_domain *d, uint32_t view)

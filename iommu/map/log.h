@@ -23,8 +23,9 @@ void log_start(struct cordon_domain *d, uint64_t gfn, uint64_t pages, uint32_t f
 void log_stop(struct cordon_domain *d, uint64_t gfn, uint64_t pages, uint32_t flags,
               struct pt_retire *retire);
 /* New leaves came to a logged range, of any size: all is dirty there. They become small ones, if
- * there is memory; else they stay dirty. */
-void log_settle(struct cordon_domain *d, uint64_t gfn, uint64_t pages, uint32_t flags);
+ * there is memory; else they stay dirty. Errors: EPENDING. */
+CORDON_MUST_CHECK int log_settle(struct cordon_domain *d, uint64_t gfn, uint64_t pages,
+                                 uint32_t flags);
 
 /* Are there logged regions at all? */
 bool log_any(const struct cordon_domain *d);
@@ -32,8 +33,10 @@ bool log_any(const struct cordon_domain *d);
 /* Would this device's writes all be marked? */
 bool log_device_marks(const struct cordon_device *dev);
 /* A view was filled from the map, and no hardware knows it yet: it gets tables of its own over
- * logged regions. Errors: ENOMEM; the view may have some then. */
-CORDON_MUST_CHECK int log_view_fill(struct cordon_domain *d, uint32_t view, bool marks);
+ * logged regions, with A and D preset. Errors: ENOMEM; the view may have some then. */
+CORDON_MUST_CHECK int log_view_fill(struct cordon_domain *d, uint32_t view);
+/* The first device of a view comes, and marks. */
+void log_view_trust(struct cordon_domain *d, uint32_t view);
 /* A device that does not mark comes to a view that does. */
 void log_view_blind(struct cordon_domain *d, uint32_t view);
 /* A view is about to go: what it knows, the G-stage is told. */

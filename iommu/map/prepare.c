@@ -301,6 +301,8 @@ static int reserve_ops(struct txn *t)
     for (size_t i = 0; i < t->count && err == 0; i++) {
         if (t->ops[i].kind == CORDON_OP_GRANT) {
             err = reserve_grant(t, &t->ops[i]);
+        } else if (t->ops[i].kind == CORDON_OP_MARK) {
+            err = mark_reserve(t, &t->ops[i]);
         } else {
             err = reserve_change(t, &t->ops[i], &resource_runs);
         }

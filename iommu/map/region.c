@@ -104,8 +104,8 @@ static void join(struct regions *r, struct span *below, struct span *above)
     }
 }
 
-void regions_protect(struct regions *r, uint64_t first, uint64_t pages, uint32_t perms,
-                     struct span *inside)
+void regions_change(struct regions *r, uint64_t first, uint64_t pages, uint32_t mask, uint32_t attr,
+                    struct span *inside)
 {
     uint64_t end = first + pages;
 
@@ -113,12 +113,12 @@ void regions_protect(struct regions *r, uint64_t first, uint64_t pages, uint32_t
     for (;;) {
         cordon_assert(inside != NULL && inside->first <= first && span_end(inside) > first);
         uint64_t last = span_end(inside) < end ? span_end(inside) : end;
-        uint32_t attr = region_attr(perms, region_flags(inside));
+        uint32_t wanted = (inside->attr & ~mask) | (attr & mask);
 
-        if (attr != inside->attr) {
+        if (wanted != inside->attr) {
             struct span *s = cut_out(r, inside, first, last);
 
-            s->attr = attr;
+            s->attr = wanted;
             join(r, s, span_after(s));
             join(r, span_before(s), s);
         }

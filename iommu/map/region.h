@@ -18,6 +18,8 @@ struct regions {
     struct span *last; /* found last by regions_at; forgotten with each change */
 };
 
+#define REGION_PERMS 0xffu /* where the rights stand in an attribute */
+
 static inline uint32_t region_attr(uint32_t perms, uint32_t flags)
 {
     return perms | flags << 8;
@@ -25,7 +27,7 @@ static inline uint32_t region_attr(uint32_t perms, uint32_t flags)
 
 static inline uint32_t region_perms(const struct span *s)
 {
-    return s->attr & 0xff;
+    return s->attr & REGION_PERMS;
 }
 
 static inline uint32_t region_flags(const struct span *s)
@@ -52,11 +54,18 @@ static inline bool region_held(uint32_t flags)
 bool regions_cover(const struct regions *r, uint64_t first, uint64_t pages);
 
 /* Commit. insert: the range was clear; BELOW and ABOVE are span_around's. remove: it was covered,
- * and INSIDE is the region that holds its first page. protect: the same. */
+ * and INSIDE is the region that holds its first page. change, protect: the same, and of the
+ * attributes those in MASK become ATTR's. */
 void regions_insert(struct regions *r, uint64_t first, uint64_t pages, uint32_t attr,
                     struct span *below, struct span *above);
 void regions_remove(struct regions *r, uint64_t first, uint64_t pages, struct span *inside);
-void regions_protect(struct regions *r, uint64_t first, uint64_t pages, uint32_t perms,
-                     struct span *inside);
+void regions_change(struct regions *r, uint64_t first, uint64_t pages, uint32_t mask, uint32_t attr,
+                    struct span *inside);
+
+static inline void regions_protect(struct regions *r, uint64_t first, uint64_t pages,
+                                   uint32_t perms, struct span *inside)
+{
+    regions_change(r, first, pages, REGION_PERMS, perms, inside);
+}
 
 #endif

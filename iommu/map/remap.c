@@ -7,6 +7,7 @@
  */
 #include "core/ctx.h"
 #include "map/loan.h"
+#include "map/log.h"
 #include "map/runs.h"
 #include "map/tell.h"
 #include "port_word.h"
@@ -202,6 +203,9 @@ static int move(struct remap *r)
 
     pt_pool_free(&r->d->forest, &r->tables);
     runs_free(&r->runs, r->d->ctx);
+    if (made == 0 && (r->flags & CORDON_REGION_LOG) != 0) {
+        made = log_settle(r->d, r->to, r->pages, r->flags);
+    }
     return err != 0 ? err : made;
 }
 
@@ -270,6 +274,9 @@ static int replace(struct remap *r)
     int made = replace_half(r, &in);
 
     span_trim(&r->d->regions.set);
+    if (made == 0 && (r->flags & CORDON_REGION_LOG) != 0) {
+        made = log_settle(r->d, r->to, r->pages, r->flags);
+    }
     return err != 0 ? err : made;
 }
 

@@ -47,6 +47,9 @@ static int check_owner(const struct cordon_domain *owner, const struct cordon_sh
             (flags & ~s->flags & CORDON_REGION_NODMA) != 0) {
             return -CORDON_EPERM;
         }
+        if ((flags & CORDON_REGION_LOG) != 0 && (s->perms & CORDON_WRITE) != 0) {
+            return -CORDON_EBUSY; /* the borrower's writes are not logged */
+        }
         at = span_end(r);
     }
     return 0;

@@ -66,15 +66,18 @@ void txn_commit_tables(struct txn *t, const struct cordon_op *op)
         commit_leaves(t, op);
     } else if (op->kind == CORDON_OP_PROTECT) {
         pt_protect(f, op->gpa, op_pages(op), op->perms, f->views, &t->tables, &t->d->dead);
+    } else if (op->kind == CORDON_OP_MARK) {
+        mark_commit(t, op);
     } else {
         pt_unmap(f, op->gpa, op_pages(op), f->views, &t->tables, &t->d->dead);
     }
 }
 
-/* The page tables want maps first, then changes of rights, then what goes: see pt.h. */
+/* The page tables want maps first, then changes of rights and marks, then what goes: see pt.h. */
 void txn_commit_in_order(struct txn *t)
 {
-    static const uint32_t order[] = {CORDON_OP_GRANT, CORDON_OP_PROTECT, CORDON_OP_REVOKE};
+    static const uint32_t order[] = {CORDON_OP_GRANT, CORDON_OP_PROTECT, CORDON_OP_MARK,
+                                     CORDON_OP_REVOKE};
 
     for (size_t k = 0; k < sizeof(order) / sizeof(order[0]); k++) {
         for (size_t i = 0; i < t->count && txn_has(t, order[k]); i++) {
@@ -100,6 +103,9 @@ void txn_commit_regions(struct txn *t)
             regions_insert(r, first, pages, region_attr(op->perms, op->flags), t->below, t->above);
         } else if (op->kind == CORDON_OP_PROTECT) {
             regions_protect(r, first, pages, op->perms, t->below);
+        } else if (op->kind == CORDON_OP_MARK) {
+            regions_change(r, first, pages, region_attr(0, CORDON_REGION_MARKS),
+                           region_attr(0, op->flags), t->below);
         } else {
             regions_remove(r, first, pages, t->below);
         }

@@ -93,6 +93,10 @@ void txn_commit_regions(struct txn *t);
 CORDON_MUST_CHECK int txn_reserve(struct txn *t);
 void txn_undo(struct txn *t);
 
+/* MARK: see mark.c. Errors: EPERM, EBUSY, ENOMEM. */
+CORDON_MUST_CHECK int mark_reserve(struct txn *t, const struct cordon_op *op);
+void mark_commit(struct txn *t, const struct cordon_op *op);
+
 /* ---- what stands behind a range ----------------------------------------------------------- */
 
 /* A walk over the G-stage leaves of a range that the map covers. Pages of DEMAND regions that are

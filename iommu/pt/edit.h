@@ -73,8 +73,8 @@ unsigned pt_open(struct pt_edit *e, unsigned level, const struct pt_node *nodes,
 uint32_t pt_close(struct pt_edit *e, unsigned level, const struct pt_node *nodes, unsigned index,
                   const struct pt_node *child, unsigned count, uint32_t empty);
 
-/* A table with the same words; what it leads to has one parent more. And one of LEVEL that says what
- * LEAF, one level up, said. Both are from the pool, and not reachable yet. */
+/* A table with the same words; what it leads to has one parent more. And one of LEVEL that says
+ * what LEAF, one level up, said. Both are from the pool, and not reachable yet. */
 uint64_t *pt_copy_table(struct pt_edit *e, unsigned level, const uint64_t *from);
 uint64_t *pt_split_leaf(struct pt_edit *e, unsigned level, uint64_t leaf);
 

@@ -47,8 +47,8 @@ int pt_reserve_marks(struct pt_forest *f, cordon_gpa gpa, uint64_t pages, uint32
     for (; views != 0; views &= views - 1) {
         const uint64_t *root = pt_table_ptr(f, f->root[__builtin_ctz(views)]);
 
-        tables += reckon(f, pt_top(f->fmt), root, false, first,
-                         first + (pages << CORDON_PAGE_SHIFT) - 1);
+        tables +=
+            reckon(f, pt_top(f->fmt), root, false, first, first + (pages << CORDON_PAGE_SHIFT) - 1);
     }
     return tables != 0 ? pt_pool_grow(f, pool, tables) : 0;
 }
@@ -192,8 +192,7 @@ static void set_leaves(struct sweep *s, uint64_t *word, uint64_t first, uint64_t
     }
 }
 
-void pt_marks_set(struct pt_forest *f, uint32_t view, cordon_gpa gpa, uint64_t pages,
-                  bool writable)
+void pt_marks_set(struct pt_forest *f, uint32_t view, cordon_gpa gpa, uint64_t pages, bool writable)
 {
     struct sweep s = {.f = f, .leaves = set_leaves, .writable = writable};
 
@@ -230,9 +229,8 @@ static inline uint64_t gather(const struct sweep *s, uint64_t *word, uint64_t bi
 {
     const struct pt_forest *f = s->f;
 
-    return s->harvest->keep
-               ? load(word)
-               : port_clear64(f->ctx->cookie, word, pt_word_at(f, word), bits);
+    return s->harvest->keep ? load(word)
+                            : port_clear64(f->ctx->cookie, word, pt_word_at(f, word), bits);
 }
 
 /* Words whose pages stand in one word of the maps, from its bit SHIFT on. */

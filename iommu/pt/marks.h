@@ -2,10 +2,10 @@
  * A and D of leaves: set, cleared and gathered, for dirty and access logging. [Priv 12.3.1 A and D,
  * 18.5.1: the G-stage's own; IOMMU second stage with tc.GADE]
  *
- * Where software clears A or D, hardware either sets the bit itself (Svadu, GADE) or faults (Svade),
- * in which case software sets it: both at any moment, so that every step here on a reachable word is
- * an atomic one. What is marked is 4 KiB leaves in tables of one view alone; a larger leaf says A
- * and D, always.
+ * Where software clears A or D, hardware either sets the bit itself (Svadu, GADE) or faults
+ * (Svade), in which case software sets it: both at any moment, so that every step here on a
+ * reachable word is an atomic one. What is marked is 4 KiB leaves in tables of one view alone; a
+ * larger leaf says A and D, always.
  */
 #ifndef CORDON_PT_MARKS_H
 #define CORDON_PT_MARKS_H

@@ -100,8 +100,7 @@ static void merge_level(struct merge *m, unsigned level, const struct pt_node *n
 void pt_merge(struct pt_forest *f, const struct pt_merge *what, struct pt_retire *retire,
               struct pt_merged *out)
 {
-    struct merge m = {
-        .e = {.f = f, .retire = retire, .all = true}, .what = what, .out = out};
+    struct merge m = {.e = {.f = f, .retire = retire, .all = true}, .what = what, .out = out};
     struct pt_node nodes[CORDON_MAX_VIEWS];
     unsigned count = pt_roots(f, f->views, nodes);
 

@@ -19,8 +19,8 @@ struct pt_merged {
 /* What to coalesce. Linear addresses; ends included. */
 struct pt_merge {
     uint64_t first, last; /* a leaf may hold what stands here, as far as the map is concerned */
-    uint64_t from, to;    /* the part to go through: leaves that begin or end outside may come too */
-    uint64_t budget;      /* tables to look at, about; at least one is */
+    uint64_t from, to; /* the part to go through: leaves that begin or end outside may come too */
+    uint64_t budget;   /* tables to look at, about; at least one is */
 };
 
 /* Coalesce in every view. */

@@ -1,10 +1,10 @@
 /*
  * Table words: made whole, and taken apart. [Priv 12.3.1, 12.4.1, 18.5.1]
  *
- * A leaf is V, A, D, U for the second stage, the rights and the PPN. A and D are clear where they are
- * to tell what was used and written (pt/marks.h); hardware may set them there at any time. A non-leaf is V and the PPN:
- * A, D and U there are reserved. Nothing here sets G, PBMT, N or a reserved bit, so that a word
- * with one of them is not ours. The word of what is not mapped is 0.
+ * A leaf is V, A, D, U for the second stage, the rights and the PPN. A and D are clear where they
+ * are to tell what was used and written (pt/marks.h); hardware may set them there at any time. A
+ * non-leaf is V and the PPN: A, D and U there are reserved. Nothing here sets G, PBMT, N or a
+ * reserved bit, so that a word with one of them is not ours. The word of what is not mapped is 0.
  */
 #ifndef CORDON_PT_WORD_H
 #define CORDON_PT_WORD_H
@@ -87,8 +87,8 @@ static inline bool pt_word_is_leaf(uint64_t word)
     return (word & PTE_V) != 0 && (word & PTE_RIGHTS) != 0;
 }
 
-/* True for words that the functions above make for this place, with A and D or without, and for 0.
- */
+/* True for words that the functions above make for this place, at level 0 with A and D or without, and
+ * for 0. */
 static inline bool pt_word_ours(const struct pt_fmt *fmt, unsigned level, uint64_t word)
 {
     uint64_t plain = word & ~PTE_PPN;
@@ -98,6 +98,7 @@ static inline bool pt_word_ours(const struct pt_fmt *fmt, unsigned level, uint64
     }
     if (((plain & ~PTE_RIGHTS) | PTE_MARKS) == fmt->leaf_bits) {
         return pt_perms_legal(pt_word_perms(word)) && level <= PT_LEAF_MAX &&
+               (level == 0 || (word & PTE_MARKS) == PTE_MARKS) &&
                (word & PTE_PPN & (pt_leaf_step(level) - 1)) == 0;
     }
     return word == 0;

@@ -2,6 +2,7 @@
 #include "riscv/device.h"
 
 #include "core/ctx.h"
+#include "map/log.h"
 #include "riscv/iommu.h"
 #include "riscv/msi.h"
 
@@ -13,6 +14,7 @@ struct dc device_context(const struct cordon_device *dev)
     return dc_make(&(struct dc_target){
         .mode = d->forest.fmt->mode,
         .gscid = view->gscid,
+        .marks = iommu_marks(dev->iommu),
         .root = d->forest.root[dev->view],
         .msi_table = view->msi_table,
         .msi_mask = d->msi.mask,
@@ -38,12 +40,12 @@ static void device_view_drop(struct cordon_domain *d, uint32_t number)
     struct domain_view *view = &d->view[number];
 
     msi_table_free(d, view->msi_table);
-    *view = (struct domain_view){.gscid = 0};
     domain_view_remove(d, number);
+    *view = (struct domain_view){.gscid = 0};
 }
 
-/* A view with its GSCID and MSI table. Errors: ELIMIT, ENOMEM. */
-static int device_view_make(struct cordon_domain *d, uint32_t *out)
+/* A view with its GSCID and MSI table, for a device that is its first. Errors: ELIMIT, ENOMEM. */
+static int device_view_make(struct cordon_domain *d, const struct cordon_device *dev, uint32_t *out)
 {
     uint32_t number;
     cordon_hpa table = cordon_hpa_make(0);
@@ -59,6 +61,9 @@ static int device_view_make(struct cordon_domain *d, uint32_t *out)
     }
     d->view[number].gscid = device_gscid(d->number, number);
     d->view[number].msi_table = table;
+    if (log_device_marks(dev)) {
+        log_view_trust(d, number);
+    }
     *out = number;
     return 0;
 }
@@ -99,6 +104,9 @@ static void device_leave(struct cordon_device *dev)
 {
     struct cordon_device **at;
 
+    if (dev->drain == CORDON_DRAIN_RESET) {
+        log_device_quiet(dev->domain);
+    }
     for (at = &dev->domain->devices; *at != dev; at = &(*at)->domain_next) {
     }
     *at = dev->domain_next;
@@ -151,7 +159,7 @@ static int device_attach_claimed(struct cordon_domain *d, struct cordon_device *
     int err = 0;
 
     if (number == 0) {
-        err = device_view_make(d, &number);
+        err = device_view_make(d, dev, &number);
     }
     if (err) {
         return err;
@@ -159,6 +167,9 @@ static int device_attach_claimed(struct cordon_domain *d, struct cordon_device *
     d->view[number].devices++;
     dev->view = number;
     dev->own_view = own;
+    if (!log_device_marks(dev)) {
+        log_view_blind(d, number);
+    }
     err = device_can_reach_view(dev) ? device_publish(dev) : -CORDON_ENOTSUP;
     if (err) {
         device_view_put(d, number);

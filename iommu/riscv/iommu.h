@@ -51,6 +51,12 @@ CORDON_MUST_CHECK int iommu_queue_base(const struct cordon_iommu *iommu, enum io
 /* True if the IOMMU can reach a table of 2^ORDER frames at HPA [IOMMU capabilities.PAS]. */
 bool iommu_can_reach(const struct cordon_iommu *iommu, cordon_hpa hpa, unsigned order);
 
+/* True if it sets A and D of second-stage leaves itself, where a context allows it (tc.GADE). */
+static inline bool iommu_marks(const struct cordon_iommu *iommu)
+{
+    return (iommu->info.capabilities & CAP_AMO_HWAD) != 0;
+}
+
 /* Allocate 2^ORDER zeroed frames that the IOMMU can reach. Errors: ENOMEM, ENOTSUP. */
 CORDON_MUST_CHECK int iommu_alloc_table(const struct cordon_iommu *iommu, unsigned order,
                                         cordon_hpa *out);

@@ -38,6 +38,7 @@ enum iommu_reg64 {
 #define CAP_SV48X4 BIT64(18)
 #define CAP_SV57X4 BIT64(19)
 #define CAP_MSI_FLAT BIT64(22)
+#define CAP_AMO_HWAD BIT64(24)
 #define CAP_ATS BIT64(25)
 #define CAP_IGS GENMASK64(29, 28)
 #define CAP_PAS GENMASK64(37, 32)

@@ -102,6 +102,7 @@ int retire_invalidate(struct cordon_domain *d, const struct retire_request *req)
             pending = retire_on(d, dev->iommu, req, whole) != 0 || pending;
         }
     }
+    d->log_unsure |= pending;
     return pending ? -CORDON_EPENDING : 0;
 }
 

@@ -21,6 +21,7 @@
 #define FAKE_CAP_SV48X4 (1ull << 18)
 #define FAKE_CAP_SV57X4 (1ull << 19)
 #define FAKE_CAP_MSI_FLAT (1ull << 22)
+#define FAKE_CAP_AMO_HWAD (1ull << 24)
 #define FAKE_CAP_ATS (1ull << 25)
 #define FAKE_CAP_END (1ull << 27)
 #define FAKE_CAP_IGS (3ull << 28)

@@ -108,7 +108,9 @@ static bool misconfigured(const struct fake_iommu *f, const uint64_t *dc)
                  (mode == 9 && (f->capabilities >> 18 & 1) != 0) ||
                  (mode == 10 && (f->capabilities >> 19 & 1) != 0);
 
-    if (dc[0] != 1 || !known || (dc[1] & 3) != 0 || dc[2] != 0 || dc[3] != 0) {
+    uint64_t gade = (f->capabilities & FAKE_CAP_AMO_HWAD) != 0 ? 0x80 : 0;
+
+    if ((dc[0] & ~gade) != 1 || !known || (dc[1] & 3) != 0 || dc[2] != 0 || dc[3] != 0) {
         return true;
     }
     if (!extended) {

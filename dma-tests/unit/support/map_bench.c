@@ -244,6 +244,12 @@ struct cordon_op op_protect(uint64_t gpa, uint64_t pages, uint32_t perms)
         .kind = CORDON_OP_PROTECT, .gpa = {gpa}, .len = pages * PAGE, .perms = perms};
 }
 
+struct cordon_op op_mark(uint64_t gpa, uint64_t pages, uint32_t flags)
+{
+    return (struct cordon_op){
+        .kind = CORDON_OP_MARK, .flags = flags, .gpa = cordon_gpa_make(gpa), .len = pages * PAGE};
+}
+
 cordon_hpa bench_grant(struct map_bench *b, cordon_domain *d, uint64_t gpa, uint64_t pages,
                        uint32_t perms, uint32_t flags)
 {

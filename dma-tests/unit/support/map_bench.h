@@ -67,6 +67,7 @@ struct cordon_op op_grant(uint64_t gpa, const struct cordon_extent *e, uint64_t 
                           uint32_t perms, uint32_t flags);
 struct cordon_op op_revoke(uint64_t gpa, uint64_t pages);
 struct cordon_op op_protect(uint64_t gpa, uint64_t pages, uint32_t perms);
+struct cordon_op op_mark(uint64_t gpa, uint64_t pages, uint32_t flags);
 /* Grant PAGES fresh contiguous pages. */
 cordon_hpa bench_grant(struct map_bench *b, cordon_domain *d, uint64_t gpa, uint64_t pages,
                        uint32_t perms, uint32_t flags);

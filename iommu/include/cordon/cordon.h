@@ -6,6 +6,7 @@
 #include <cordon/device.h>
 #include <cordon/error.h>
 #include <cordon/listen.h>
+#include <cordon/log.h>
 #include <cordon/map.h>
 #include <cordon/move.h>
 #include <cordon/port.h>

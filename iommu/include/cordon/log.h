@@ -36,9 +36,10 @@ struct cordon_harvested {
 /*
  * Tell which logged pages of a range were written, or used, since they were last harvested or their
  * logging began, and begin anew for these, in one call: what happens after it has returned is seen
- * by the next one. Harts, and IOMMUs whose views had bits, are told once for the whole range, before
- * it returns. Pages of holes, of MMIO and of other domains' frames read as 0, and so do absent pages.
- * USED costs a fault for each page on harts without Svadu, from the first harvest that asks for it.
+ * by the next one. Harts, and IOMMUs whose views had bits, are told once for the whole range,
+ * before it returns. Pages of holes, of MMIO and of other domains' frames read as 0, and so do
+ * absent pages. USED costs a fault for each page on harts without Svadu, from the first harvest
+ * that asks for it.
  *
  * The domain's lock is held for at most 65,536 pages at a time. Where a range's logging is stopped
  * while it is harvested, its pages count as dirty. An IOMMU that does not answer is no error: what
@@ -51,8 +52,8 @@ CORDON_API CORDON_MUST_CHECK int cordon_log_harvest(cordon_domain *d,
                                                     const struct cordon_harvest *what,
                                                     struct cordon_harvested *out);
 
-/* Software has written to LEN bytes at GPA, through no view: their pages, where they are logged, are
- * dirty. Any bytes; holes do not matter. Errors: EINVAL, ERANGE. */
+/* Software has written to LEN bytes at GPA, through no view: their pages, where they are logged,
+ * are dirty. Any bytes; holes do not matter. Errors: EINVAL, ERANGE. */
 CORDON_API CORDON_MUST_CHECK int cordon_log_written(cordon_domain *d, cordon_gpa gpa, uint64_t len);
 
 /* What to coalesce. */

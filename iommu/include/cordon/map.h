@@ -40,9 +40,10 @@ CORDON_API uint64_t cordon_domain_hgatp(const cordon_domain *d);
 /* ---- changes ------------------------------------------------------------------------------ */
 
 enum cordon_op_kind {
-    CORDON_OP_GRANT = 1,  /* a new region: extents back gpa.. in order */
-    CORDON_OP_REVOKE = 2, /* remove gpa..gpa+len; every page of it must stand in the map */
-    CORDON_OP_PROTECT = 3 /* change the rights of gpa..gpa+len; every page must stand in the map */
+    CORDON_OP_GRANT = 1,   /* a new region: extents back gpa.. in order */
+    CORDON_OP_REVOKE = 2,  /* remove gpa..gpa+len; every page of it must stand in the map */
+    CORDON_OP_PROTECT = 3, /* change the rights of gpa..gpa+len; every page must stand in the map */
+    CORDON_OP_MARK = 5 /* flags become the CORDON_REGION_MARKS of gpa..gpa+len: RAM of D's own */
 };
 
 /* Region flags, for GRANT. */
@@ -60,9 +61,13 @@ enum cordon_op_kind {
 /* A flag that cordon_region_find tells, and no GRANT takes: RAM of another domain; cordon_share. */
 #define CORDON_REGION_SHARED 16u
 
+/* Flags that no GRANT takes, and MARK sets or takes away. */
+#define CORDON_REGION_LOG 128u /* dirty and access logging: cordon/log.h */
+#define CORDON_REGION_MARKS CORDON_REGION_LOG
+
 struct cordon_op {
     uint32_t kind;                       /* enum cordon_op_kind */
-    uint32_t flags;                      /* CORDON_REGION_* for GRANT, else 0 */
+    uint32_t flags;                      /* CORDON_REGION_* for GRANT and MARK, else 0 */
     cordon_gpa gpa;                      /* page-aligned */
     uint64_t len;                        /* bytes, whole pages; for GRANT the sum of the extents */
     uint32_t perms;                      /* CORDON_READ.. for GRANT and PROTECT, else 0 */
@@ -83,9 +88,10 @@ struct cordon_op {
  * batch, wait, drain; only then are frames FREE (or HELD).
  *
  * Errors, nothing changed: EINVAL, EALIGN, ERANGE, EEXIST (GRANT over a region or twice the same
- * frame), ENOENT (REVOKE or PROTECT of a hole), EPERM (frame not HELD, resource unknown or taken;
- * PROTECT of borrowed frames beyond the rights of the loan), EBUSY (REVOKE of frames that another
- * domain borrows, or PROTECT that takes a right from them), ENOMEM, ELIMIT. Error with the map
+ * frame), ENOENT (REVOKE, PROTECT or MARK of a hole), EPERM (frame not HELD, resource unknown or
+ * taken; PROTECT of borrowed frames beyond the rights of the loan; MARK of what is not RAM of D's
+ * own), EBUSY (REVOKE of frames that another domain borrows, PROTECT that takes a right from them,
+ * or LOG where it may write), ENOMEM, ELIMIT. Error with the map
  * changed: EPENDING, the revoked frames stay REVOKING (hardware did not answer, or a device that
  * drains by reset is attached); see cordon_retire.
  */
@@ -146,9 +152,10 @@ struct cordon_share {
  *
  * Errors, nothing changed: EINVAL (also: one domain as both), EHANDLE (domains of two contexts),
  * EALIGN, ERANGE, ENOENT (a hole in the owner's range), EPERM (not RAM of OWNER's own: MMIO,
- * borrowed; rights beyond OWNER's; devices where OWNER's are not allowed), EEXIST (something stands
- * at TO, or BORROWER has one of the frames), ENOMEM. Error with the map changed: EPENDING, as
- * cordon_change; the loan holds.
+ * borrowed; rights beyond OWNER's; devices where OWNER's are not allowed), EBUSY (rights to write
+ * to what is logged: the borrower's writes are not), EEXIST (something stands at TO, or BORROWER
+ * has one of the frames), ENOMEM. Error with the map changed: EPENDING, as cordon_change; the loan
+ * holds.
  */
 CORDON_API CORDON_MUST_CHECK int cordon_share(cordon_domain *owner, cordon_domain *borrower,
                                               const struct cordon_share *what);

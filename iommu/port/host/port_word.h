@@ -48,7 +48,8 @@ static inline bool port_swap64(void *cookie, uint64_t *word, cordon_hpa hpa, uin
 {
     (void)cookie;
     (void)hpa;
-    return __atomic_compare_exchange_n(word, &old, value, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+    return __atomic_compare_exchange_n(word, &old, value, false, __ATOMIC_ACQ_REL,
+                                       __ATOMIC_RELAXED);
 }
 
 /* Order all earlier memory accesses before all later stores to memory and devices. */

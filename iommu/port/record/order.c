@@ -15,7 +15,7 @@
 #define PTE_RIGHTS 0xeu
 #define PTE_EXECUTE 0x8u
 #define PTE_USER 0x10u
-#define PTE_LEAF 1u /* V */
+#define PTE_LEAF 1u     /* V */
 #define PTE_MARKS 0xc0u /* A, D: what hardware sets where software has not */
 #define PPN_SHIFT 10u
 #define PPN_MASK ((UINT64_C(1) << 44) - 1)

@@ -1,0 +1,65 @@
+/* CORDON_OP_MARK: flags of regions that change while the frames stay. */
+#include "core/ctx.h"
+#include "map/log.h"
+#include "map/txn.h"
+
+/* The part of an operation from GFN on that lies in one region. */
+struct part {
+    uint64_t first, pages;
+    uint32_t flags;
+    bool starts, stops; /* being logged */
+};
+
+static struct part part_at(const struct txn *t, const struct cordon_op *op, uint64_t gfn)
+{
+    const struct span *s = span_find(&t->d->regions.set, gfn);
+    uint64_t end = op_first(op) + op_pages(op);
+
+    cordon_assert(s != NULL); /* covered: checked */
+    uint64_t last = span_end(s) < end ? span_end(s) : end;
+    uint32_t changes = (region_flags(s) ^ op->flags) & CORDON_REGION_LOG;
+
+    return (struct part){.first = gfn,
+                         .pages = last - gfn,
+                         .flags = region_flags(s),
+                         .starts = (changes & op->flags) != 0,
+                         .stops = (changes & ~op->flags) != 0};
+}
+
+int mark_reserve(struct txn *t, const struct cordon_op *op)
+{
+    uint64_t gfn = op_first(op);
+    uint64_t end = gfn + op_pages(op);
+    int err = 0;
+
+    gone_range(&t->gone, op->gpa, op->len);
+    while (gfn < end && err == 0) {
+        struct part p = part_at(t, op, gfn);
+
+        t->gone.devised |= domain_devised(p.flags);
+        if (region_held(p.flags)) {
+            err = -CORDON_EPERM;
+        } else if (p.starts) {
+            err = log_reserve(t->d, p.first, p.pages, p.flags, &t->tables);
+        }
+        gfn = p.first + p.pages;
+    }
+    return err;
+}
+
+void mark_commit(struct txn *t, const struct cordon_op *op)
+{
+    uint64_t gfn = op_first(op);
+    uint64_t end = gfn + op_pages(op);
+
+    while (gfn < end) {
+        struct part p = part_at(t, op, gfn);
+
+        if (p.starts) {
+            log_start(t->d, p.first, p.pages, p.flags, &t->tables, &t->d->dead);
+        } else if (p.stops) {
+            log_stop(t->d, p.first, p.pages, p.flags, &t->d->dead);
+        }
+        gfn = p.first + p.pages;
+    }
+}
