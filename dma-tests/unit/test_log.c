@@ -231,6 +231,59 @@ static void test_what_software_wrote_is_dirty_too(void **state)
     assert_true(has(dirty, 5) && has(dirty, 6) && has(dirty, 999));
 }
 
+static void touch(uint64_t page, uint32_t access, uint32_t what)
+{
+    struct cordon_touched out;
+
+    assert_int_equal(cordon_touch(red, cordon_gpa_make(GPA + page * PAGE + 8), access, &out), 0);
+    assert_int_equal(out.what, what);
+    bench_sound(&b);
+}
+
+static void test_a_hart_that_sets_no_marks_faults_once_for_each(void **state)
+{
+    uint64_t dirty[WORDS], used[WORDS];
+
+    (void)state;
+    assert_int_equal(mark(0, PAGES, CORDON_REGION_LOG), 0);
+    touch(3, CORDON_WRITE, CORDON_TOUCH_LOGGED);
+    touch(3, CORDON_WRITE, CORDON_TOUCH_SPURIOUS);
+    touch(4, CORDON_READ, CORDON_TOUCH_SPURIOUS);
+    struct cordon_harvested out = harvest(0, PAGES, dirty, used, 0);
+
+    assert_int_equal(out.dirty, 1);
+    assert_true(has(dirty, 3));
+    touch(4, CORDON_READ, CORDON_TOUCH_LOGGED);
+    touch(5, CORDON_EXEC, CORDON_TOUCH_LOGGED);
+    touch(5, CORDON_WRITE, CORDON_TOUCH_LOGGED);
+    out = harvest(0, PAGES, dirty, used, 0);
+    assert_int_equal(out.dirty, 1);
+    assert_int_equal(out.used, 2);
+    assert_true(has(dirty, 5) && has(used, 4) && has(used, 5));
+}
+
+static void test_what_comes_at_first_touch_is_dirty_then_and_clean_before(void **state)
+{
+    const uint64_t at = GPA + 4096 * PAGE;
+    uint64_t dirty[16];
+    struct cordon_op op = {.kind = CORDON_OP_GRANT,
+                           .flags = CORDON_REGION_DEMAND | CORDON_REGION_HUGE,
+                           .gpa = cordon_gpa_make(at),
+                           .len = 1024 * PAGE,
+                           .perms = RW};
+
+    (void)state;
+    assert_int_equal(cordon_change(red, &op, 1), 0);
+    touch(4096 + 3, CORDON_READ, CORDON_TOUCH_FILLED); /* 2 MiB, before */
+    assert_int_equal(mark(4096, 1024, CORDON_REGION_LOG), 0);
+    assert_int_equal(harvest(4096, 1024, dirty, NULL, 0).dirty, 0);
+    touch(4096 + 512, CORDON_READ, CORDON_TOUCH_FILLED); /* one page, while it is logged */
+    touch(4096 + 5, CORDON_WRITE, CORDON_TOUCH_LOGGED);
+    assert_int_equal(harvest(4096, 1024, dirty, NULL, 0).dirty, 2);
+    assert_true(has(dirty, 512) && has(dirty, 5));
+    assert_int_equal(harvest(4096, 1024, dirty, NULL, 0).dirty, 0);
+}
+
 /* ---- beginning and ending ----------------------------------------------------------------- */
 
 static void test_logging_begins_and_ends_where_it_was_asked_for(void **state)
@@ -381,6 +434,8 @@ int main(void)
         T(test_accesses_are_told_from_the_first_harvest_that_asks),
         T(test_a_change_of_rights_loses_nothing),
         T(test_what_software_wrote_is_dirty_too),
+        T(test_a_hart_that_sets_no_marks_faults_once_for_each),
+        T(test_what_comes_at_first_touch_is_dirty_then_and_clean_before),
         T(test_logging_begins_and_ends_where_it_was_asked_for),
         T(test_a_harvest_of_what_is_not_logged_is_refused),
         T(test_marks_that_cannot_be_are_refused_with_nothing_changed),

@@ -128,23 +128,25 @@ int log_settle(struct cordon_domain *d, uint64_t gfn, uint64_t pages, uint32_t f
     return gone_retire(d, &gone);
 }
 
+bool log_note(struct cordon_domain *d, uint64_t gpa, uint32_t access)
+{
+    uint64_t bits = PTE_A | ((access & CORDON_WRITE) != 0 ? PTE_D : 0);
+
+    return pt_marks_give(&d->forest, 0, cordon_gpa_make(gpa), bits) != 0;
+}
+
 /* ---- all logged regions ------------------------------------------------------------------- */
 
-/* The first logged region from GFN on, or null; DEVISED: one that device views hold. */
-static const struct span *logged_next(const struct cordon_domain *d, uint64_t gfn, bool devised)
+/* The first logged region from GFN on that device views hold, or null. */
+static const struct span *logged_next(const struct cordon_domain *d, uint64_t gfn)
 {
     const struct span *s = span_next(&d->regions.set, gfn);
 
-    while (s != NULL && ((region_flags(s) & CORDON_REGION_LOG) == 0 ||
-                         (devised && !domain_devised(region_flags(s))))) {
+    while (s != NULL &&
+           ((region_flags(s) & CORDON_REGION_LOG) == 0 || !domain_devised(region_flags(s)))) {
         s = span_next(&d->regions.set, span_end(s));
     }
     return s;
-}
-
-bool log_any(const struct cordon_domain *d)
-{
-    return logged_next(d, 0, false) != NULL;
 }
 
 static cordon_gpa span_gpa(const struct span *s)
@@ -158,8 +160,7 @@ int log_view_fill(struct cordon_domain *d, uint32_t view)
 {
     struct pt_forest *f = &d->forest;
 
-    for (const struct span *s = logged_next(d, 0, true); s != NULL;
-         s = logged_next(d, span_end(s), true)) {
+    for (const struct span *s = logged_next(d, 0); s != NULL; s = logged_next(d, span_end(s))) {
         struct pt_pool pool = {.count = 0};
         struct pt_retire unknown = {.count = 0}; /* to no hardware: nothing is to be retired */
         int err = pt_reserve_marks(f, span_gpa(s), s->pages, 1u << view, &pool);
@@ -180,8 +181,7 @@ void log_view_trust(struct cordon_domain *d, uint32_t view)
     struct pt_pool none = {.count = 0};
     struct pt_retire unknown = {.count = 0};
 
-    for (const struct span *s = logged_next(d, 0, true); s != NULL;
-         s = logged_next(d, span_end(s), true)) {
+    for (const struct span *s = logged_next(d, 0); s != NULL; s = logged_next(d, span_end(s))) {
         pt_marks_own(&d->forest, view, span_gpa(s), s->pages, PTE_D, &none, &unknown);
     }
     d->view[view].marks = true;
@@ -189,8 +189,8 @@ void log_view_trust(struct cordon_domain *d, uint32_t view)
 
 void log_view_blind(struct cordon_domain *d, uint32_t view)
 {
-    for (const struct span *s = logged_next(d, 0, true); s != NULL && d->view[view].marks;
-         s = logged_next(d, span_end(s), true)) {
+    for (const struct span *s = logged_next(d, 0); s != NULL && d->view[view].marks;
+         s = logged_next(d, span_end(s))) {
         pt_marks_set(&d->forest, view, span_gpa(s), s->pages, false);
     }
     d->view[view].marks = false;
@@ -198,8 +198,7 @@ void log_view_blind(struct cordon_domain *d, uint32_t view)
 
 void log_device_quiet(struct cordon_domain *d)
 {
-    for (const struct span *s = logged_next(d, 0, true); s != NULL;
-         s = logged_next(d, span_end(s), true)) {
+    for (const struct span *s = logged_next(d, 0); s != NULL; s = logged_next(d, span_end(s))) {
         pt_marks_set(&d->forest, 0, span_gpa(s), s->pages, true);
     }
 }
@@ -231,8 +230,7 @@ void log_view_fold(struct cordon_domain *d, uint32_t view)
         log_device_quiet(d);
         return;
     }
-    for (const struct span *s = logged_next(d, 0, true); s != NULL;
-         s = logged_next(d, span_end(s), true)) {
+    for (const struct span *s = logged_next(d, 0); s != NULL; s = logged_next(d, span_end(s))) {
         for (uint64_t at = 0; at < s->pages; at += FOLD_PAGES) {
             uint64_t left = s->pages - at;
 

@@ -27,8 +27,9 @@ void log_stop(struct cordon_domain *d, uint64_t gfn, uint64_t pages, uint32_t fl
 CORDON_MUST_CHECK int log_settle(struct cordon_domain *d, uint64_t gfn, uint64_t pages,
                                  uint32_t flags);
 
-/* Are there logged regions at all? */
-bool log_any(const struct cordon_domain *d);
+/* A hart without Svadu faulted at a present page: A, and for a write D, are set in the G-stage.
+ * False if they were already. */
+bool log_note(struct cordon_domain *d, uint64_t gpa, uint32_t access);
 
 /* Would this device's writes all be marked? */
 bool log_device_marks(const struct cordon_device *dev);

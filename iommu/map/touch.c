@@ -8,6 +8,7 @@
 #include "map/touch.h"
 #include "core/ctx.h"
 #include "map/gone.h"
+#include "map/log.h"
 #include "map/owner.h"
 #include "map/stock.h"
 #include "pt/walk.h"
@@ -119,8 +120,8 @@ static bool fits_huge(const struct cordon_domain *d, const struct span *s, uint6
     uint64_t first = gfn & ~(uint64_t)(BLOCK_FRAMES - 1);
     struct pt_hit hit = {.level = 0};
 
-    if ((region_flags(s) & CORDON_REGION_HUGE) == 0 || first < s->first ||
-        span_end(s) - first < BLOCK_FRAMES) {
+    if ((region_flags(s) & (CORDON_REGION_HUGE | CORDON_REGION_LOG)) != CORDON_REGION_HUGE ||
+        first < s->first || span_end(s) - first < BLOCK_FRAMES) {
         return false;
     }
     return pt_lookup(&d->forest, 0, cordon_gpa_make(gfn << CORDON_PAGE_SHIFT), &hit) == 0 &&
@@ -183,6 +184,8 @@ static int touch(struct cordon_domain *d, uint64_t gpa, uint32_t access, struct 
         }
         now.what = CORDON_TOUCH_FILLED;
         now.level = (uint32_t)level;
+    } else if ((region_flags(s) & CORDON_REGION_LOG) != 0 && log_note(d, gpa, access)) {
+        now.what = CORDON_TOUCH_LOGGED;
     }
     *out = now;
     return 0;

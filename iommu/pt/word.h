@@ -87,8 +87,8 @@ static inline bool pt_word_is_leaf(uint64_t word)
     return (word & PTE_V) != 0 && (word & PTE_RIGHTS) != 0;
 }
 
-/* True for words that the functions above make for this place, at level 0 with A and D or without, and
- * for 0. */
+/* True for words that the functions above make for this place, at level 0 with A and D or without,
+ * and for 0. */
 static inline bool pt_word_ours(const struct pt_fmt *fmt, unsigned level, uint64_t word)
 {
     uint64_t plain = word & ~PTE_PPN;

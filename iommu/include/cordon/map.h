@@ -54,9 +54,7 @@ enum cordon_op_kind {
 #define CORDON_REGION_PIN 64u  /* with RAM: its frames never move */
 
 #define CORDON_REGION_DEMAND 32u /* RAM whose frames come at first touch: cordon/touch.h */
-#define CORDON_REGION_HUGE                                                \
-    1024u /* with DEMAND: a touch fills 2 MiB where they fit and are free \
-           */
+#define CORDON_REGION_HUGE 1024u /* with DEMAND: a touch fills 2 MiB where they fit, are free */
 
 /* A flag that cordon_region_find tells, and no GRANT takes: RAM of another domain; cordon_share. */
 #define CORDON_REGION_SHARED 16u
@@ -91,9 +89,9 @@ struct cordon_op {
  * frame), ENOENT (REVOKE, PROTECT or MARK of a hole), EPERM (frame not HELD, resource unknown or
  * taken; PROTECT of borrowed frames beyond the rights of the loan; MARK of what is not RAM of D's
  * own), EBUSY (REVOKE of frames that another domain borrows, PROTECT that takes a right from them,
- * or LOG where it may write), ENOMEM, ELIMIT. Error with the map
- * changed: EPENDING, the revoked frames stay REVOKING (hardware did not answer, or a device that
- * drains by reset is attached); see cordon_retire.
+ * or LOG where it may write), ENOMEM, ELIMIT. Error with the map changed: EPENDING, the revoked
+ * frames stay REVOKING (hardware did not answer, or a device that drains by reset is attached); see
+ * cordon_retire.
  */
 CORDON_API CORDON_MUST_CHECK int cordon_change(cordon_domain *d, const struct cordon_op *ops,
                                                size_t count);

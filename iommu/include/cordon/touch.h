@@ -15,7 +15,8 @@
 
 enum cordon_touch_what {
     CORDON_TOUCH_SPURIOUS = 0, /* the map allows it already: fence this hart, try again */
-    CORDON_TOUCH_FILLED = 1    /* a frame, or a run of them, came */
+    CORDON_TOUCH_FILLED = 1,   /* a frame, or a run of them, came */
+    CORDON_TOUCH_LOGGED = 2    /* the page is noted as used, or written: cordon/log.h */
 };
 
 struct cordon_touched {
