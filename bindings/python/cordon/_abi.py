@@ -59,6 +59,7 @@ CORDON_KIND_MOVABLE = 1
 CORDON_KIND_PINNED = 2
 CORDON_KIND_REVOKING = 5
 CORDON_KIND_TABLE = 7
+CORDON_LOG_KEEP = 1
 CORDON_MAX_BANKS = 0x20
 CORDON_MAX_DEPTH = 0x10
 CORDON_MAX_DOMAINS = 0x1000
@@ -78,6 +79,7 @@ CORDON_NODE_RAM = 2
 CORDON_NODE_ROOT = 0
 CORDON_NODE_SLOT = 0x80000000
 CORDON_OP_GRANT = 1
+CORDON_OP_MARK = 5
 CORDON_OP_PROTECT = 3
 CORDON_OP_REVOKE = 2
 CORDON_PAGE_SHIFT = 0xc
@@ -86,6 +88,8 @@ CORDON_READ = 1
 CORDON_REGION_DEMAND = 0x20
 CORDON_REGION_HUGE = 0x400
 CORDON_REGION_KEEP = 8
+CORDON_REGION_LOG = 0x80
+CORDON_REGION_MARKS = 0x80
 CORDON_REGION_MMIO = 1
 CORDON_REGION_NODMA = 2
 CORDON_REGION_PEER = 4
@@ -101,6 +105,7 @@ CORDON_TOLD_ADDED = 1
 CORDON_TOLD_CHANGED = 3
 CORDON_TOLD_REMOVED = 2
 CORDON_TOUCH_FILLED = 1
+CORDON_TOUCH_LOGGED = 2
 CORDON_TOUCH_SPURIOUS = 0
 CORDON_WALK_CORRUPT = 4
 CORDON_WALK_EMPTY = 1
@@ -152,6 +157,7 @@ ENUMS = {
         "CORDON_OP_GRANT",
         "CORDON_OP_REVOKE",
         "CORDON_OP_PROTECT",
+        "CORDON_OP_MARK",
     ),
     "cordon_told_kind": (
         "CORDON_TOLD_ADDED",
@@ -161,6 +167,7 @@ ENUMS = {
     "cordon_touch_what": (
         "CORDON_TOUCH_SPURIOUS",
         "CORDON_TOUCH_FILLED",
+        "CORDON_TOUCH_LOGGED",
     ),
     "cordon_walk_end": (
         "CORDON_WALK_LEADS",
@@ -487,6 +494,54 @@ class Listener(Record):
     ]
 
 
+class Harvest(Record):
+    """What to harvest. Bit i of word i / 64 of a map is page GPA + i * 4096."""
+
+    _c_name_ = "cordon_harvest"
+    _fields_ = [
+        ("size", c_uint32),
+        ("flags", c_uint32),
+        ("gpa", Gpa),
+        ("len", c_uint64),
+        ("dirty", POINTER(c_uint64)),
+        ("used", POINTER(c_uint64)),
+    ]
+
+
+class Harvested(Record):
+    _c_name_ = "cordon_harvested"
+    _fields_ = [
+        ("logged", c_uint64),
+        ("dirty", c_uint64),
+        ("unknown", c_uint64),
+        ("used", c_uint64),
+        ("words", c_uint64),
+    ]
+
+
+class Coalesce(Record):
+    """What to coalesce."""
+
+    _c_name_ = "cordon_coalesce"
+    _fields_ = [
+        ("size", c_uint32),
+        ("flags", c_uint32),
+        ("gpa", Gpa),
+        ("len", c_uint64),
+        ("budget", c_uint64),
+    ]
+
+
+class Coalesced(Record):
+    _c_name_ = "cordon_coalesced"
+    _fields_ = [
+        ("next", Gpa),
+        ("looked", c_uint64),
+        ("mega", c_uint64),
+        ("giga", c_uint64),
+    ]
+
+
 class BlockInfo(Record):
     """A block of 2 MiB, or the part of it that is RAM."""
 
@@ -665,6 +720,8 @@ class Walk(Record):
 STRUCTS: dict = {
     "cordon_block_info": BlockInfo,
     "cordon_borrower": Borrower,
+    "cordon_coalesce": Coalesce,
+    "cordon_coalesced": Coalesced,
     "cordon_config": Config,
     "cordon_device_config": DeviceConfig,
     "cordon_domain_config": DomainConfig,
@@ -676,6 +733,8 @@ STRUCTS: dict = {
     "cordon_frame_info": FrameInfo,
     "cordon_gpa": Gpa,
     "cordon_gva": Gva,
+    "cordon_harvest": Harvest,
+    "cordon_harvested": Harvested,
     "cordon_hit": Hit,
     "cordon_hpa": Hpa,
     "cordon_iommu_config": IommuConfig,
@@ -737,12 +796,24 @@ PROTOTYPES = (
      'each view, fence, enter the map; revokes mark frames REVOKING, clear leaves in every '
      'view, fence, invalidate harts and IOMMUs once for the whole batch, wait, drain; only '
      'then are frames FREE (or HELD). Errors, nothing changed: EINVAL, EALIGN, ERANGE, EEXIST '
-     '(GRANT over a region or twice the same frame), ENOENT (REVOKE or PROTECT of a hole), '
-     'EPERM (frame not HELD, resource unknown or taken; PROTECT of borrowed frames beyond the '
-     'rights of the loan), EBUSY (REVOKE of frames that another domain borrows, or PROTECT '
-     'that takes a right from them), ENOMEM, ELIMIT. Error with the map changed: EPENDING, the '
-     'revoked frames stay REVOKING (hardware did not answer, or a device that drains by reset '
-     'is attached); see cordon_retire.'),
+     '(GRANT over a region or twice the same frame), ENOENT (REVOKE, PROTECT or MARK of a '
+     'hole), EPERM (frame not HELD, resource unknown or taken; PROTECT of borrowed frames '
+     "beyond the rights of the loan; MARK of what is not RAM of D's own), EBUSY (REVOKE of "
+     'frames that another domain borrows, PROTECT that takes a right from them, or LOG where '
+     'it may write), ENOMEM, ELIMIT. Error with the map changed: EPENDING, the revoked frames '
+     'stay REVOKING (hardware did not answer, or a device that drains by reset is attached); '
+     'see cordon_retire.'),
+    ("cordon_coalesce", c_int, (
+        ("d", POINTER(Domain)),
+        ("what", POINTER(Coalesce)),
+        ("out", POINTER(Coalesced)),
+    ),
+     'Make large leaves again out of small ones that stand and lead one behind the other with '
+     'the same rights, in every view, inside one region, and not logged. One word is stored '
+     'for each: no translation goes or changes for an instant. Harts and IOMMUs are told once, '
+     'and then the tables are freed. Bounded work; call again at OUT->next while that is '
+     'inside the range. Errors, nothing changed: EINVAL, EALIGN, ERANGE. Error with the leaves '
+     'coalesced and OUT not written: EPENDING (tables are freed later; see cordon_retire).'),
     ("cordon_ctx_create", c_int, (
         ("cfg", POINTER(Config)),
         ("out", POINTER(POINTER(Ctx))),
@@ -908,6 +979,29 @@ PROTOTYPES = (
     ),
      'Tell it no more; not what stands, either. A domain with listeners cannot be destroyed. '
      'Errors: EINVAL, EHANDLE, ENOENT.'),
+    ("cordon_log_harvest", c_int, (
+        ("d", POINTER(Domain)),
+        ("what", POINTER(Harvest)),
+        ("out", POINTER(Harvested)),
+    ),
+     'Tell which logged pages of a range were written, or used, since they were last harvested '
+     'or their logging began, and begin anew for these, in one call: what happens after it has '
+     'returned is seen by the next one. Harts, and IOMMUs whose views had bits, are told once '
+     "for the whole range, before it returns. Pages of holes, of MMIO and of other domains' "
+     'frames read as 0, and so do absent pages. USED costs a fault for each page on harts '
+     "without Svadu, from the first harvest that asks for it. The domain's lock is held for at "
+     "most 65,536 pages at a time. Where a range's logging is stopped while it is harvested, "
+     'its pages count as dirty. An IOMMU that does not answer is no error: what its devices '
+     'may write counts as dirty (UNKNOWN) until it does. Errors, nothing changed: EINVAL, '
+     'EALIGN, ERANGE, ENOENT (nothing in the range is logged), EPERM (part of it is the '
+     "domain's RAM, and not logged)."),
+    ("cordon_log_written", c_int, (
+        ("d", POINTER(Domain)),
+        ("gpa", Gpa),
+        ("len", c_uint64),
+    ),
+     'Software has written to LEN bytes at GPA, through no view: their pages, where they are '
+     'logged, are dirty. Any bytes; holes do not matter. Errors: EINVAL, ERANGE.'),
     ("cordon_memory_stats", None, (
         ("ctx", POINTER(Ctx)),
         ("out", POINTER(MemoryStats)),
@@ -1078,9 +1172,10 @@ PROTOTYPES = (
      'each borrower (cordon_frame_borrower tells them), then in OWNER. Errors, nothing '
      'changed: EINVAL (also: one domain as both), EHANDLE (domains of two contexts), EALIGN, '
      "ERANGE, ENOENT (a hole in the owner's range), EPERM (not RAM of OWNER's own: MMIO, "
-     "borrowed; rights beyond OWNER's; devices where OWNER's are not allowed), EEXIST "
-     '(something stands at TO, or BORROWER has one of the frames), ENOMEM. Error with the map '
-     'changed: EPENDING, as cordon_change; the loan holds.'),
+     "borrowed; rights beyond OWNER's; devices where OWNER's are not allowed), EBUSY (rights "
+     "to write to what is logged: the borrower's writes are not), EEXIST (something stands at "
+     'TO, or BORROWER has one of the frames), ENOMEM. Error with the map changed: EPENDING, as '
+     'cordon_change; the loan holds.'),
     ("cordon_slot_set", c_int, (
         ("s", POINTER(Space)),
         ("slot", POINTER(Slot)),
