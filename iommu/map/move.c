@@ -276,7 +276,10 @@ static int break_leaves(struct move_batch *b, struct gone *gone)
     note_ranges(b, gone);
     mark_old(b, CORDON_FRAME_OWNED, CORDON_FRAME_REVOKING);
     for (uint32_t i = 0; i < b->count; i++) {
-        pt_store(&d->forest, b->leaf[i].word, 0);
+        uint64_t *word = b->leaf[i].word;
+        uint64_t old = port_clear64(d->ctx->cookie, word, pt_word_at(&d->forest, word), ~0ull);
+
+        b->leaf[i].pte |= old & PTE_MARKS; /* what was marked up to now moves along */
     }
     d->dead.downgrade = true;
     port_fence(d->ctx->cookie);
