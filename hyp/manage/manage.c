@@ -1,5 +1,6 @@
 /* Management over the host channel: see manage.h. */
 #include "manage/manage.h"
+#include "manage/moves.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -186,15 +187,54 @@ static void do_present(char *rest)
     }
 }
 
+static void do_compact(char *rest)
+{
+    uint64_t want[4] = {0};
+    int err = manage_numbers(rest, want, 1, 4) ? manage_compact(want) : -CORDON_EINVAL;
+
+    if (err != 0) {
+        send_error("compact takes a length, and an alignment, a boundary and a highest address",
+                   rest);
+    }
+}
+
+static void do_move(char *rest)
+{
+    struct vm *vm = find_vm(&rest);
+    uint64_t what[3] = {0};
+    int err = vm != NULL ? -CORDON_EINVAL : 0;
+
+    if (vm != NULL && manage_numbers(rest, what, 2, 3)) {
+        err = manage_move(vm, what);
+    }
+    if (err == -CORDON_ENOENT) {
+        send_error(not_running, vm_name(vm));
+    } else if (err != 0) {
+        send_error("move takes a VM, how often (at most 4096), a seed, and a length", rest);
+    }
+}
+
+static void do_blocks(char *rest)
+{
+    uint64_t from = 0;
+
+    if (manage_numbers(rest, &from, 0, 1)) {
+        manage_send_blocks(report_channel(), from);
+    } else {
+        send_error("blocks takes a host address, or nothing", rest);
+    }
+}
+
 static void carry_out(char *text)
 {
     static const struct {
         const char *name;
         void (*run)(char *rest);
-    } commands[] = {{"owners", do_owners},  {"places", do_places}, {"audit", do_audit},
-                    {"faults", do_faults},  {"exits", do_exits},   {"type", do_type},
-                    {"pause", do_pause},    {"resume", do_resume}, {"tables", do_tables},
-                    {"present", do_present}};
+    } commands[] = {{"owners", do_owners},   {"places", do_places},   {"audit", do_audit},
+                    {"faults", do_faults},   {"exits", do_exits},     {"type", do_type},
+                    {"pause", do_pause},     {"resume", do_resume},   {"tables", do_tables},
+                    {"present", do_present}, {"compact", do_compact}, {"move", do_move},
+                    {"blocks", do_blocks}};
     char *rest = text;
     char *name = cut_word(&rest);
 
@@ -205,7 +245,7 @@ static void carry_out(char *text)
         }
     }
     send_error("that command is not known: owners, places, audit, faults, exits, type, pause, "
-               "resume, tables, present are",
+               "resume, tables, present, compact, move, blocks are",
                name != NULL ? name : "");
 }
 

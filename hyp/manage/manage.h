@@ -3,8 +3,9 @@
  *
  * A command is a frame of type 'C', words in ASCII; each is answered by an event, a JSON object
  * whose "event" names it. Commands: owners [HPA], places, audit, faults, exits, type VM TEXT, pause
- * VM, resume VM, tables VM, present VM [GPA]. What is not understood is answered by an event
- * "error" that says why.
+ * VM, resume VM, tables VM, present VM [GPA], compact LEN [ALIGN [BOUNDARY [HIGHEST]]], move VM
+ * TIMES SEED [LEN], blocks [HPA]. What is not understood is answered by an event "error" that says
+ * why.
  */
 #ifndef HYP_MANAGE_MANAGE_H
 #define HYP_MANAGE_MANAGE_H
@@ -19,6 +20,7 @@ struct vm;
 #define MANAGE_REPORT_BYTES 1024u
 #define STREAM_OWNERS 1u
 #define STREAM_PRESENT 2u
+#define STREAM_BLOCKS 3u
 
 /* Take and carry out what has come. One hart at a time. */
 void manage_poll(void);

@@ -186,12 +186,38 @@ static int find_place(const struct vm *vm, const struct cordon_run_want *want, c
     }
 }
 
+/* A run by moving what is in its way, as much as may be moved for this guest in this second: others
+ * wait for what is moved of theirs. */
+static int make_run(struct vm *vm, const struct cordon_run_want *want, cordon_hpa *out)
+{
+    struct vm_account *a = &vm->pci->account;
+    struct cordon_run_made made;
+    uint64_t now = time_us();
+    int err;
+
+    if (now - a->moved_second >= 1000000) {
+        a->moved_second = now;
+        a->moved = 0;
+    }
+    if (a->moved + VM_LOOK_COST >= VM_MOVED_A_SECOND) {
+        return -CORDON_EBUSY;
+    }
+    a->moved += VM_LOOK_COST;
+    err = cordon_run_make(guests_ctx(), want, VM_MOVED_A_SECOND - a->moved, &made);
+    a->moved += made.moves.pages << CORDON_PAGE_SHIFT;
+    if (err == 0) {
+        *out = made.hpa;
+    }
+    return err == -CORDON_ELIMIT ? -CORDON_EBUSY : err == -CORDON_EPENDING ? -CORDON_ENOMEM : err;
+}
+
 /* The caller holds the map's lock. */
 static int run(struct vm *vm, const struct cordon_run_want *want, cordon_gpa *out)
 {
     struct cordon_run_want host = *want;
     struct cordon_extent run = {.len = want->len};
     struct cordon_op op = {.kind = CORDON_OP_GRANT,
+                           .flags = CORDON_REGION_PIN, /* else it would not stay one run */
                            .len = want->len,
                            .perms = CORDON_RW,
                            .extents = &run,
@@ -200,8 +226,12 @@ static int run(struct vm *vm, const struct cordon_run_want *want, cordon_gpa *ou
 
     host.highest = 0; /* the guest address is what a device's limit speaks of */
     err = find_place(vm, want, &op.gpa);
-    if (err == 0) {
-        err = cordon_run_alloc(guests_ctx(), &host, &run.hpa);
+    if (err != 0) {
+        return err;
+    }
+    err = cordon_run_alloc(guests_ctx(), &host, &run.hpa);
+    if (err == -CORDON_ENOMEM) {
+        err = make_run(vm, &host, &run.hpa);
     }
     if (err != 0) {
         return err;

@@ -21,6 +21,11 @@
 #define VM_RUNS_MAX (UINT64_C(16) << 20)
 #define VM_REPORT_BYTES_A_SECOND 65536u
 
+/* How much may be moved in a second for the runs that a guest asks for, in bytes; a look at memory
+ * for where to make one is charged as a part of that. */
+#define VM_MOVED_A_SECOND (UINT64_C(16) << 20)
+#define VM_LOOK_COST (UINT64_C(2) << 20)
+
 /* Bytes; under the VM's map_lock. */
 struct vm_account {
     uint64_t ram;     /* in its map, or REVOKING */
@@ -28,6 +33,8 @@ struct vm_account {
     uint64_t runs;
     uint64_t report_second; /* time_us at its start */
     uint32_t reported;      /* bytes since then */
+    uint64_t moved_second;  /* the same for what was moved */
+    uint64_t moved;
 };
 
 struct vm_pci {

@@ -16,11 +16,13 @@ static int64_t transfer_some(struct vcpu *vcpu, bool write, uint64_t gpa, uint64
     uint8_t *bytes;
 
     cordon_lock_take(&vm->map_lock);
+    cordon_hold(vm->domain); /* the bytes stay where they are while we use them */
     bytes = vm_memory_at(vm, cordon_gpa_make(gpa), write ? CORDON_READ : CORDON_WRITE, len);
     if (bytes != NULL) {
         taken =
             (int64_t)(write ? vm_console_write(vm, bytes, *len) : vm_console_read(vm, bytes, *len));
     }
+    cordon_let_go(vm->domain);
     cordon_lock_give(&vm->map_lock);
     return taken;
 }

@@ -93,7 +93,7 @@ static int build_pool(struct vm *vm)
         return err;
     }
     run.len = want.len;
-    err = grant(vm, guest_pool(vm->config->ram_base), &run, 1, CORDON_RW, 0);
+    err = grant(vm, guest_pool(vm->config->ram_base), &run, 1, CORDON_RW, CORDON_REGION_PIN);
     if (err != 0) {
         free_extents(&run, 1);
         return err;
@@ -240,7 +240,7 @@ uint8_t *vm_memory_at(const struct vm *vm, cordon_gpa gpa, uint32_t access, uint
     return memory_ptr(hit.hpa);
 }
 
-int vm_memory_write(struct vm *vm, cordon_gpa gpa, const void *bytes, uint64_t len)
+static int write_held(struct vm *vm, cordon_gpa gpa, const void *bytes, uint64_t len)
 {
     const uint8_t *from = bytes;
 
@@ -257,4 +257,13 @@ int vm_memory_write(struct vm *vm, cordon_gpa gpa, const void *bytes, uint64_t l
         len -= now;
     }
     return 0;
+}
+
+int vm_memory_write(struct vm *vm, cordon_gpa gpa, const void *bytes, uint64_t len)
+{
+    cordon_hold(vm->domain);
+    int err = write_held(vm, gpa, bytes, len);
+
+    cordon_let_go(vm->domain);
+    return err;
 }

@@ -19,7 +19,8 @@ CORDON_MUST_CHECK int vm_memory_write(struct vm *vm, cordon_gpa gpa, const void 
                                       uint64_t len);
 
 /* The RAM that holds GPA, as far as it is contiguous, checked for ACCESS (CORDON_READ..), or
- * null. *LEN is cut to what is contiguous. The caller holds map_lock while it uses the pointer. */
+ * null. *LEN is cut to what is contiguous. The caller holds map_lock, and the domain
+ * (cordon_hold), from before the call until after the last use of the pointer. */
 uint8_t *vm_memory_at(const struct vm *vm, cordon_gpa gpa, uint32_t access, uint64_t *len);
 
 #endif
