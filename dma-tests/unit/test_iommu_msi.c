@@ -92,12 +92,12 @@ static uint64_t led_to(uint32_t device_id, uint64_t page)
 }
 
 /* Grant a file to a domain at GPA, as the guest's harts want it. */
-static int grant_file(cordon_domain *d, uint64_t gpa, cordon_hpa file)
+static int grant_with(cordon_domain *d, uint64_t gpa, cordon_hpa file, uint32_t flags)
 {
     const struct cordon_extent extent = {file, CORDON_PAGE_SIZE};
     const struct cordon_op op = {
         .kind = CORDON_OP_GRANT,
-        .flags = CORDON_REGION_MMIO,
+        .flags = CORDON_REGION_MMIO | flags,
         .gpa = cordon_gpa_make(gpa),
         .len = CORDON_PAGE_SIZE,
         .perms = CORDON_RW,
@@ -108,7 +108,60 @@ static int grant_file(cordon_domain *d, uint64_t gpa, cordon_hpa file)
     return cordon_change(d, &op, 1);
 }
 
+static int grant_file(cordon_domain *d, uint64_t gpa, cordon_hpa file)
+{
+    return grant_with(d, gpa, file, 0);
+}
+
 /* ---- the window --------------------------------------------------------------------------- */
+
+/* The map leads the tables: files before the window and after it, moved, and gone. */
+static void test_files_of_the_map_lead_the_tables_by_themselves(void **state)
+{
+    const struct cordon_extent run = {FILE(2), 2 * CORDON_PAGE_SIZE};
+    struct cordon_edit e = {.kind = CORDON_EDIT_ADD,
+                            .node = {.size = sizeof(e.node),
+                                     .id = 1,
+                                     .kind = CORDON_NODE_MMIO,
+                                     .offset = WINDOW + 0x2000,
+                                     .len = run.len,
+                                     .perms = CORDON_RW,
+                                     .flags = CORDON_REGION_FILE,
+                                     .extents = &run,
+                                     .extent_count = 1}};
+    cordon_space *s;
+
+    (void)state;
+    assert_int_equal(grant_with(domain, WINDOW, FILE(0), CORDON_REGION_FILE), 0);
+    assert_int_equal(cordon_msi_window(domain, cordon_gpa_make(WINDOW), 3), 0);
+    assert_int_equal(grant_file(domain, WINDOW + 0x1000, FILE(1)), 0); /* a BAR, say */
+    cordon_device *dev = attached(5, 0), *own = attached(6, CORDON_ATTACH_OWN_VIEW);
+
+    assert_int_equal(cordon_space_create(domain, &s), 0);
+    assert_int_equal(cordon_space_update(s, &e, 1), 0);
+    for (uint32_t id = 5; id <= 6; id++) {
+        assert_int_equal(led_to(id, WINDOW >> 12), FILE(0).v);
+        assert_int_equal(led_to(id, (WINDOW >> 12) + 1), 262); /* is no interrupt file */
+        assert_int_equal(led_to(id, (WINDOW >> 12) + 2), FILE(2).v);
+        assert_int_equal(led_to(id, (WINDOW >> 12) + 3), FILE(3).v);
+    }
+    e.kind = CORDON_EDIT_SET;
+    e.node.extents = NULL;
+    e.node.extent_count = 0;
+    e.node.offset = WINDOW + 0x3000; /* its second page beside the window now */
+    assert_int_equal(cordon_space_update(s, &e, 1), 0);
+    for (uint32_t id = 5; id <= 6; id++) {
+        assert_int_equal(led_to(id, (WINDOW >> 12) + 2), 262);
+        assert_int_equal(led_to(id, (WINDOW >> 12) + 3), FILE(2).v);
+    }
+    e.kind = CORDON_EDIT_REMOVE;
+    assert_int_equal(cordon_space_update(s, &e, 1), 0);
+    assert_int_equal(led_to(5, (WINDOW >> 12) + 3), 262);
+    assert_clean();
+    gone(dev);
+    gone(own);
+    assert_int_equal(cordon_space_destroy(s), 0);
+}
 
 static void test_each_page_of_the_window_leads_to_its_own_file(void **state)
 {
@@ -324,6 +377,7 @@ static void test_a_file_is_nobody_elses_until_the_iommu_has_answered(void **stat
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        T(test_files_of_the_map_lead_the_tables_by_themselves),
         T(test_each_page_of_the_window_leads_to_its_own_file),
         T(test_bad_windows_are_refused),
         T(test_a_window_stands_over_no_memory),

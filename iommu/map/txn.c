@@ -6,6 +6,7 @@
 #include "map/loan.h"
 #include "map/tell.h"
 #include "port_word.h"
+#include "riscv/msi.h"
 
 /* Holdings in a range are REVOKING: they are found by what still stands in the G-stage. */
 static void mark_range(struct txn *t, uint64_t gfn, uint64_t end)
@@ -64,6 +65,9 @@ void txn_commit_tables(struct txn *t, const struct cordon_op *op)
 
     if (op->kind == CORDON_OP_GRANT) {
         commit_leaves(t, op);
+        if ((op->flags & CORDON_REGION_FILE) != 0) {
+            msi_lead(t->d, op_first(op), op->extents, op->extent_count);
+        }
     } else if (op->kind == CORDON_OP_PROTECT) {
         pt_protect(f, op->gpa, op_pages(op), op->perms, f->views, &t->tables, &t->d->dead);
     } else if (op->kind == CORDON_OP_MARK) {

@@ -9,7 +9,7 @@
 #include "map/loan.h"
 #include "map/tell.h"
 #include "port_word.h"
-#include "pt/edit.h"
+#include "riscv/msi.h"
 
 struct work {
     const struct update *u;
@@ -186,6 +186,9 @@ static int commit_break(struct work *w)
 
         pt_unmap(&d->forest, cordon_gpa_make(m->from << CORDON_PAGE_SHIFT), m->pages,
                  d->forest.views, &w->tables, &d->dead);
+        if ((m->was_flags & CORDON_REGION_FILE) != 0) {
+            msi_unlead(d, m->from, m->runs.at, m->runs.count);
+        }
     }
     port_fence(d->ctx->cookie);
     int err = gone_retire(d, &w->out.gone);
@@ -245,6 +248,9 @@ static void move_leaves(struct work *w, const struct update_move *m)
 
         pt_map_grant(&w->d->forest, &grant, &w->tables, &w->d->dead);
     }
+    if ((m->flags & CORDON_REGION_FILE) != 0) {
+        msi_lead(w->d, m->to, m->runs.at, m->runs.count);
+    }
 }
 
 static int commit_make(struct work *w)
@@ -256,10 +262,14 @@ static int commit_make(struct work *w)
         move_leaves(w, &w->u->moves[i]);
     }
     for (size_t i = 0; i < w->u->in_count; i++) {
-        const struct pt_grant grant = op_grant(&w->in, &w->u->in[i]);
+        const struct cordon_op *op = &w->u->in[i];
+        const struct pt_grant grant = op_grant(&w->in, op);
 
-        if (!op_demands(&w->u->in[i])) {
+        if (!op_demands(op)) {
             pt_map_grant(&d->forest, &grant, &w->tables, &d->dead);
+        }
+        if ((op->flags & CORDON_REGION_FILE) != 0) {
+            msi_lead(d, op_first(op), op->extents, op->extent_count);
         }
     }
     port_fence(d->ctx->cookie);

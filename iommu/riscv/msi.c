@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/ctx.h"
+#include "map/txn.h"
 #include "riscv/iommu.h"
 #include "riscv/retire.h"
 
@@ -102,6 +103,69 @@ static uint64_t msi_file_page(const struct msi_window *w, uint32_t index)
     return page;
 }
 
+/* Is the page an MSI target, and which file's? */
+static bool msi_index_of(const struct msi_window *w, uint64_t page, uint32_t *index)
+{
+    unsigned bit = 0;
+
+    if (!w->set || ((page ^ w->base.v >> CORDON_PAGE_SHIFT) & ~w->mask) != 0) {
+        return false;
+    }
+    *index = 0;
+    for (uint64_t left = w->mask; left != 0; left &= left - 1, bit++) {
+        *index |= (uint32_t)((page & left & -left) != 0) << bit;
+    }
+    return true;
+}
+
+/* Each page of the runs that is a target leads there, unless it was led elsewhere; or, if it did,
+ * nowhere. */
+static void msi_follow_runs(struct cordon_domain *d, uint64_t gfn, const struct cordon_extent *runs,
+                            uint64_t count, bool there)
+{
+    for (uint64_t i = 0; i < count && d->msi.set; i++) {
+        for (uint64_t at = 0; at < runs[i].len; at += CORDON_PAGE_SIZE, gfn++) {
+            uint64_t entry = msi_entry_make(cordon_hpa_add(runs[i].hpa, at));
+            uint32_t index;
+
+            if (msi_index_of(&d->msi, gfn, &index) &&
+                *msi_word(d, 0, index) == (there ? 0 : entry)) {
+                msi_store(d, index, there ? entry : 0);
+            }
+        }
+    }
+}
+
+void msi_lead(struct cordon_domain *d, uint64_t gfn, const struct cordon_extent *runs,
+              uint64_t count)
+{
+    msi_follow_runs(d, gfn, runs, count, true);
+}
+
+void msi_unlead(struct cordon_domain *d, uint64_t gfn, const struct cordon_extent *runs,
+                uint64_t count)
+{
+    msi_follow_runs(d, gfn, runs, count, false);
+}
+
+/* A new window: interrupt files that stand in it already. */
+static void msi_lead_standing(struct cordon_domain *d)
+{
+    for (uint32_t index = 0; index < msi_files(d); index++) {
+        uint64_t page = msi_file_page(&d->msi, index);
+        const struct span *region = span_find(&d->regions.set, page);
+        struct cordon_extent run;
+
+        if (region != NULL && (region_flags(region) & CORDON_REGION_FILE) != 0) {
+            struct backing b = backing_of(d, page, 1);
+            uint64_t found = backing_next(&b, &run, 1);
+
+            cordon_assert(found == 1);
+            msi_lead(d, page, &run, 1);
+        }
+    }
+}
+
 static bool msi_window_over_ram(const struct cordon_domain *d, const struct msi_window *w)
 {
     for (uint32_t index = 0; index < UINT32_C(1) << w->bits; index++) {
@@ -157,6 +221,7 @@ static int msi_window_set(struct cordon_domain *d, const struct msi_window *w)
     msi_table_free(d, d->view[0].msi_table);
     d->msi = *w;
     d->view[0].msi_table = table;
+    msi_lead_standing(d);
     return 0;
 }
 

@@ -3,7 +3,8 @@
  *
  * The domain's own table hangs at view 0, which no IOMMU knows; each device view has a copy, made
  * when the view is made and changed with it. An entry may only lead to a file that the domain
- * holds: granted, or claimed for MSIs alone. What the map takes away, the tables lose too.
+ * holds: granted, or claimed for MSIs alone. What the map takes away, the tables lose too; and what
+ * it grants as interrupt files (CORDON_REGION_FILE) they lead to by themselves.
  */
 #ifndef CORDON_RISCV_MSI_H
 #define CORDON_RISCV_MSI_H
@@ -39,6 +40,14 @@ void msi_table_free(struct cordon_domain *d, cordon_hpa table);
 /* Clear the entries that lead to files which the domain holds no more. True if there were any: what
  * IOMMUs have cached of them must go. The caller holds the domain's lock. */
 bool msi_follow_map(struct cordon_domain *d);
+
+/* Runs of interrupt files stand from GFN on, or stand there no more: entries for pages of the
+ * window lead there, or, where they did, nowhere. The leaves say it already; what IOMMUs have
+ * cached of the latter is the caller's to retire. */
+void msi_lead(struct cordon_domain *d, uint64_t gfn, const struct cordon_extent *runs,
+              uint64_t count);
+void msi_unlead(struct cordon_domain *d, uint64_t gfn, const struct cordon_extent *runs,
+                uint64_t count);
 
 /* True if the domain holds the file. */
 bool msi_file_held(const struct cordon_domain *d, cordon_hpa file);

@@ -4,22 +4,21 @@
 
 #include <string.h>
 
+#define MMIO_FLAGS (CORDON_REGION_MMIO | CORDON_REGION_PEER | CORDON_REGION_FILE)
 #define INHERITED CORDON_REGION_NODMA /* flags of containers and aliases */
 
 /* ---- form --------------------------------------------------------------------------------- */
 
 static bool flags_fit(const struct cordon_node *n)
 {
-    uint32_t foreign = CORDON_REGION_SHARED;
-
     switch (n->kind) {
     case CORDON_NODE_CONTAINER:
     case CORDON_NODE_ALIAS:
         return (n->flags & ~INHERITED) == 0;
     case CORDON_NODE_RAM:
-        return (n->flags & (foreign | CORDON_REGION_MMIO | CORDON_REGION_PEER)) == 0;
+        return (n->flags & (CORDON_REGION_SHARED | MMIO_FLAGS)) == 0;
     case CORDON_NODE_MMIO:
-        return (n->flags & ~(CORDON_REGION_MMIO | CORDON_REGION_PEER)) == 0;
+        return (n->flags & ~MMIO_FLAGS) == 0;
     default:
         return n->flags == 0 && n->perms == 0;
     }

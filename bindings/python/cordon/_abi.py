@@ -86,6 +86,7 @@ CORDON_PAGE_SHIFT = 0xc
 CORDON_PAGE_SIZE = 0x1000
 CORDON_READ = 1
 CORDON_REGION_DEMAND = 0x20
+CORDON_REGION_FILE = 0x1000
 CORDON_REGION_HUGE = 0x400
 CORDON_REGION_KEEP = 8
 CORDON_REGION_LOG = 0x80
@@ -1013,9 +1014,10 @@ PROTOTYPES = (
         ("file", Hpa),
     ),
      'Lead MSIs for file INDEX to the guest interrupt file at HPA, a resource that D owns '
-     '(granted) or that no domain has; HPA 0 takes it away. Errors: ENOENT (no window), '
-     "ERANGE, EALIGN, EPERM, ENOMEM; EPENDING (the entry has changed, the old file stays D's "
-     'until cordon_retire succeeds).'),
+     '(granted) or that no domain has; HPA 0 takes it away. Files that are granted with '
+     'CORDON_REGION_FILE at their place in the window need no such call. Errors: ENOENT (no '
+     'window), ERANGE, EALIGN, EPERM, ENOMEM; EPENDING (the entry has changed, the old file '
+     "stays D's until cordon_retire succeeds)."),
     ("cordon_msi_window", c_int, (
         ("d", POINTER(Domain)),
         ("base", Gpa),

@@ -106,7 +106,8 @@ CORDON_API CORDON_MUST_CHECK int cordon_msi_window(cordon_domain *d, cordon_gpa 
                                                    uint64_t mask);
 
 /* Lead MSIs for file INDEX to the guest interrupt file at HPA, a resource that D owns (granted) or
- * that no domain has; HPA 0 takes it away. Errors: ENOENT (no window), ERANGE, EALIGN, EPERM,
+ * that no domain has; HPA 0 takes it away. Files that are granted with CORDON_REGION_FILE at their
+ * place in the window need no such call. Errors: ENOENT (no window), ERANGE, EALIGN, EPERM,
  * ENOMEM; EPENDING (the entry has changed, the old file stays D's until cordon_retire succeeds). */
 CORDON_API CORDON_MUST_CHECK int cordon_msi_set(cordon_domain *d, uint32_t index, cordon_hpa file);
 

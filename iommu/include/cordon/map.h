@@ -56,6 +56,10 @@ enum cordon_op_kind {
 #define CORDON_REGION_DEMAND 32u /* RAM whose frames come at first touch: cordon/touch.h */
 #define CORDON_REGION_HUGE 1024u /* with DEMAND: a touch fills 2 MiB where they fit, are free */
 
+/* With MMIO: the pages are interrupt files. Where they stand in the MSI window, the domain's MSI
+ * tables lead there; they follow when the region moves or goes, or the window comes. */
+#define CORDON_REGION_FILE 4096u
+
 /* A flag that cordon_region_find tells, and no GRANT takes: RAM of another domain; cordon_share. */
 #define CORDON_REGION_SHARED 16u
 
