@@ -10,6 +10,7 @@ from .errors import (AlreadyExists, Busy, CordonError, Corrupt, HardwareError, H
                      WrongHandle)
 from .guest import Guest
 from .iommu import Cause, Fault, Iommu, Nearest
+from .log import Coalesced, Harvest, Mark, PageSet
 from .parts import Dma
 from .platform import Platform
 from .shape import Shape
@@ -17,11 +18,12 @@ from .types import PAGE, Drain, Extent, FrameState, Gpa, Gva, Hpa, Iova, Mode, P
 from .walk import Leaf, Step, Walk, WalkEnd
 
 __all__ = [
-    "BACKENDS", "PAGE", "AlreadyExists", "Buffer", "Busy", "Cause", "Context", "CordonError",
+    "BACKENDS", "PAGE", "AlreadyExists", "Buffer", "Busy", "Cause", "Coalesced", "Context", "CordonError",
     "Corrupt", "Device", "Dma", "Domain", "Drain", "Extent", "Fault", "FrameInfo", "FrameState",
-    "Gpa", "Grant", "Guest", "Gva", "HardwareError", "HardwareTimeout", "Hit", "Hpa",
+    "Gpa", "Grant", "Guest", "Gva", "HardwareError", "HardwareTimeout", "Harvest", "Hit", "Hpa",
     "InvalidArgument", "Iommu", "Iova", "Leaf", "LibraryError", "LimitReached", "Misaligned",
-    "Mode", "Nearest", "NotFound", "NotOwner", "NotSupported", "OutOfMemory", "OutOfRange",
-    "Pending", "Perm", "Platform", "Protect", "Region", "Revoke", "Shape", "Step", "TranslationFault",
+    "Mark", "Mode", "Nearest", "NotFound", "NotOwner", "NotSupported", "OutOfMemory", "OutOfRange",
+    "PageSet", "Pending", "Perm", "Platform", "Protect", "Region", "Revoke", "Shape", "Step",
+    "TranslationFault",
     "UseAfterClose", "Walk", "WalkEnd", "WrongHandle",
 ]

@@ -8,6 +8,7 @@ from . import _abi
 from ._base import as_int
 from .context import Child, Context
 from .errors import NotFound
+from .log import Coalesced, Harvest, Mark, coalesce, harvest
 from .shape import Shape, shape
 from .types import (Extent, ExtentLike, Extents, Gpa, GpaLike, Hpa, HpaLike, Perm, PermLike, Size, address,
                     extents_array, extents_of, size_bytes)
@@ -113,11 +114,11 @@ class Domain(Child):
 
     # ---- changes ------------------------------------------------------------------------------
 
-    def change(self, ops: Sequence[Grant | Revoke | Protect], **fields: Any) -> None:
-        """Carry out Grant, Revoke and Protect operations as one transaction."""
+    def change(self, ops: Sequence[Grant | Revoke | Protect | Mark], **fields: Any) -> None:
+        """Carry out Grant, Revoke, Protect and Mark operations as one transaction."""
         for op in ops:
-            if not isinstance(op, (Grant, Revoke, Protect)):
-                raise TypeError(f"ops: {op!r} is no Grant, Revoke or Protect")
+            if not isinstance(op, (Grant, Revoke, Protect, Mark)):
+                raise TypeError(f"ops: {op!r} is no Grant, Revoke, Protect or Mark")
         array = (_abi.Op * len(ops))()
         for op, slot in zip(ops, array):
             op.fill(slot)
@@ -137,6 +138,25 @@ class Domain(Child):
     def protect(self, gpa: GpaLike, length: Size, perms: PermLike) -> None:
         self.change([Protect(gpa, length, perms)], gpa=address(Gpa, gpa), len=size_bytes(length),
                     perms=Perm.of(perms))
+
+    def log(self, gpa: GpaLike, length: Size, on: bool = True) -> None:
+        """Begin dirty logging of [GPA, GPA+LENGTH), or end it: RAM of the domain's own, all of it in the map."""
+        self.change([Mark(gpa, length, log=on)], gpa=address(Gpa, gpa), len=size_bytes(length), log=on)
+
+    def harvest(self, gpa: GpaLike, length: Size, *, used: bool = False, keep: bool = False) -> Harvest:
+        """The pages of a logged range that were written (and, with USED, those that were used) since they were
+        last asked about, which begins anew with that; or with KEEP, only look."""
+        return harvest(self, gpa, length, used, keep)
+
+    def written(self, gpa: GpaLike, length: Size) -> None:
+        """Say that bytes of this domain were written through no view of it: they are dirty, where logged."""
+        self.context.call("cordon_log_written", self.ptr, address(Gpa, gpa), size_bytes(length),
+                          domain=self.number, gpa=address(Gpa, gpa), len=size_bytes(length))
+
+    def coalesce(self, gpa: GpaLike, length: Size, *, budget: int = 0) -> Coalesced:
+        """Make large leaves out of small ones again, where they go on with each other and say the same; BUDGET
+        tables at a time."""
+        return coalesce(self, gpa, length, budget)
 
     def share(self, borrower: "Domain", gpa: GpaLike, to: GpaLike, length: Size, perms: PermLike = Perm.RW,
               *, dma: bool = True) -> None:
