@@ -225,6 +225,48 @@ static void do_blocks(char *rest)
     }
 }
 
+/* ERR, of a command about VM, in words. */
+static void send_failure(const struct vm *vm, int err)
+{
+    const char *why = err == -CORDON_EPERM    ? "part of its RAM is not logged: log it again"
+                      : err == -CORDON_ENOENT ? not_running
+                                              : cordon_strerror(err);
+
+    if (err != 0) {
+        send_error(why, vm_name(vm));
+    }
+}
+
+static void do_log(char *rest)
+{
+    struct vm *vm = find_vm(&rest);
+    char *what = vm != NULL ? cut_word(&rest) : NULL;
+    char *end;
+    uint64_t from = strtoull(rest, &end, 0);
+
+    if (vm == NULL) {
+        return;
+    }
+    if (what != NULL && strcmp(what, "harvest") == 0 && *end == '\0') {
+        send_failure(vm, manage_harvest(report_channel(), vm, from));
+    } else if (what != NULL && *rest == '\0' &&
+               (strcmp(what, "on") == 0 || strcmp(what, "off") == 0)) {
+        send_failure(vm, manage_log(vm, what[1] == 'n'));
+    } else {
+        send_error("log takes a VM, and on, off, or harvest and perhaps a guest address",
+                   what != NULL ? what : "");
+    }
+}
+
+static void do_coalesce(char *rest)
+{
+    struct vm *vm = find_vm(&rest);
+
+    if (vm != NULL) {
+        send_failure(vm, manage_coalesce(vm));
+    }
+}
+
 static void carry_out(char *text)
 {
     static const struct {
@@ -234,7 +276,7 @@ static void carry_out(char *text)
                     {"faults", do_faults},   {"exits", do_exits},     {"type", do_type},
                     {"pause", do_pause},     {"resume", do_resume},   {"tables", do_tables},
                     {"present", do_present}, {"compact", do_compact}, {"move", do_move},
-                    {"blocks", do_blocks}};
+                    {"blocks", do_blocks},   {"log", do_log},         {"coalesce", do_coalesce}};
     char *rest = text;
     char *name = cut_word(&rest);
 
@@ -245,7 +287,7 @@ static void carry_out(char *text)
         }
     }
     send_error("that command is not known: owners, places, audit, faults, exits, type, pause, "
-               "resume, tables, present, compact, move, blocks are",
+               "resume, tables, present, compact, move, blocks, log, coalesce are",
                name != NULL ? name : "");
 }
 

@@ -4,8 +4,8 @@
  * A command is a frame of type 'C', words in ASCII; each is answered by an event, a JSON object
  * whose "event" names it. Commands: owners [HPA], places, audit, faults, exits, type VM TEXT, pause
  * VM, resume VM, tables VM, present VM [GPA], compact LEN [ALIGN [BOUNDARY [HIGHEST]]], move VM
- * TIMES SEED [LEN], blocks [HPA]. What is not understood is answered by an event "error" that says
- * why.
+ * TIMES SEED [LEN], blocks [HPA], log VM on|off|harvest [GPA], coalesce VM. What is not understood
+ * is answered by an event "error" that says why.
  */
 #ifndef HYP_MANAGE_MANAGE_H
 #define HYP_MANAGE_MANAGE_H
@@ -21,6 +21,7 @@ struct vm;
 #define STREAM_OWNERS 1u
 #define STREAM_PRESENT 2u
 #define STREAM_BLOCKS 3u
+#define STREAM_DIRTY 4u
 
 /* Take and carry out what has come. One hart at a time. */
 void manage_poll(void);
@@ -69,6 +70,13 @@ CORDON_MUST_CHECK int manage_send_tables(struct vm *vm);
  * STREAM_PRESENT; then an event "vm-present" with the GPA to go on from, 0 at the end. False: it
  * does not run. */
 bool manage_send_present(struct channel *c, struct vm *vm, uint64_t from);
+
+/* log.c: dirty logging of a VM's RAM (an event "vm-log"), what it has told since the last time,
+ * from GPA FROM on (0: all; an event "vm-harvest"), and large leaves again ("vm-coalesced").
+ * Errors: ENOENT (it does not run), and those of cordon/log.h; nothing is sent then. */
+CORDON_MUST_CHECK int manage_log(struct vm *vm, bool on);
+CORDON_MUST_CHECK int manage_harvest(struct channel *c, struct vm *vm, uint64_t from);
+CORDON_MUST_CHECK int manage_coalesce(struct vm *vm);
 
 /* places.c: what stands where in host memory: an event "place" each, then "places". */
 void manage_send_places(void);

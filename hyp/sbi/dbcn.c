@@ -22,6 +22,11 @@ static int64_t transfer_some(struct vcpu *vcpu, bool write, uint64_t gpa, uint64
         taken =
             (int64_t)(write ? vm_console_write(vm, bytes, *len) : vm_console_read(vm, bytes, *len));
     }
+    if (!write && taken > 0) { /* not through the guest's own tables: said, for dirty logging */
+        int err = cordon_log_written(vm->domain, cordon_gpa_make(gpa), (uint64_t)taken);
+
+        cordon_assert(err == 0);
+    }
     cordon_let_go(vm->domain);
     cordon_lock_give(&vm->map_lock);
     return taken;

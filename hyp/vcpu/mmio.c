@@ -109,16 +109,24 @@ static void refuse(struct vcpu *vcpu, uint64_t cause, uint64_t gpa, uint64_t stv
     vcpu_inject(vcpu, access_fault(cause), stval);
 }
 
-/* True if the map does hold it: hardware may have kept an invalid entry [Priv 12.2.1; Svvptc]. */
-static bool is_spurious(struct vcpu *vcpu, uint64_t cause, uint64_t gpa)
+/* True if the guest may go on: the map does hold the page, and hardware may have kept an invalid
+ * entry [Priv 12.2.1; Svvptc], or the page is noted as used or written, for its log. */
+static bool is_answered(struct vcpu *vcpu, uint64_t cause, uint64_t gpa)
 {
-    struct cordon_hit hit;
+    uint64_t htinst = csr_read(CSR_HTINST);
+    uint32_t access = access_of(cause);
+    struct cordon_touched done;
 
-    if (cordon_translate(vcpu->vm->domain, 0, cordon_gpa_make(gpa), access_of(cause), &hit) != 0) {
+    if (htinst == PSEUDO_READ || htinst == PSEUDO_WRITE) {
+        access = htinst == PSEUDO_READ ? CORDON_READ : CORDON_WRITE;
+    }
+    if (cordon_touch(vcpu->vm->domain, cordon_gpa_make(gpa), access, &done) != 0) {
         return false;
     }
-    vcpu->counts.spurious++;
-    hart_fence_gstage();
+    if (done.what == CORDON_TOUCH_SPURIOUS) {
+        vcpu->counts.spurious++;
+        hart_fence_gstage();
+    }
     return true;
 }
 
@@ -129,7 +137,7 @@ static void slow_fault(struct vcpu *vcpu, uint64_t cause, uint64_t gpa)
     uint64_t stval = csr_read(CSR_STVAL); /* what is fetched from the guest may change it */
     struct access a;
 
-    if (is_spurious(vcpu, cause, gpa)) {
+    if (is_answered(vcpu, cause, gpa)) {
         return;
     }
     if (htinst == PSEUDO_READ || htinst == PSEUDO_WRITE) {

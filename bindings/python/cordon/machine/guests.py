@@ -5,9 +5,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..log import Coalesced, Harvest
 from ..shape import Shape, told
 from .channel import Channel, ChannelError, CommandRefused, Event
 from .console import Console
+from .dirty import harvested
 from .present import Present, pieces
 
 COMMAND_BYTES = 512  # of hyp/manage/manage.h
@@ -197,6 +199,21 @@ class MachineGuest:
         is true of the moment at which it was looked at."""
         return pieces(lambda at: self._order(f"present {self.name} {at:#x}", "vm-present", vm=self.name),
                       self._channel)
+
+    def log(self, on: bool = True) -> None:
+        """Begin dirty logging of its RAM, or end it. It runs on."""
+        self._order(f"log {self.name} {'on' if on else 'off'}", "vm-log", vm=self.name)
+
+    def dirty(self) -> Harvest:
+        """The pages of its RAM that were written since they were last asked about, or logging began. Each 128 MiB
+        are looked at in one moment, while it runs; what is written later is told by the next call."""
+        return harvested(lambda at: self._order(f"log {self.name} harvest {at:#x}", "vm-harvest", vm=self.name),
+                         self._channel, self.ram_base, self.ram_bytes)
+
+    def coalesce(self) -> Coalesced:
+        """Make large leaves of its RAM out of small ones again, where they can be one."""
+        told = self._order(f"coalesce {self.name}", "vm-coalesced", vm=self.name)
+        return Coalesced(told["mega"], told["giga"], told["looked"])
 
     def exits(self) -> Exits:
         """Why it was left up to now, how often; of one that has ended, up to its end."""

@@ -1,0 +1,63 @@
+"""Dirty logging of a running guest: exactly the pages that were written, whoever sets D."""
+import pytest
+
+import bundle
+from cordon import PAGE
+from cordon.machine import GuestError
+from machine import bare
+
+# [Priv 12.3.1] Hardware sets D; the store faults; neither extension is named, and either may be so.
+CPUS = {"svadu": "svadu=on", "svade": "svadu=off,svade=on", "neither": "svadu=off"}
+PAGES = 2048
+A = set(range(1, PAGES, 7))
+B = set(range(1500, 1601))
+
+
+@pytest.fixture(params=CPUS)
+def written(request, boots, payload):
+    """A machine whose guest waits for orders, and where its window is."""
+    blob = bundle.make({"writes": payload("writes")}, {"red": bare("writes", memory=32 << 20)})
+    with boots.machine(blob, cpu=f"rv64,h=true,{CPUS[request.param]}") as machine:
+        red = machine.guests["red"]
+        window = int(red.wait(r"window at (-?\d+)")[1]) & (1 << 64) - 1
+        yield machine, red, window
+
+
+def order(machine, red, letter, answer):
+    machine.console.type(letter)
+    red.wait(answer)
+
+
+def in_window(pages, window):
+    return {(int(gpa) - window) // PAGE for gpa in pages if 0 <= int(gpa) - window < PAGES * PAGE}
+
+
+def sizes(red):
+    """Of the leaves of its RAM."""
+    return {run.size for run in red.present() if run.gpa.v >= red.ram_base}
+
+
+def test_harvest_of_a_guest_has_exactly_the_pages_that_were_written(written):
+    machine, red, window = written
+    order(machine, red, "a", "wrote a")
+    red.log()
+    assert sizes(red) == {"4K"}
+    assert in_window(red.dirty().dirty, window) == set()
+    order(machine, red, "a", "wrote a")
+    first = red.dirty()
+    assert in_window(first.dirty, window) == A | {0}  # and the page that the hypervisor wrote to
+    assert first.unknown == 0 and first.logged == red.ram_bytes // PAGE
+    order(machine, red, "b", "wrote b")
+    order(machine, red, "b", "wrote b")
+    assert in_window(red.dirty().dirty, window) == B | {0}
+    assert in_window(red.dirty().dirty, window) == set()
+    order(machine, red, "v", "ok each page holds what was written")
+    red.log(False)
+    with pytest.raises(GuestError, match="not logged"):
+        red.dirty()
+    assert red.coalesce().mega == red.ram_bytes >> 21
+    assert sizes(red) == {"2M"}
+    order(machine, red, "a", "wrote a")
+    order(machine, red, "v", "ok each page holds what was written")
+    assert machine.channel.ask("audit", "audit")["clean"]
+    order(machine, red, "q", "PASSED")
