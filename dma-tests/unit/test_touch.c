@@ -1,17 +1,6 @@
 /* First touch: what a fault brings, and what stays absent. */
 #include "touch_bench.h"
 
-static uint64_t sum_of(uint64_t hpa, uint64_t len)
-{
-    const uint64_t *word = bench_word(&b, cordon_hpa_make(hpa));
-    uint64_t sum = 0;
-
-    for (uint64_t i = 0; i < len / sizeof(*word); i++) {
-        sum |= word[i];
-    }
-    return sum;
-}
-
 /* ---- one page ----------------------------------------------------------------------------- */
 
 static void test_a_demand_region_takes_no_memory(void **state)

@@ -1,18 +1,6 @@
 /* Changes of the map, views, loans and the audit, where pages are absent. */
 #include "touch_bench.h"
 
-/* Pages 0, 5, 6 and 511 of the 1024 at AT are present. */
-static void some_present(uint32_t flags)
-{
-    static const uint64_t pages[] = {0, 5, 6, 511};
-
-    demand(d, AT, 1024, flags);
-    for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
-        assert_int_equal(touch(AT + pages[i] * PAGE), CORDON_TOUCH_FILLED);
-    }
-    assert_int_equal(bench_stats(&b).owned, 4 * PAGE);
-}
-
 static void test_revoke_goes_over_holes(void **state)
 {
     (void)state;

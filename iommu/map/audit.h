@@ -16,6 +16,7 @@ struct audit {
     struct cordon_ctx *ctx;
     struct cordon_finding *first;
     uint64_t frames;    /* pages of RAM seen in G-stages */
+    uint64_t promised;  /* pages to all domains */
     uint64_t resources; /* pages of MMIO, and of borrowed frames, seen in G-stages */
 };
 

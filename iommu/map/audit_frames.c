@@ -183,6 +183,11 @@ static int census_take(struct census *c)
     if (err == 0) {
         err = check_counts(c);
     }
+    if (err == 0 && p->promised != c->a->promised) {
+        struct audit_place none = {.value = p->promised};
+
+        err = audit_fail(c->a, AUDIT_OWNER, &none, "the count of promised frames is wrong");
+    }
     return err == 0 ? check_lists(c) : err;
 }
 

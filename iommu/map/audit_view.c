@@ -2,6 +2,7 @@
  * One view, word by word, against the map: nothing too much, nothing missing.
  */
 #include "map/audit.h"
+#include "map/promise.h"
 
 #define LEVELS_MAX 5u
 #define LEAF_LEVELS 3u /* levels 0 to 2 may hold leaves */
@@ -22,7 +23,8 @@ struct walk {
     uint32_t level;               /* of the table at hand */
     struct step step[LEVELS_MAX]; /* by level */
     const struct span *region;    /* the one that held the last leaf, or the next one */
-    uint64_t pages;               /* in leaves so far */
+    uint64_t pages;               /* in leaves so far, that must stand */
+    uint64_t came;                /* in leaves so far, of PROMISED regions */
 };
 
 static uint64_t level_pages(uint32_t level)
@@ -165,6 +167,7 @@ static int check_leaf(struct walk *w, const struct audit_place *at)
         return audit_fail(w->a, AUDIT_LEAF, at, "a leaf with more rights than its region");
     }
     w->pages += must_stand(w, w->region) ? pages : 0;
+    w->came += region_promised(region_flags(w->region)) ? pages : 0;
     return audit_backing(w->a, w->d, w->region, at, pages);
 }
 
@@ -323,6 +326,23 @@ static uint64_t region_pages(const struct walk *w)
     return pages;
 }
 
+/* What the pool promises is what is absent. */
+static int check_promise(const struct walk *w)
+{
+    const struct span_set *set = &w->d->regions.set;
+    struct audit_place at = {.domain = w->d->number, .value = w->d->promised};
+    uint64_t pages = 0;
+
+    for (const struct span *s = span_next(set, 0); s != NULL; s = span_next(set, span_end(s))) {
+        pages += region_promised(region_flags(s)) ? s->pages : 0;
+    }
+    if (pages - w->came != w->d->promised) {
+        return audit_fail(w->a, AUDIT_OWNER, &at, "other frames are promised than are absent");
+    }
+    w->a->promised += w->d->promised;
+    return 0;
+}
+
 int audit_view(struct audit *a, const struct cordon_domain *d, uint32_t view)
 {
     struct walk w = {.a = a,
@@ -343,5 +363,5 @@ int audit_view(struct audit *a, const struct cordon_domain *d, uint32_t view)
     if (err == 0 && w.pages != region_pages(&w)) {
         err = find_missing(&w);
     }
-    return err;
+    return err == 0 && view == 0 ? check_promise(&w) : err;
 }

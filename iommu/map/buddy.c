@@ -231,6 +231,11 @@ static struct supply supply_of(const struct frame_pool *p, unsigned order, enum 
 
 int buddy_ready(struct frame_pool *p, unsigned order, enum frame_kind kind)
 {
+    return pool_keeps(p, BIT64(order), 1) ? buddy_prepare(p, order, kind, false) : -CORDON_ENOMEM;
+}
+
+int buddy_prepare(struct frame_pool *p, unsigned order, enum frame_kind kind, bool promised)
+{
     struct supply s = supply_of(p, order, kind);
 
     if ((s.own | s.whole | s.other) == 0) {
@@ -238,7 +243,7 @@ int buddy_ready(struct frame_pool *p, unsigned order, enum frame_kind kind)
         s = supply_of(p, order, kind);
     }
     if (order < BLOCK_ORDER && s.own == 0 && s.whole != 0) {
-        int err = meta_ready(p, 1);
+        int err = meta_prepare(p, 1, promised);
 
         if (err != 0) {
             return err;

@@ -7,7 +7,8 @@
 
 #define FLAGS_RAM (CORDON_REGION_NODMA | CORDON_REGION_KEEP | CORDON_REGION_PIN)
 #define FLAGS_MMIO (CORDON_REGION_MMIO | CORDON_REGION_PEER | CORDON_REGION_FILE)
-#define FLAGS_DEMAND (CORDON_REGION_DEMAND | CORDON_REGION_NODMA | CORDON_REGION_HUGE)
+#define FLAGS_DEMAND \
+    (CORDON_REGION_DEMAND | CORDON_REGION_NODMA | CORDON_REGION_HUGE | CORDON_REGION_PROMISED)
 
 /* R, RW, RX, RWX, X, as bits. No rights at all would make a leaf a pointer; W without R is
  * reserved. */
@@ -44,6 +45,7 @@ static bool form_legal(const struct cordon_op *op, bool loan)
                     : op->extents != NULL && op->extent_count != 0) &&
                perms_legal(op->perms) && flags_legal(op->flags, loan);
     case CORDON_OP_REVOKE:
+    case CORDON_OP_DISCARD:
         return bare && op->perms == 0 && op->flags == 0;
     case CORDON_OP_MARK:
         return bare && op->perms == 0 && (op->flags & ~CORDON_REGION_MARKS) == 0;
@@ -52,6 +54,30 @@ static bool form_legal(const struct cordon_op *op, bool loan)
     default:
         return false;
     }
+}
+
+/* May frames of a region with these flags go, and come again? */
+static int check_discard(const struct cordon_domain *d, uint32_t flags)
+{
+    if ((flags & CORDON_REGION_DEMAND) == 0 || (flags & CORDON_REGION_PIN) != 0) {
+        return -CORDON_EPERM;
+    }
+    return (domain_views_for(d, flags) & ~1u) != 0 ? -CORDON_EBUSY : 0;
+}
+
+/* The same for every region of a range that the map covers. */
+static int check_regions(const struct cordon_domain *d, const struct cordon_op *op)
+{
+    uint64_t at = op_first(op), end = at + op_pages(op);
+    int err = 0;
+
+    while (op->kind == CORDON_OP_DISCARD && at < end && err == 0) {
+        const struct span *s = span_find(&d->regions.set, at);
+
+        err = check_discard(d, region_flags(s));
+        at = span_end(s);
+    }
+    return err;
 }
 
 /* The range is not wholly in the map, or in part, as the kind wants it. */
@@ -66,7 +92,7 @@ static int check_place(struct txn *t, const struct cordon_op *op)
 
         return inside && (span_end(t->below) - first >= pages ||
                           regions_cover(&d->regions, first, pages))
-                   ? 0
+                   ? check_regions(d, op)
                    : -CORDON_ENOENT;
     }
     if ((t->below != NULL && span_end(t->below) > first) ||

@@ -6,6 +6,7 @@
 #include "map/gone.h"
 #include "map/loan.h"
 #include "map/log.h"
+#include "map/promise.h"
 #include "map/touch.h"
 #include "port_word.h"
 #include "riscv/device.h"
@@ -142,6 +143,7 @@ static void revoke_everything(struct cordon_domain *d)
     struct pt_pool none = {.count = 0};
 
     d->regions.last = NULL;
+    promise_end(d);
     (void)frames_revoke_domain(d->ctx, d->number);
     resource_revoke_domain(d->ctx, d->number);
     while (d->regions.set.root != NULL) {
@@ -297,7 +299,7 @@ static void view_drop(struct cordon_domain *d, uint32_t view)
 {
     pt_view_remove(&d->forest, view, &d->dead);
     if (!d->pending) {
-        pt_retire_free(&d->forest, &d->dead);
+        promise_dead_free(d);
     }
 }
 

@@ -39,6 +39,9 @@ struct cordon_domain {
     struct pt_retire dead;         /* tables that hardware may still read */
     uint32_t holds;                /* who reaches its frames at addresses of the host */
     bool log_unsure;               /* an IOMMU may still use what it was told to forget */
+    struct pt_pool spare;          /* tables that are promised: map/promise.h */
+    uint64_t spare_most;           /* how many may ever be needed */
+    uint64_t promised;             /* absent pages of PROMISED regions */
     bool lends;                    /* others may borrow frames of it: see map/loan.h */
     bool pending;                /* frames are REVOKING, or a context or MSI entry is unconfirmed */
     struct listening *listeners; /* map/tell.h, the first added first */

@@ -12,7 +12,8 @@ static int take(struct cordon_ctx *ctx, unsigned order, uint64_t word, bool spli
 {
     struct frame_pool *p = &ctx->frames;
     uint64_t blocks = order < BLOCK_ORDER ? 0 : BIT64(order - BLOCK_ORDER);
-    int err = buddy_ready(p, order, KIND_FIXED);
+    int err = pool_keeps(p, BIT64(order), blocks + 1) ? buddy_ready(p, order, KIND_FIXED)
+                                                      : -CORDON_ENOMEM;
 
     if (err == 0 && split && blocks > 0) {
         err = meta_ready(p, blocks);

@@ -3,6 +3,7 @@
  */
 #include "map/gone.h"
 #include "core/ctx.h"
+#include "map/promise.h"
 #include "port_word.h"
 
 #define RUNS_PER_PAGE                            \
@@ -113,7 +114,7 @@ static void release_all(struct cordon_domain *d)
 {
     (void)frames_release_domain(d->ctx, d->number);
     resource_release_domain(d->ctx, d->number);
-    pt_retire_free(&d->forest, &d->dead);
+    promise_dead_free(d);
     d->pending = false;
 }
 
@@ -141,7 +142,7 @@ static void release_own(struct cordon_domain *d, struct gone *g)
     }
     if (!d->pending) {
         resource_release_domain(d->ctx, d->number);
-        pt_retire_free(&d->forest, &d->dead);
+        promise_dead_free(d);
     }
 }
 

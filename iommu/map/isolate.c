@@ -43,6 +43,9 @@ int isolate_free(struct cordon_ctx *ctx, uint64_t hfn, uint64_t pages, uint64_t 
             hfn = first; /* the meta pool took this very block */
             continue;
         }
+        if (!pool_keeps(p, hfn - first, 0)) {
+            return -CORDON_ENOMEM; /* promised: map/promise.h */
+        }
         run_carve(p, first, hfn - first, KIND_MOVABLE);
         pool_mark(p, first, hfn - first, isolated);
         pool_count(p, CORDON_FRAME_FREE, CORDON_FRAME_HYP, hfn - first);

@@ -1,6 +1,8 @@
 /* CORDON_OP_MARK: flags of regions that change while the frames stay. */
 #include "core/ctx.h"
 #include "map/log.h"
+#include "map/promise.h"
+#include "map/touch.h"
 #include "map/txn.h"
 
 /* The part of an operation from GFN on that lies in one region. */
@@ -26,6 +28,18 @@ static struct part part_at(const struct txn *t, const struct cordon_op *op, uint
                          .stops = (changes & ~op->flags) != 0};
 }
 
+/* Absent pages that are to be pinned: they can be filled. */
+static int reserve_fill(struct txn *t, const struct part *p)
+{
+    uint64_t absent = 0;
+
+    if ((p->flags & CORDON_REGION_DEMAND) != 0) {
+        absent = touch_count_absent(t->d, p->first, p->pages);
+    }
+    return absent == 0 ? 0
+                       : txn_promise(t, p->first, p->pages, region_promised(p->flags) ? 0 : absent);
+}
+
 int mark_reserve(struct txn *t, const struct cordon_op *op)
 {
     uint64_t gfn = op_first(op);
@@ -41,6 +55,9 @@ int mark_reserve(struct txn *t, const struct cordon_op *op)
             err = -CORDON_EPERM;
         } else if (p.starts) {
             err = log_reserve(t->d, p.first, p.pages, p.flags, &t->tables);
+        }
+        if (err == 0 && (op->flags & CORDON_REGION_PIN) != 0) {
+            err = reserve_fill(t, &p);
         }
         gfn = p.first + p.pages;
     }
@@ -61,5 +78,8 @@ void mark_commit(struct txn *t, const struct cordon_op *op)
             log_stop(t->d, p.first, p.pages, p.flags, &t->d->dead);
         }
         gfn = p.first + p.pages;
+    }
+    if ((op->flags & CORDON_REGION_PIN) != 0) {
+        touch_promised(t->d, op_first(op), end, (op->flags & CORDON_REGION_LOG) == 0);
     }
 }

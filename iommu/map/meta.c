@@ -81,6 +81,14 @@ static void meta_return(struct frame_pool *p, struct meta_head *h, uint64_t head
 
 int meta_ready(struct frame_pool *p, uint64_t n)
 {
+    return meta_prepare(p, n, false);
+}
+
+int meta_prepare(struct frame_pool *p, uint64_t n, bool promised)
+{
+    if (!promised && !pool_keeps(p, 0, n)) {
+        return -CORDON_ENOMEM;
+    }
     while (p->meta_room < n) {
         uint64_t hfn = buddy_take(p, BLOCK_ORDER, KIND_FIXED);
 

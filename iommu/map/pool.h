@@ -62,6 +62,7 @@ struct frame_pool {
     uint64_t stock, stock_left;                      /* map/stock.h: a run cut off for touches */
     uint64_t *stock_word;                            /* of its first frame */
     uint64_t calls;                                  /* that set frames apart so far */
+    uint64_t promised;                               /* free frames that are: map/promise.h */
 };
 
 /* Where a context and its pool will lie: a pure calculation over a configuration. */
@@ -156,6 +157,38 @@ static inline void pool_count(struct frame_pool *p, unsigned from, unsigned to, 
     p->pages[to] += pages;
 }
 
+#define META_BLOCK_ROOM (BLOCK_FRAMES - 1) /* frames that a meta block has to give */
+
+/*
+ * Could all promises still be kept if PAGES more frames and META frames of the meta pool were
+ * taken?
+ *
+ * A promised frame can be any free one. But taking it may need a whole block to be split, which
+ * wants a frame of the meta pool: one for each whole block at most, and for each promised frame at
+ * most; and the meta pool grows by a block. So this many blocks must be free beyond what is
+ * promised.
+ */
+static inline bool pool_keeps(const struct frame_pool *p, uint64_t pages, uint64_t meta)
+{
+    uint64_t free = p->pages[CORDON_FRAME_FREE], room = p->meta_room;
+
+    if (p->promised == 0) {
+        return true;
+    }
+    for (; room < meta && free >= BLOCK_FRAMES; room += META_BLOCK_ROOM) {
+        free -= BLOCK_FRAMES;
+    }
+    if (free < pages || room < meta) {
+        return false;
+    }
+    free -= pages;
+    room -= meta;
+    uint64_t splits = free >> BLOCK_ORDER < p->promised ? free >> BLOCK_ORDER : p->promised;
+    uint64_t grow = splits > room ? (splits - room - 1) / META_BLOCK_ROOM + 1 : 0;
+
+    return free >= p->promised + (grow << BLOCK_ORDER);
+}
+
 /* Give a whole block its page of words, each as the block's word says. ENOMEM. */
 CORDON_MUST_CHECK int pool_split(struct cordon_ctx *ctx, struct frame_block *b, uint32_t stamp);
 /* The same with a frame that the caller took from the meta pool. */
@@ -183,8 +216,11 @@ void pool_unlock(struct cordon_ctx *ctx);
  * stands together, and what moves leaves whole blocks behind.
  */
 uint64_t buddy_take(struct frame_pool *p, unsigned order, enum frame_kind kind);
-/* Make sure that buddy_take(ORDER, KIND) succeeds. ENOMEM. */
+/* Make sure that buddy_take(ORDER, KIND) succeeds. ENOMEM: no run is free, or what is was promised
+ * to others. buddy_prepare: may PROMISED frames be taken? */
 CORDON_MUST_CHECK int buddy_ready(struct frame_pool *p, unsigned order, enum frame_kind kind);
+CORDON_MUST_CHECK int buddy_prepare(struct frame_pool *p, unsigned order, enum frame_kind kind,
+                                    bool promised);
 /* Lists of free runs of less than a block, in blocks of a kind; from BLOCK_ORDER on free[]. */
 uint64_t buddy_first(const struct frame_pool *p, unsigned order, enum frame_kind kind);
 /* The order of the smallest hole that an allocation would come from, but at most MOST; or, if
@@ -208,8 +244,10 @@ bool buddy_node_ok(const struct frame_pool *p, uint64_t hfn, unsigned order, uin
 
 /* A new meta block, HYP, whose first USED frames are taken. */
 void meta_init(struct frame_pool *p, uint64_t hfn, uint64_t used);
-/* Make sure that N frames can be taken. ENOMEM. What is not taken goes back in pool_unlock. */
+/* Make sure that N frames can be taken. ENOMEM. What is not taken goes back in pool_unlock.
+ * meta_prepare: as buddy_prepare. */
 CORDON_MUST_CHECK int meta_ready(struct frame_pool *p, uint64_t n);
+CORDON_MUST_CHECK int meta_prepare(struct frame_pool *p, uint64_t n, bool promised);
 /* A frame for the layer itself (state HYP), contents unknown. meta_ready came before. */
 uint64_t meta_take(struct frame_pool *p);
 void meta_give(struct frame_pool *p, uint64_t hfn);

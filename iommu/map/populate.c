@@ -1,6 +1,8 @@
 /* Filling ranges of DEMAND regions ahead of the touches. */
 #include "core/ctx.h"
+#include "map/promise.h"
 #include "map/touch.h"
+#include "map/txn.h"
 #include "pt/walk.h"
 
 /* What is filled, and looked at, in one go: then harts that fault in the same domain get a turn. */
@@ -44,13 +46,43 @@ int touch_some(struct cordon_domain *d, uint64_t *gfn, uint64_t end)
         if (*gfn == end) {
             return 0;
         }
-        int level = touch_fill(d, regions_at(&d->regions, *gfn), *gfn, &frame);
+        if (!port_may_alloc(d->ctx->cookie)) {
+            return -CORDON_ENOMEM;
+        }
+        const struct span *s = regions_at(&d->regions, *gfn);
+        int level = touch_fill(d, s, *gfn, touch_from(s), &frame);
 
         if (level < 0) {
             return level;
         }
     }
     return 0;
+}
+
+void touch_promised(struct cordon_domain *d, uint64_t gfn, uint64_t end, bool huge)
+{
+    enum touch_from from = huge ? TOUCH_COMMIT : TOUCH_SMALL;
+    cordon_hpa frame;
+
+    while ((gfn = touch_absent(d, gfn, end)) != end) {
+        int level = touch_fill(d, regions_at(&d->regions, gfn), gfn, from, &frame);
+
+        cordon_assert(level >= 0);
+    }
+}
+
+uint64_t touch_count_absent(const struct cordon_domain *d, uint64_t gfn, uint64_t pages)
+{
+    struct backing b = backing_of(d, gfn, pages);
+    struct cordon_extent some[BACKING_SOME];
+    uint64_t n;
+
+    while ((n = backing_next(&b, some, BACKING_SOME)) > 0) {
+        for (uint64_t i = 0; i < n; i++) {
+            pages -= some[i].len >> CORDON_PAGE_SHIFT;
+        }
+    }
+    return pages;
 }
 
 bool touch_all_present(struct cordon_domain *d)

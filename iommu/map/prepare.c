@@ -5,7 +5,22 @@
  */
 #include "core/ctx.h"
 #include "map/loan.h"
+#include "map/promise.h"
 #include "map/txn.h"
+
+/* ---- promises ----------------------------------------------------------------------------- */
+
+int txn_promise(struct txn *t, uint64_t gfn, uint64_t pages, uint64_t frames)
+{
+    t->promises = true;
+    int err = promise_tables(t->d, gfn, pages);
+
+    if (err == 0) {
+        err = promise_frames(t->d, frames);
+        t->promised += err == 0 ? frames : 0;
+    }
+    return err;
+}
 
 /* ---- grants ------------------------------------------------------------------------------- */
 
@@ -14,7 +29,8 @@
 static int reserve_grant(struct txn *t, const struct cordon_op *op)
 {
     if (op_demands(op)) {
-        return 0;
+        return region_promised(op->flags) ? txn_promise(t, op_first(op), op_pages(op), op_pages(op))
+                                          : 0;
     }
     t->gone.devised |= domain_devised(op->flags);
     if (op->extent_count == 1 && op->extents->len == op->len) {
@@ -58,8 +74,8 @@ static bool lent(const struct txn *t, const struct cordon_extent *runs, uint64_t
     return any;
 }
 
-/* Frames that go are noted, and REVOKING from here on. */
-static int reserve_frames_gone(struct txn *t, struct backing b)
+/* Frames that go are noted, and REVOKING from here on; *PAGES of them. */
+static int reserve_frames_gone(struct txn *t, struct backing b, uint64_t *pages)
 {
     struct cordon_ctx *ctx = t->d->ctx;
     int err = 0;
@@ -70,19 +86,30 @@ static int reserve_frames_gone(struct txn *t, struct backing b)
         gone.count = backing_next(&b, gone.run, gone.count);
         err = lent(t, gone.run, gone.count) ? -CORDON_EBUSY : frames_revoke(ctx, &gone, t->stamp);
         gone_noted(&t->gone, gone.count);
+        for (uint64_t i = 0; i < gone.count; i++) {
+            *pages += gone.run[i].len >> CORDON_PAGE_SHIFT;
+        }
     }
     return err;
 }
 
 /* Note what goes. */
-static int reserve_piece_gone(struct txn *t, const struct piece *p, uint64_t *resource_runs)
+static int reserve_piece_gone(struct txn *t, const struct piece *p, bool discard,
+                              uint64_t *resource_runs)
 {
     struct backing b = backing_of(t->d, p->first, p->pages);
     struct cordon_extent some[BACKING_SOME];
-    uint64_t n;
+    uint64_t n, present = 0;
 
     if (!region_held(p->flags)) {
-        return reserve_frames_gone(t, b);
+        int err = reserve_frames_gone(t, b, &present);
+
+        if (region_promised(p->flags)) {
+            t->promises = true;
+            t->more += discard ? present : 0;
+            t->fewer += discard ? 0 : p->pages - present;
+        }
+        return err;
     }
     while ((n = backing_next(&b, some, BACKING_SOME)) > 0) {
         *resource_runs += n;
@@ -125,17 +152,20 @@ static int reserve_change(struct txn *t, const struct cordon_op *op, uint64_t *r
 {
     uint64_t gfn = op_first(op);
     uint64_t end = gfn + op_pages(op);
-    int err =
-        pt_reserve_change(&t->d->forest, op->gpa, op_pages(op), t->d->forest.views, &t->tables);
+    int err = 0;
 
+    if (op->kind != CORDON_OP_MARK) {
+        err =
+            pt_reserve_change(&t->d->forest, op->gpa, op_pages(op), t->d->forest.views, &t->tables);
+    }
     gone_range(&t->gone, op->gpa, op->len);
     while (gfn < end && err == 0) {
         struct piece p = piece_at(t, op, gfn);
 
         t->gone.devised |= domain_devised(p.flags);
-        if (op->kind == CORDON_OP_REVOKE) {
+        if (op->kind == CORDON_OP_REVOKE || op->kind == CORDON_OP_DISCARD) {
             t->gone.rights = true;
-            err = reserve_piece_gone(t, &p, resource_runs);
+            err = reserve_piece_gone(t, &p, op->kind == CORDON_OP_DISCARD, resource_runs);
         } else {
             err = reserve_rights(t, &p, op->perms);
         }
@@ -254,7 +284,9 @@ static void unrevoke_op(struct txn *t, const struct cordon_op *op)
     uint64_t gfn = op_first(op);
     uint64_t end = gfn + op_pages(op);
 
-    while (op->kind == CORDON_OP_REVOKE && gfn < end) {
+    bool goes = op->kind == CORDON_OP_REVOKE || op->kind == CORDON_OP_DISCARD;
+
+    while (goes && gfn < end) {
         struct piece p = piece_at(t, op, gfn);
         struct backing b = backing_of(t->d, p.first, p.pages);
         struct cordon_extent some[BACKING_SOME];
@@ -274,6 +306,10 @@ void txn_undo(struct txn *t)
     }
     for (size_t i = 0; i < t->count; i++) {
         unrevoke_op(t, &t->ops[i]);
+    }
+    if (t->promises) {
+        promise_fewer(t->d, t->promised);
+        promise_settle(t->d);
     }
     gone_clear(t->d->ctx, &t->gone);
     pt_pool_free(&t->d->forest, &t->tables);

@@ -8,6 +8,7 @@
 #include "core/ctx.h"
 #include "map/loan.h"
 #include "map/log.h"
+#include "map/promise.h"
 #include "map/runs.h"
 #include "map/tell.h"
 #include "port_word.h"
@@ -67,8 +68,10 @@ static int check_region(struct remap *r)
     if (region_held(r->flags)) {
         return -CORDON_EPERM;
     }
-    /* Frames of a DEMAND region come from the pool alone. */
-    return (r->flags & CORDON_REGION_DEMAND) != 0 && r->what->extents != NULL ? -CORDON_EPERM : 0;
+    /* Frames of a DEMAND region come from the pool alone, and with PIN they stay. */
+    bool own = (r->flags & (CORDON_REGION_DEMAND | CORDON_REGION_PIN)) != 0;
+
+    return own && r->what->extents != NULL ? -CORDON_EPERM : 0;
 }
 
 /* ---- to another place --------------------------------------------------------------------- */
@@ -101,6 +104,9 @@ static void join_owners(struct remap *r)
 static void move_undo(struct remap *r)
 {
     join_owners(r);
+    if (region_promised(r->flags)) {
+        promise_settle(r->d);
+    }
     pt_pool_free(&r->d->forest, &r->tables);
     span_trim(&r->d->regions.set);
     runs_free(&r->runs, r->d->ctx);
@@ -120,6 +126,9 @@ static int move_reserve(struct remap *r)
     }
     if (err == 0) {
         err = runs_reserve_make(r->d, r->to, r->flags, r->runs.at, r->runs.count, &r->tables);
+    }
+    if (err == 0 && region_promised(r->flags)) {
+        err = promise_tables(r->d, r->to, r->pages);
     }
     if (err == 0) {
         err = split_owners(r);
@@ -201,6 +210,9 @@ static int move(struct remap *r)
     move_owners(r);
     int made = move_make(r);
 
+    if (region_promised(r->flags)) {
+        promise_settle(r->d);
+    }
     pt_pool_free(&r->d->forest, &r->tables);
     runs_free(&r->runs, r->d->ctx);
     if (made == 0 && (r->flags & CORDON_REGION_LOG) != 0) {

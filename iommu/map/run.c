@@ -195,7 +195,8 @@ void run_carve(struct frame_pool *p, uint64_t first, uint64_t pages, enum frame_
 int run_take(struct cordon_ctx *ctx, const struct want *w, uint64_t *hfn)
 {
     struct frame_pool *p = &ctx->frames;
-    int err = meta_ready(p, 2); /* the run's two ends may each split a block */
+    /* The run's two ends may each split a block. */
+    int err = pool_keeps(p, w->pages, 2) ? meta_ready(p, 2) : -CORDON_ENOMEM;
 
     if (err != 0) {
         return err;

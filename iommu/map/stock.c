@@ -2,12 +2,12 @@
 #include "map/stock.h"
 #include <cordon/error.h>
 
-int stock_fill(struct frame_pool *p)
+int stock_fill(struct frame_pool *p, bool promised)
 {
     unsigned order = buddy_hole(p, STOCK_ORDER, KIND_MOVABLE);
 
     cordon_assert(p->stock_left == 0);
-    if (order > STOCK_ORDER || buddy_ready(p, order, KIND_MOVABLE) != 0) {
+    if (order > STOCK_ORDER || buddy_prepare(p, order, KIND_MOVABLE, promised) != 0) {
         return -CORDON_ENOMEM;
     }
     uint64_t hfn = buddy_take(p, order, KIND_MOVABLE);

@@ -14,17 +14,19 @@
 #define STOCK_ORDER 5u
 
 /* Cut a new run off, as large as the smallest hole allows; the stock is empty. ENOMEM. */
-CORDON_MUST_CHECK int stock_fill(struct frame_pool *p);
+CORDON_MUST_CHECK int stock_fill(struct frame_pool *p, bool promised);
 
 /* Put what is left of it back on the free lists. */
 void stock_drain(struct frame_pool *p);
 
-/* Take a frame and write WORD, which says OWNED. HFN_NONE: there is none. */
-static inline uint64_t stock_take(struct frame_pool *p, uint64_t word)
+/* Take a frame, PROMISED or not, and write WORD, which says OWNED. HFN_NONE: there is none. */
+static inline uint64_t stock_take(struct frame_pool *p, uint64_t word, bool promised)
 {
-    if (p->stock_left == 0 && stock_fill(p) != 0) {
+    if ((!promised && !pool_keeps(p, 1, 1)) ||
+        (p->stock_left == 0 && stock_fill(p, promised) != 0)) {
         return HFN_NONE;
     }
+    p->promised -= promised;
     *p->stock_word++ = word;
     p->stock_left--;
     pool_count(p, CORDON_FRAME_FREE, CORDON_FRAME_OWNED, 1);

@@ -83,7 +83,7 @@ int tell_ops(struct tell *t, const struct cordon_op *ops, size_t count)
         } else if (ops[i].kind == CORDON_OP_PROTECT) {
             err = tell_changed(t, ops[i].gpa, ops[i].len, ops[i].perms, 0, 0);
         } else if (ops[i].kind == CORDON_OP_MARK) {
-            err = tell_changed(t, ops[i].gpa, ops[i].len, 0, CORDON_REGION_MARKS, ops[i].flags);
+            err = tell_changed(t, ops[i].gpa, ops[i].len, 0, ops[i].flags, CORDON_REGION_MARKS);
         }
     }
     for (size_t i = 0; i < count && err == 0; i++) {

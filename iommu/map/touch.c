@@ -10,105 +10,128 @@
 #include "map/gone.h"
 #include "map/log.h"
 #include "map/owner.h"
+#include "map/promise.h"
 #include "map/stock.h"
 #include "pt/walk.h"
 
 #include <string.h>
 
+/* What is to be filled: 2^ORDER pages of one region. */
+struct want {
+    struct pt_run run; /* hpa: not known yet */
+    uint64_t word;     /* the ownership word of the first frame */
+    unsigned order;
+    bool promised; /* by the pool: see map/promise.h */
+    bool alone;    /* in no other change */
+};
+
 /* ---- frames ------------------------------------------------------------------------------- */
 
-/* A frame that is OWNED as WORD says. */
-static inline uint64_t frame_take(struct cordon_ctx *ctx, uint64_t word)
+static uint64_t block_take(struct frame_pool *p, const struct want *w)
 {
-    lock_take(&ctx->frames.lock);
-    uint64_t hfn = stock_take(&ctx->frames, word);
+    int err = w->promised ? buddy_prepare(p, BLOCK_ORDER, KIND_MOVABLE, true)
+                          : buddy_ready(p, BLOCK_ORDER, KIND_MOVABLE);
 
-    pool_unlock(ctx);
+    if (err != 0) {
+        return HFN_NONE;
+    }
+    uint64_t hfn = buddy_take(p, BLOCK_ORDER, KIND_MOVABLE);
+
+    pool_mark(p, hfn, BLOCK_FRAMES, w->word);
+    pool_count(p, CORDON_FRAME_FREE, CORDON_FRAME_OWNED, BLOCK_FRAMES);
+    p->promised -= w->promised ? BLOCK_FRAMES : 0;
     return hfn;
 }
 
-/* A whole block of them. */
-static uint64_t block_take(struct cordon_ctx *ctx, uint64_t word)
+/* Frames that are OWNED, and hold zeroes. HFN_NONE: there are none. */
+static inline uint64_t frames_take(struct cordon_domain *d, const struct want *w)
 {
+    struct cordon_ctx *ctx = d->ctx;
     struct frame_pool *p = &ctx->frames;
-    uint64_t hfn = HFN_NONE;
 
     lock_take(&p->lock);
-    if (buddy_ready(p, BLOCK_ORDER, KIND_MOVABLE) == 0) {
-        hfn = buddy_take(p, BLOCK_ORDER, KIND_MOVABLE);
-        pool_mark(p, hfn, BLOCK_FRAMES, word);
-        pool_count(p, CORDON_FRAME_FREE, CORDON_FRAME_OWNED, BLOCK_FRAMES);
-    }
-    pool_unlock(ctx);
-    return hfn;
-}
+    uint64_t hfn = w->order == 0 ? stock_take(p, w->word, w->promised) : block_take(p, w);
 
-/* What was taken is not needed: FREE again. */
-static void frames_put(struct cordon_ctx *ctx, uint64_t hfn, unsigned order)
-{
-    lock_take(&ctx->frames.lock);
-    pool_count(&ctx->frames, CORDON_FRAME_OWNED, CORDON_FRAME_FREE, BIT64(order));
-    buddy_put(&ctx->frames, hfn, order);
     pool_unlock(ctx);
+    if (hfn != HFN_NONE) {
+        d->promised -= w->promised ? BIT64(w->order) : 0;
+        memset(pool_ptr(p, hfn), 0, CORDON_PAGE_SIZE << w->order);
+        block_note(ctx->cookie, PORT_NOTE_CLAIM, hfn, BIT64(w->order), w->word);
+    }
+    return hfn;
 }
 
 /* ---- leaves ------------------------------------------------------------------------------- */
 
-/* Write the leaf, with tables that may have to be made first. */
-PT_SLOW int leaf_write(struct cordon_domain *d, const struct pt_run *run)
+/* Tables that the leaf could need: of the promise, or of whatever is free. ENOMEM. */
+static int tables_ready(struct cordon_domain *d, const struct want *w, struct pt_pool *own)
 {
-    struct pt_pool tables = {.count = 0};
+    if (!w->promised) {
+        return pt_reserve_map(&d->forest, &w->run, own);
+    }
+    uint64_t needs = pt_map_needs(&d->forest, &w->run);
+
+    return needs <= d->spare.count ? 0
+                                   : pt_pool_grow(&d->forest, &d->spare, needs - d->spare.count);
+}
+
+/* Tables that are told apart for one view are told to harts and IOMMUs; if they do not answer, the
+ * tables wait, but the page is there. */
+static void map_and_retire(struct cordon_domain *d, const struct want *w, struct pt_pool *tables)
+{
     struct gone gone;
-    int err = pt_reserve_map(&d->forest, run, &tables);
+
+    gone_begin(&gone);
+    gone_commit(d, &gone);
+    gone.devised = (d->forest.views & ~1u) != 0;
+    pt_map(&d->forest, &w->run, tables, &d->dead);
+    port_fence(d->ctx->cookie);
+    int err = gone_retire(d, &gone);
+
+    cordon_assert(err == 0 || d->pending);
+}
+
+/* The long way: with tables that may have to be made first. */
+PT_SLOW int fill_down(struct cordon_domain *d, struct want *w, cordon_hpa *frame)
+{
+    struct pt_pool own = {.count = 0};
+    int err = tables_ready(d, w, &own);
 
     if (err != 0) {
         return err;
     }
-    gone_begin(&gone);
-    gone_commit(d, &gone);
-    pt_map(&d->forest, run, &tables, &d->dead);
-    port_fence(d->ctx->cookie);
-    pt_pool_free(&d->forest, &tables);
-    gone.devised = (d->forest.views & ~1u) != 0;
-    err = gone_retire(d, &gone);
-    cordon_assert(err == 0 || d->pending); /* tables that were told apart wait; the page is there */
+    uint64_t hfn = frames_take(d, w);
+
+    if (hfn == HFN_NONE) {
+        pt_pool_free(&d->forest, &own);
+        return -CORDON_ENOMEM;
+    }
+    w->run.hpa = *frame = cordon_hpa_make(hfn << CORDON_PAGE_SHIFT);
+    if (w->alone) {
+        map_and_retire(d, w, w->promised ? &d->spare : &own);
+    } else {
+        pt_map(&d->forest, &w->run, &d->spare, &d->dead);
+    }
+    pt_pool_free(&d->forest, &own);
     return 0;
 }
 
-static int fill(struct cordon_domain *d, const struct span *s, uint64_t gfn, unsigned order,
-                cordon_hpa *frame)
+static inline int fill(struct cordon_domain *d, struct want *w, cordon_hpa *frame)
 {
-    struct cordon_ctx *ctx = d->ctx;
-    uint64_t word = owner_word(d->number, gfn, false);
-    uint64_t hfn = order == 0 ? frame_take(ctx, word) : block_take(ctx, word);
-    uint64_t gpa = gfn << CORDON_PAGE_SHIFT;
+    uint64_t gpa = w->run.gpa.v;
+
+    if (w->order != 0 || !pt_ready(&d->forest, w->run.views, gpa, gpa)) {
+        return fill_down(d, w, frame);
+    }
+    uint64_t hfn = frames_take(d, w);
 
     if (hfn == HFN_NONE) {
         return -CORDON_ENOMEM;
     }
-    const struct pt_run run = {
-        .gpa = cordon_gpa_make(gpa),
-        .hpa = cordon_hpa_make(hfn << CORDON_PAGE_SHIFT),
-        .pages = BIT64(order),
-        .perms = region_perms(s),
-        .views = domain_views_for(d, region_flags(s)),
-    };
-
-    memset(pool_ptr(&ctx->frames, hfn), 0, CORDON_PAGE_SIZE << order);
-    block_note(ctx->cookie, PORT_NOTE_CLAIM, hfn, BIT64(order), word);
-    *frame = run.hpa;
-    if (order == 0 && pt_ready(&d->forest, run.views, gpa, gpa)) {
-        pt_map(&d->forest, &run, NULL, NULL);
-        port_fence(ctx->cookie);
-        return 0;
-    }
-    int err = leaf_write(d, &run);
-
-    if (err != 0) {
-        owner_note_run(ctx->cookie, PORT_NOTE_FREE, hfn, BIT64(order), word);
-        frames_put(ctx, hfn, order);
-    }
-    return err;
+    w->run.hpa = *frame = cordon_hpa_make(hfn << CORDON_PAGE_SHIFT);
+    pt_map(&d->forest, &w->run, NULL, NULL);
+    port_fence(d->ctx->cookie);
+    return 0;
 }
 
 /* ---- which -------------------------------------------------------------------------------- */
@@ -128,17 +151,37 @@ static bool fits_huge(const struct cordon_domain *d, const struct span *s, uint6
            hit.level > 0 && hit.pte == 0;
 }
 
-int touch_fill(struct cordon_domain *d, const struct span *s, uint64_t gfn, cordon_hpa *frame)
+static struct want want_of(const struct cordon_domain *d, const struct span *s, uint64_t gfn,
+                           unsigned order, enum touch_from from)
 {
-    if (!port_may_alloc(d->ctx->cookie)) {
-        return -CORDON_ENOMEM;
+    uint64_t first = gfn & ~(BIT64(order) - 1);
+
+    return (struct want){
+        .run = {.gpa = cordon_gpa_make(first << CORDON_PAGE_SHIFT),
+                .pages = BIT64(order),
+                .perms = region_perms(s),
+                .views = domain_views_for(d, region_flags(s))},
+        .word = owner_word(d->number, first, false),
+        .order = order,
+        .promised = from != TOUCH_FREE,
+        .alone = from < TOUCH_COMMIT,
+    };
+}
+
+int touch_fill(struct cordon_domain *d, const struct span *s, uint64_t gfn, enum touch_from from,
+               cordon_hpa *frame)
+{
+    if (from != TOUCH_SMALL && fits_huge(d, s, gfn)) {
+        struct want block = want_of(d, s, gfn, BLOCK_ORDER, from);
+
+        if (fill(d, &block, frame) == 0) {
+            *frame = cordon_hpa_add(*frame, (gfn & (BLOCK_FRAMES - 1)) << CORDON_PAGE_SHIFT);
+            return 1;
+        }
     }
-    if (fits_huge(d, s, gfn) &&
-        fill(d, s, gfn & ~(uint64_t)(BLOCK_FRAMES - 1), BLOCK_ORDER, frame) == 0) {
-        *frame = cordon_hpa_add(*frame, (gfn & (BLOCK_FRAMES - 1)) << CORDON_PAGE_SHIFT);
-        return 1;
-    }
-    return fill(d, s, gfn, 0, frame);
+    struct want page = want_of(d, s, gfn, 0, from);
+
+    return fill(d, &page, frame);
 }
 
 /* ---- the fault ---------------------------------------------------------------------------- */
@@ -177,7 +220,10 @@ static int touch(struct cordon_domain *d, uint64_t gpa, uint32_t access, struct 
         if ((region_flags(s) & CORDON_REGION_DEMAND) == 0) {
             return -CORDON_ECORRUPT;
         }
-        int level = touch_fill(d, s, gpa >> CORDON_PAGE_SHIFT, &now.hpa);
+        if (!port_may_alloc(d->ctx->cookie)) {
+            return -CORDON_ENOMEM;
+        }
+        int level = touch_fill(d, s, gpa >> CORDON_PAGE_SHIFT, touch_from(s), &now.hpa);
 
         if (level < 0) {
             return level;

@@ -4,7 +4,9 @@
 #include "map/txn.h"
 #include "core/ctx.h"
 #include "map/loan.h"
+#include "map/promise.h"
 #include "map/tell.h"
+#include "map/touch.h"
 #include "port_word.h"
 #include "riscv/msi.h"
 
@@ -81,7 +83,7 @@ void txn_commit_tables(struct txn *t, const struct cordon_op *op)
 void txn_commit_in_order(struct txn *t)
 {
     static const uint32_t order[] = {CORDON_OP_GRANT, CORDON_OP_PROTECT, CORDON_OP_MARK,
-                                     CORDON_OP_REVOKE};
+                                     CORDON_OP_DISCARD, CORDON_OP_REVOKE};
 
     for (size_t k = 0; k < sizeof(order) / sizeof(order[0]); k++) {
         for (size_t i = 0; i < t->count && txn_has(t, order[k]); i++) {
@@ -110,9 +112,19 @@ void txn_commit_regions(struct txn *t)
         } else if (op->kind == CORDON_OP_MARK) {
             regions_change(r, first, pages, region_attr(0, CORDON_REGION_MARKS),
                            region_attr(0, op->flags), t->below);
-        } else {
+        } else if (op->kind == CORDON_OP_REVOKE) {
             regions_remove(r, first, pages, t->below);
         }
+    }
+}
+
+/* The regions say already what is PROMISED. */
+void txn_commit_promises(struct txn *t)
+{
+    if (t->promises) {
+        promise_fewer(t->d, t->fewer);
+        promise_more(t->d, t->more);
+        promise_settle(t->d);
     }
 }
 
@@ -131,6 +143,7 @@ static void txn_commit(struct txn *t)
     port_fence(t->d->ctx->cookie);
     txn_commit_regions(t);
     span_trim(&t->d->regions.set);
+    txn_commit_promises(t);
     if (t->tables.count > 0) {
         pt_pool_free(&t->d->forest, &t->tables);
     }
@@ -152,6 +165,10 @@ void txn_begin(struct txn *t, struct cordon_domain *d, const struct cordon_op *o
     t->below = NULL;
     t->above = NULL;
     t->tables = (struct pt_pool){.count = 0};
+    t->promises = false;
+    t->promised = 0;
+    t->fewer = 0;
+    t->more = 0;
     gone_begin(&t->gone);
 }
 

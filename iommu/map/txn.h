@@ -22,6 +22,9 @@ struct txn {
     bool loan;                  /* what is granted is borrowed; loan_claim has been */
     struct span *below, *above; /* around the first page, when there is one operation only */
     struct pt_pool tables;
+    bool promises;     /* regions that are PROMISED, or will be, are in it, or pages to be filled */
+    uint64_t promised; /* frames so far, for what is granted or filled */
+    uint64_t fewer, more; /* frames that the commit changes the promise by */
     struct gone gone;
 };
 
@@ -88,6 +91,10 @@ void txn_commit_tables(struct txn *t, const struct cordon_op *op);
 void txn_commit_marks(struct txn *t); /* with the resources' lock */
 void txn_commit_in_order(struct txn *t);
 void txn_commit_regions(struct txn *t);
+void txn_commit_promises(struct txn *t);
+
+/* Promise tables for a range of which pages are absent, and frames for so many of it. ENOMEM. */
+CORDON_MUST_CHECK int txn_promise(struct txn *t, uint64_t gfn, uint64_t pages, uint64_t frames);
 
 /* Errors: as cordon_change. Then txn_undo has been done already. */
 CORDON_MUST_CHECK int txn_reserve(struct txn *t);

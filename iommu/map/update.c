@@ -7,6 +7,7 @@
 #include "map/update.h"
 #include "core/ctx.h"
 #include "map/loan.h"
+#include "map/promise.h"
 #include "map/tell.h"
 #include "port_word.h"
 #include "riscv/msi.h"
@@ -83,6 +84,10 @@ static int move_reserve(struct work *w, struct update_move *m)
     if (err == 0) {
         err = runs_reserve_make(w->d, m->to, m->flags, m->runs.at, m->runs.count, &w->tables);
     }
+    if (err == 0 && region_promised(m->flags)) {
+        w->in.promises = true;
+        err = promise_tables(w->d, m->to, m->pages);
+    }
     if (err == 0) {
         err = reserve_runs(w, m);
     }
@@ -117,6 +122,9 @@ static void moves_unreserve(struct work *w)
 {
     while (w->reserved > 0) {
         move_unreserve(w, &w->u->moves[--w->reserved]);
+    }
+    if (w->in.promises) {
+        promise_settle(w->d);
     }
     pt_pool_free(&w->d->forest, &w->tables);
     span_trim(&w->d->regions.set);
@@ -276,6 +284,8 @@ static int commit_make(struct work *w)
     span_around(&d->regions.set, w->u->in_count == 1 ? op_first(w->u->in) : 0, &w->in.below,
                 &w->in.above);
     txn_commit_regions(&w->in);
+    txn_commit_promises(&w->out);
+    txn_commit_promises(&w->in);
     span_trim(&d->regions.set);
     int err = gone_retire(d, &w->in.gone);
 

@@ -65,7 +65,10 @@ static int check_place(const struct cordon_domain *d, const struct span_set *lea
 static int check_move(struct cordon_domain *d, const struct update_move *m)
 {
     bool legal = m->perms <= CORDON_RWX && (PERMS_LEGAL >> m->perms & 1u) != 0;
-    int err = legal ? txn_check_flags(m->flags) : -CORDON_EINVAL;
+    uint32_t pin = m->was_flags & CORDON_REGION_PIN; /* DEMAND regions get it with MARK alone */
+    uint32_t stays = CORDON_REGION_DEMAND | CORDON_REGION_PROMISED;
+    int err = legal && ((m->flags ^ m->was_flags) & stays) == 0 ? txn_check_flags(m->flags & ~pin)
+                                                                : -CORDON_EINVAL;
 
     return err == 0 ? check_present(d, m->flags, m->from, m->pages) : err;
 }

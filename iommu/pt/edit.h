@@ -101,9 +101,7 @@ CORDON_MUST_CHECK int pt_grant_pages(const struct pt_grant *g, uint64_t *pages);
 void pt_map_level(struct pt_edit *e, unsigned level, const struct pt_node *nodes, unsigned count,
                   uint64_t first, uint64_t last);
 
-/* Frames of the reserve. pt_pool_take gives a table of zeroes. pt_pool_grow: ENOMEM, nothing
- * taken. */
-CORDON_MUST_CHECK int pt_pool_grow(struct pt_forest *f, struct pt_pool *pool, uint64_t tables);
+/* Frames of the reserve. pt_pool_take gives a table of zeroes. */
 uint64_t *pt_pool_take(struct pt_forest *f, struct pt_pool *pool);
 void pt_pool_give(struct pt_forest *f, struct pt_pool *pool, uint64_t *table);
 

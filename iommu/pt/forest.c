@@ -6,7 +6,10 @@
  */
 #include <cordon/error.h>
 
+#include "map/owner.h"
 #include "pt/edit.h"
+
+#include <string.h>
 
 #define DEAD_NEXT (~(CORDON_PAGE_SIZE - 1))
 #define DEAD_ROOT BIT64(3)
@@ -95,7 +98,25 @@ void pt_view_remove(struct pt_forest *f, uint32_t view, struct pt_retire *retire
     retire->downgrade = true;
 }
 
+/* A dead table is one of zeroes in POOL: as if it had been freed and taken again. */
+static void keep(struct pt_forest *f, cordon_hpa table, struct pt_pool *pool)
+{
+    uint64_t hfn = table.v >> CORDON_PAGE_SHIFT;
+
+    owner_note_run(f->ctx->cookie, PORT_NOTE_FREE, hfn, 1, CORDON_FRAME_TABLE);
+    memset(pt_table_ptr(f, table), 0, CORDON_PAGE_SIZE);
+    pt_own_set(frames_word_at(f->ctx, table), CORDON_FRAME_TABLE);
+    owner_note_run(f->ctx->cookie, PORT_NOTE_CLAIM, hfn, 1, CORDON_FRAME_TABLE);
+    pt_pool_give(f, pool, pt_table_ptr(f, table));
+}
+
 void pt_retire_free(struct pt_forest *f, struct pt_retire *retire)
+{
+    pt_retire_keep(f, retire, NULL, 0);
+}
+
+void pt_retire_keep(struct pt_forest *f, struct pt_retire *retire, struct pt_pool *pool,
+                    uint64_t most)
 {
     for (; retire->count > 0; retire->count--) {
         cordon_hpa table = retire->tables;
@@ -103,7 +124,11 @@ void pt_retire_free(struct pt_forest *f, struct pt_retire *retire)
         unsigned order = (own & DEAD_ROOT) != 0 ? pt_root_order(f->fmt) : 0;
 
         retire->tables = cordon_hpa_make(own & DEAD_NEXT);
-        frames_free(f->ctx, table, order);
+        if (pool != NULL && pool->count < most && order == 0) {
+            keep(f, table, pool);
+        } else {
+            frames_free(f->ctx, table, order);
+        }
     }
     *retire = (struct pt_retire){0};
 }

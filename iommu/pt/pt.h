@@ -136,6 +136,13 @@ CORDON_MUST_CHECK int pt_reserve_grant(struct pt_forest *f, const struct pt_gran
                                        struct pt_pool *pool);
 CORDON_MUST_CHECK int pt_reserve_change(struct pt_forest *f, cordon_gpa gpa, uint64_t pages,
                                         uint32_t views, struct pt_pool *pool);
+/* What pt_reserve_map would add for RUN, which is in range, to a pool that has none. */
+uint64_t pt_map_needs(struct pt_forest *f, const struct pt_run *run);
+/* What it could at most ever be for one view, for leaves of 4 KiB, whatever stands there. */
+uint64_t pt_map_most(const struct pt_forest *f, cordon_gpa gpa, uint64_t pages);
+/* Add TABLES; take all but MOST out again. ENOMEM, POOL is as it was. */
+CORDON_MUST_CHECK int pt_pool_grow(struct pt_forest *f, struct pt_pool *pool, uint64_t tables);
+void pt_pool_trim(struct pt_forest *f, struct pt_pool *pool, uint64_t most);
 void pt_pool_free(struct pt_forest *f, struct pt_pool *pool);
 
 /* Write leaves, largest first. The range holds no valid leaf in these views. Contents of new
@@ -155,8 +162,10 @@ void pt_split(struct pt_forest *f, cordon_gpa gpa, unsigned level, uint32_t view
 /* Change the rights of every leaf in the range. */
 void pt_protect(struct pt_forest *f, cordon_gpa gpa, uint64_t pages, uint32_t perms, uint32_t views,
                 struct pt_pool *pool, struct pt_retire *retire);
-/* Give back what RETIRE collected. */
+/* Give back what RETIRE collected; what is no root goes into POOL first, until it holds MOST. */
 void pt_retire_free(struct pt_forest *f, struct pt_retire *retire);
+void pt_retire_keep(struct pt_forest *f, struct pt_retire *retire, struct pt_pool *pool,
+                    uint64_t most);
 
 struct pt_hit {
     cordon_hpa word; /* HPA of the last word read */

@@ -54,11 +54,16 @@ uint64_t *pt_pool_take(struct pt_forest *f, struct pt_pool *pool)
     return table;
 }
 
-void pt_pool_free(struct pt_forest *f, struct pt_pool *pool)
+void pt_pool_trim(struct pt_forest *f, struct pt_pool *pool, uint64_t most)
 {
-    while (pool->count > 0) {
+    while (pool->count > most) {
         frames_free(f->ctx, pt_word_at(f, pt_pool_take(f, pool)), 0);
     }
+}
+
+void pt_pool_free(struct pt_forest *f, struct pt_pool *pool)
+{
+    pt_pool_trim(f, pool, 0);
     *pool = (struct pt_pool){0};
 }
 
@@ -240,6 +245,22 @@ int pt_reserve_grant(struct pt_forest *f, const struct pt_grant *grant, struct p
         *pool = before;
     }
     return error;
+}
+
+uint64_t pt_map_needs(struct pt_forest *f, const struct pt_run *run)
+{
+    struct cordon_extent one = {run->hpa, run->pages << CORDON_PAGE_SHIFT};
+    const struct pt_grant grant = {run->gpa, &one, 1, run->perms, run->views};
+    struct pt_pool none = {.count = 0};
+
+    return reckon_grant(f, &grant, run->pages, &none) * spread(f, run->views);
+}
+
+uint64_t pt_map_most(const struct pt_forest *f, cordon_gpa gpa, uint64_t pages)
+{
+    uint64_t first = pt_linear(f->fmt, gpa.v);
+
+    return pt_tables_for(pt_top(f->fmt), 0, first, first + (pages << CORDON_PAGE_SHIFT) - 1);
 }
 
 PT_SLOW int reserve_run(struct pt_forest *f, const struct pt_run *run, struct pt_pool *pool,

@@ -78,6 +78,7 @@ CORDON_NODE_NOWHERE = 0xffffffff
 CORDON_NODE_RAM = 2
 CORDON_NODE_ROOT = 0
 CORDON_NODE_SLOT = 0x80000000
+CORDON_OP_DISCARD = 4
 CORDON_OP_GRANT = 1
 CORDON_OP_MARK = 5
 CORDON_OP_PROTECT = 3
@@ -90,11 +91,12 @@ CORDON_REGION_FILE = 0x1000
 CORDON_REGION_HUGE = 0x400
 CORDON_REGION_KEEP = 8
 CORDON_REGION_LOG = 0x80
-CORDON_REGION_MARKS = 0x80
+CORDON_REGION_MARKS = 0xc0
 CORDON_REGION_MMIO = 1
 CORDON_REGION_NODMA = 2
 CORDON_REGION_PEER = 4
 CORDON_REGION_PIN = 0x40
+CORDON_REGION_PROMISED = 0x800
 CORDON_REGION_SHARED = 0x10
 CORDON_RUN_FIXED = 2
 CORDON_RUN_NOZERO = 1
@@ -158,6 +160,7 @@ ENUMS = {
         "CORDON_OP_GRANT",
         "CORDON_OP_REVOKE",
         "CORDON_OP_PROTECT",
+        "CORDON_OP_DISCARD",
         "CORDON_OP_MARK",
     ),
     "cordon_told_kind": (
@@ -796,14 +799,18 @@ PROTOTYPES = (
      'for DMA cannot wait for a frame (EBUSY). Order: grants claim frames, write leaves in '
      'each view, fence, enter the map; revokes mark frames REVOKING, clear leaves in every '
      'view, fence, invalidate harts and IOMMUs once for the whole batch, wait, drain; only '
-     'then are frames FREE (or HELD). Errors, nothing changed: EINVAL, EALIGN, ERANGE, EEXIST '
-     '(GRANT over a region or twice the same frame), ENOENT (REVOKE, PROTECT or MARK of a '
-     'hole), EPERM (frame not HELD, resource unknown or taken; PROTECT of borrowed frames '
-     "beyond the rights of the loan; MARK of what is not RAM of D's own), EBUSY (REVOKE of "
-     'frames that another domain borrows, PROTECT that takes a right from them, or LOG where '
-     'it may write), ENOMEM, ELIMIT. Error with the map changed: EPENDING, the revoked frames '
-     'stay REVOKING (hardware did not answer, or a device that drains by reset is attached); '
-     'see cordon_retire.'),
+     'then are frames FREE (or HELD). DISCARD is a revoke of what is present: the next touch '
+     'brings zeroes; of what is absent nothing is told. MARK with PIN fills what is absent, or '
+     'is refused (ENOMEM) before anything came. Errors, nothing changed: EINVAL, EALIGN, '
+     'ERANGE, EEXIST (GRANT over a region or twice the same frame), ENOENT (any other kind '
+     'over a hole), EPERM (frame not HELD, resource unknown or taken; PROTECT of borrowed '
+     'frames beyond the rights of the loan; DISCARD of what is not DEMAND, or has PIN; MARK of '
+     'MMIO or borrowed frames), EBUSY (REVOKE or DISCARD of frames that another domain '
+     'borrows, PROTECT that takes a right from them, or LOG where it may write; DISCARD of '
+     'what a device view holds), ENOMEM (GRANT with PROMISED too: what is free does not '
+     'suffice), ELIMIT. Error with the map changed: EPENDING, the revoked frames stay REVOKING '
+     '(hardware did not answer, or a device that drains by reset is attached); see '
+     'cordon_retire.'),
     ("cordon_coalesce", c_int, (
         ("d", POINTER(Domain)),
         ("what", POINTER(Coalesce)),
@@ -1076,8 +1083,9 @@ PROTOTYPES = (
      'nothing changed: EINVAL (also: both another GPA and other frames, or neither; extents do '
      'not sum up to LEN; differing rights or flags in the range), EALIGN, ERANGE, ENOENT (a '
      'hole in the range), EEXIST (something stands at TO, the range itself included), EPERM '
-     '(MMIO or borrowed frames; extents that are not HELD), EBUSY (others borrow what would be '
-     'replaced), ENOMEM. Error with the map changed: EPENDING, as cordon_change.'),
+     '(MMIO or borrowed frames; extents that are not HELD, or for a DEMAND or PIN region), '
+     'EBUSY (others borrow what would be replaced), ENOMEM. Error with the map changed: '
+     'EPENDING, as cordon_change.'),
     ("cordon_resource_add", c_int, (
         ("ctx", POINTER(Ctx)),
         ("hpa", Hpa),

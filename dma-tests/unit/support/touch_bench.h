@@ -65,4 +65,28 @@ static inline bool is_present(uint64_t gpa)
     return bench_leads(d, 0, gpa, 0) != UINT64_MAX;
 }
 
+/* Pages 0, 5, 6 and 511 of the 1024 at AT are present. */
+static inline void some_present(uint32_t flags)
+{
+    static const uint64_t pages[] = {0, 5, 6, 511};
+
+    demand(d, AT, 1024, flags);
+    for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
+        assert_int_equal(touch(AT + pages[i] * PAGE), CORDON_TOUCH_FILLED);
+    }
+    assert_int_equal(bench_stats(&b).owned, 4 * PAGE);
+}
+
+/* All words of LEN bytes at HPA, or-ed: 0 where they are zeroes. */
+static inline uint64_t sum_of(uint64_t hpa, uint64_t len)
+{
+    const uint64_t *word = bench_word(&b, cordon_hpa_make(hpa));
+    uint64_t sum = 0;
+
+    for (uint64_t i = 0; i < len / sizeof(*word); i++) {
+        sum |= word[i];
+    }
+    return sum;
+}
+
 #endif

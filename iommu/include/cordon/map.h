@@ -39,11 +39,13 @@ CORDON_API uint64_t cordon_domain_hgatp(const cordon_domain *d);
 
 /* ---- changes ------------------------------------------------------------------------------ */
 
+/* Every page of gpa..gpa+len must stand in the map, but for GRANT none. */
 enum cordon_op_kind {
     CORDON_OP_GRANT = 1,   /* a new region: extents back gpa.. in order */
-    CORDON_OP_REVOKE = 2,  /* remove gpa..gpa+len; every page of it must stand in the map */
-    CORDON_OP_PROTECT = 3, /* change the rights of gpa..gpa+len; every page must stand in the map */
-    CORDON_OP_MARK = 5 /* flags become the CORDON_REGION_MARKS of gpa..gpa+len: RAM of D's own */
+    CORDON_OP_REVOKE = 2,  /* take the range out of the map */
+    CORDON_OP_PROTECT = 3, /* change its rights */
+    CORDON_OP_DISCARD = 4, /* DEMAND regions: their frames go as in REVOKE, the regions stay */
+    CORDON_OP_MARK = 5     /* the CORDON_REGION_MARKS of the range become FLAGS: RAM of D's own */
 };
 
 /* Region flags, for GRANT. */
@@ -51,10 +53,17 @@ enum cordon_op_kind {
 #define CORDON_REGION_NODMA 2u /* RAM that no device view may hold */
 #define CORDON_REGION_PEER 4u  /* with MMIO: device views hold it too (peer-to-peer) */
 #define CORDON_REGION_KEEP 8u  /* on revoke the frames become HELD instead of FREE */
-#define CORDON_REGION_PIN 64u  /* with RAM: its frames never move */
 
-#define CORDON_REGION_DEMAND 32u /* RAM whose frames come at first touch: cordon/touch.h */
-#define CORDON_REGION_HUGE 1024u /* with DEMAND: a touch fills 2 MiB where they fit, are free */
+/* RAM whose frames come at first touch, and go with DISCARD: see cordon/touch.h. */
+#define CORDON_REGION_DEMAND 32u
+/* RAM whose frames never move, and that no DISCARD takes. A GRANT has it with frames; DEMAND
+ * regions get it with MARK, which fills them first. */
+#define CORDON_REGION_PIN 64u
+/* With DEMAND: a touch fills an aligned 2 MiB where it fits and is free, else one frame. */
+#define CORDON_REGION_HUGE 1024u
+/* With DEMAND: the pool keeps frames and tables for all that is absent, so that no touch finds it
+ * empty. Without, memory may be promised to nobody and run out: overcommit. */
+#define CORDON_REGION_PROMISED 2048u
 
 /* With MMIO: the pages are interrupt files. Where they stand in the MSI window, the domain's MSI
  * tables lead there; they follow when the region moves or goes, or the window comes. */
@@ -63,9 +72,9 @@ enum cordon_op_kind {
 /* A flag that cordon_region_find tells, and no GRANT takes: RAM of another domain; cordon_share. */
 #define CORDON_REGION_SHARED 16u
 
-/* Flags that no GRANT takes, and MARK sets or takes away. */
+/* A flag that no GRANT takes, only MARK; and all that MARK says anew. */
 #define CORDON_REGION_LOG 128u /* dirty and access logging: cordon/log.h */
-#define CORDON_REGION_MARKS CORDON_REGION_LOG
+#define CORDON_REGION_MARKS (CORDON_REGION_LOG | CORDON_REGION_PIN)
 
 struct cordon_op {
     uint32_t kind;                       /* enum cordon_op_kind */
@@ -87,15 +96,19 @@ struct cordon_op {
  *
  * Order: grants claim frames, write leaves in each view, fence, enter the map; revokes mark frames
  * REVOKING, clear leaves in every view, fence, invalidate harts and IOMMUs once for the whole
- * batch, wait, drain; only then are frames FREE (or HELD).
+ * batch, wait, drain; only then are frames FREE (or HELD). DISCARD is a revoke of what is present:
+ * the next touch brings zeroes; of what is absent nothing is told. MARK with PIN fills what is
+ * absent, or is refused (ENOMEM) before anything came.
  *
  * Errors, nothing changed: EINVAL, EALIGN, ERANGE, EEXIST (GRANT over a region or twice the same
- * frame), ENOENT (REVOKE, PROTECT or MARK of a hole), EPERM (frame not HELD, resource unknown or
- * taken; PROTECT of borrowed frames beyond the rights of the loan; MARK of what is not RAM of D's
- * own), EBUSY (REVOKE of frames that another domain borrows, PROTECT that takes a right from them,
- * or LOG where it may write), ENOMEM, ELIMIT. Error with the map changed: EPENDING, the revoked
- * frames stay REVOKING (hardware did not answer, or a device that drains by reset is attached); see
- * cordon_retire.
+ * frame), ENOENT (any other kind over a hole), EPERM (frame not HELD, resource unknown or taken;
+ * PROTECT of borrowed frames beyond the rights of the loan; DISCARD of what is not DEMAND, or has
+ * PIN; MARK of MMIO or borrowed frames), EBUSY (REVOKE or DISCARD of frames that another domain
+ * borrows, PROTECT that takes a right from them, or LOG where it may write; DISCARD of what a
+ * device view holds), ENOMEM
+ * (GRANT with PROMISED too: what is free does not suffice), ELIMIT. Error with the map
+ * changed: EPENDING, the revoked frames stay REVOKING (hardware did not answer, or a device that
+ * drains by reset is attached); see cordon_retire.
  */
 CORDON_API CORDON_MUST_CHECK int cordon_change(cordon_domain *d, const struct cordon_op *ops,
                                                size_t count);
@@ -123,8 +136,8 @@ struct cordon_remap {
  * Errors, nothing changed: EINVAL (also: both another GPA and other frames, or neither; extents do
  * not sum up to LEN; differing rights or flags in the range), EALIGN, ERANGE, ENOENT (a hole in the
  * range), EEXIST (something stands at TO, the range itself included), EPERM (MMIO or borrowed
- * frames; extents that are not HELD), EBUSY (others borrow what would be replaced), ENOMEM. Error
- * with the map changed: EPENDING, as cordon_change.
+ * frames; extents that are not HELD, or for a DEMAND or PIN region), EBUSY (others borrow what
+ * would be replaced), ENOMEM. Error with the map changed: EPENDING, as cordon_change.
  */
 CORDON_API CORDON_MUST_CHECK int cordon_remap(cordon_domain *d, const struct cordon_remap *what);
 
