@@ -1,8 +1,7 @@
 /* Walks and leaves told to those who ask. */
-#include <cordon/walk.h>
+#include "map/walk_told.h"
 
 #include "core/ctx.h"
-#include "map/domain.h"
 #include "pt/walk.h"
 
 /* Questions take the domain const, but its lock is not part of what they promise to leave alone. */
@@ -63,8 +62,8 @@ static bool goes_on(const struct pt_forest *f, const struct cordon_walk_step *st
     return false;
 }
 
-static void walk(const struct pt_forest *f, uint32_t view, uint64_t gpa, uint32_t access,
-                 struct cordon_walk *out)
+void walk_told(const struct pt_forest *f, uint32_t view, uint64_t gpa, uint32_t access,
+               struct cordon_walk *out)
 {
     cordon_hpa table = f->root[view];
     unsigned level = pt_top(f->fmt);
@@ -95,7 +94,7 @@ int cordon_walk(const cordon_domain *d, uint32_t view, cordon_gpa gpa, uint32_t 
     bool known = view_exists(d, view);
 
     if (known) {
-        walk(&d->forest, view, gpa.v, access, out);
+        walk_told(&d->forest, view, gpa.v, access, out);
     }
     lock_give(lock_of(d));
     return known ? 0 : -CORDON_EINVAL;

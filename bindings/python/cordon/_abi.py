@@ -49,6 +49,36 @@ CORDON_FRAME_NONE = 0
 CORDON_FRAME_OWNED = 5
 CORDON_FRAME_REVOKING = 6
 CORDON_FRAME_TABLE = 4
+CORDON_GPA_ABSENT = 4
+CORDON_GPA_CORRUPT = 6
+CORDON_GPA_HOLE = 3
+CORDON_GPA_MMIO = 1
+CORDON_GPA_RAM = 0
+CORDON_GPA_RIGHTS = 5
+CORDON_GPA_WIDTH = 2
+CORDON_GVA_ADUE = 8
+CORDON_GVA_AS_USER = 1
+CORDON_GVA_BAD_NAPOT = 7
+CORDON_GVA_CANONICAL = 2
+CORDON_GVA_CLEAN = 0xc
+CORDON_GVA_DEEP = 5
+CORDON_GVA_EMPTY = 3
+CORDON_GVA_LEADS = 0
+CORDON_GVA_MARK_A = 1
+CORDON_GVA_MARK_D = 2
+CORDON_GVA_MISALIGNED = 6
+CORDON_GVA_MODE = 1
+CORDON_GVA_MXR = 4
+CORDON_GVA_NAPOT = 0x20
+CORDON_GVA_NO_PAGE = 0xe
+CORDON_GVA_NO_TABLE = 0xd
+CORDON_GVA_PBMT = 0x10
+CORDON_GVA_RESERVED = 4
+CORDON_GVA_RIGHTS = 0xa
+CORDON_GVA_SUM = 2
+CORDON_GVA_SUPERVISOR = 9
+CORDON_GVA_UNACCESSED = 0xb
+CORDON_GVA_USER = 8
 CORDON_KINDS = 9
 CORDON_KIND_DEVICE = 3
 CORDON_KIND_FREE = 0
@@ -148,6 +178,32 @@ ENUMS = {
         "CORDON_FRAME_TABLE",
         "CORDON_FRAME_OWNED",
         "CORDON_FRAME_REVOKING",
+    ),
+    "cordon_gpa_end": (
+        "CORDON_GPA_RAM",
+        "CORDON_GPA_MMIO",
+        "CORDON_GPA_WIDTH",
+        "CORDON_GPA_HOLE",
+        "CORDON_GPA_ABSENT",
+        "CORDON_GPA_RIGHTS",
+        "CORDON_GPA_CORRUPT",
+    ),
+    "cordon_gva_end": (
+        "CORDON_GVA_LEADS",
+        "CORDON_GVA_MODE",
+        "CORDON_GVA_CANONICAL",
+        "CORDON_GVA_EMPTY",
+        "CORDON_GVA_RESERVED",
+        "CORDON_GVA_DEEP",
+        "CORDON_GVA_MISALIGNED",
+        "CORDON_GVA_BAD_NAPOT",
+        "CORDON_GVA_USER",
+        "CORDON_GVA_SUPERVISOR",
+        "CORDON_GVA_RIGHTS",
+        "CORDON_GVA_UNACCESSED",
+        "CORDON_GVA_CLEAN",
+        "CORDON_GVA_NO_TABLE",
+        "CORDON_GVA_NO_PAGE",
     ),
     "cordon_node_kind": (
         "CORDON_NODE_CONTAINER",
@@ -546,6 +602,81 @@ class Coalesced(Record):
     ]
 
 
+class WalkStep(Record):
+    """One word that was read."""
+
+    _c_name_ = "cordon_walk_step"
+    _fields_ = [
+        ("level", c_uint32),
+        ("index", c_uint32),
+        ("word", Hpa),
+        ("value", c_uint64),
+    ]
+
+
+class Walk(Record):
+    _c_name_ = "cordon_walk"
+    _fields_ = [
+        ("size", c_uint32),
+        ("mode", c_uint32),
+        ("root", Hpa),
+        ("end", c_uint32),
+        ("step_count", c_uint32),
+        ("step", WalkStep * 5),
+        ("hit", Hit),
+    ]
+
+
+class GvaAsk(Record):
+    """What is asked."""
+
+    _c_name_ = "cordon_gva_ask"
+    _fields_ = [
+        ("size", c_uint32),
+        ("flags", c_uint32),
+        ("satp", c_uint64),
+        ("gva", Gva),
+        ("access", c_uint32),
+        ("reserved", c_uint32),
+    ]
+
+
+class GvaStep(Record):
+    """One word of the guest's tables."""
+
+    _c_name_ = "cordon_gva_step"
+    _fields_ = [
+        ("level", c_uint32),
+        ("index", c_uint32),
+        ("gpa", Gpa),
+        ("hpa", Hpa),
+        ("hva", c_uint64),
+        ("value", c_uint64),
+    ]
+
+
+class GvaWalk(Record):
+    """The answer."""
+
+    _c_name_ = "cordon_gva_walk"
+    _fields_ = [
+        ("size", c_uint32),
+        ("mode", c_uint32),
+        ("end", c_uint32),
+        ("map", c_uint32),
+        ("cause", c_uint32),
+        ("marks", c_uint32),
+        ("perms", c_uint32),
+        ("step_count", c_uint32),
+        ("step", GvaStep * 5),
+        ("span", c_uint64),
+        ("gpa", Gpa),
+        ("region", RegionInfo),
+        ("gstage", Walk),
+        ("hva", c_uint64),
+    ]
+
+
 class BlockInfo(Record):
     """A block of 2 MiB, or the part of it that is RAM."""
 
@@ -695,31 +826,6 @@ class Touched(Record):
     ]
 
 
-class WalkStep(Record):
-    """One word that was read."""
-
-    _c_name_ = "cordon_walk_step"
-    _fields_ = [
-        ("level", c_uint32),
-        ("index", c_uint32),
-        ("word", Hpa),
-        ("value", c_uint64),
-    ]
-
-
-class Walk(Record):
-    _c_name_ = "cordon_walk"
-    _fields_ = [
-        ("size", c_uint32),
-        ("mode", c_uint32),
-        ("root", Hpa),
-        ("end", c_uint32),
-        ("step_count", c_uint32),
-        ("step", WalkStep * 5),
-        ("hit", Hit),
-    ]
-
-
 # Every struct, by its name in C.
 STRUCTS: dict = {
     "cordon_block_info": BlockInfo,
@@ -737,6 +843,9 @@ STRUCTS: dict = {
     "cordon_frame_info": FrameInfo,
     "cordon_gpa": Gpa,
     "cordon_gva": Gva,
+    "cordon_gva_ask": GvaAsk,
+    "cordon_gva_step": GvaStep,
+    "cordon_gva_walk": GvaWalk,
     "cordon_harvest": Harvest,
     "cordon_harvested": Harvested,
     "cordon_hit": Hit,
@@ -924,6 +1033,15 @@ PROTOTYPES = (
     ),
      'Who owns the frame that holds HPA. Constant time. Errors: none but EINVAL for null '
      'pointers; an address that is not RAM answers NONE.'),
+    ("cordon_gpa_end_name", c_char_p, (
+        ("end", c_uint32),
+    ),
+     'The name of an enum cordon_gpa_end in words; "unknown" for any other number.'),
+    ("cordon_gva_end_name", c_char_p, (
+        ("end", c_uint32),
+    ),
+     'The name of an enum cordon_gva_end in words: "not canonical"; "unknown" for any other '
+     'number.'),
     ("cordon_hold", None, (
         ("d", POINTER(Domain)),
     ),
@@ -1260,4 +1378,13 @@ PROTOTYPES = (
      'Walk GPA in a view (0: G-stage) for ACCESS (CORDON_READ..; 0: any leaf) and tell each '
      'word. What stops a walk is an answer here, not an error. Errors: EINVAL (no such view, '
      'unknown access or size).'),
+    ("cordon_walk_guest", c_int, (
+        ("d", POINTER(Domain)),
+        ("ask", POINTER(GvaAsk)),
+        ("out", POINTER(GvaWalk)),
+    ),
+     "Lead ASK's address through all that stands between it and host memory. What stops it is "
+     'an answer, not an error. The map stands still meanwhile; the guest does not. With satp 0 '
+     'it is the way of a GPA. Errors: EINVAL (unknown flags, access or size; more than one '
+     'access).'),
 )

@@ -7,6 +7,7 @@
 #include <cordon/error.h>
 #include <cordon/listen.h>
 #include <cordon/log.h>
+#include <cordon/gva.h>
 #include <cordon/map.h>
 #include <cordon/move.h>
 #include <cordon/port.h>

@@ -38,6 +38,11 @@ typedef struct {
     uint64_t v;
 } cordon_iova;
 
+static inline cordon_gva cordon_gva_make(uint64_t v)
+{
+    return (cordon_gva){v};
+}
+
 static inline cordon_gpa cordon_gpa_make(uint64_t v)
 {
     return (cordon_gpa){v};

@@ -52,6 +52,13 @@ static inline bool port_swap64(void *cookie, uint64_t *word, cordon_hpa hpa, uin
                                        __ATOMIC_RELAXED);
 }
 
+/* One read of a word that others may change at any time: a single 64-bit load. */
+static inline uint64_t port_load_foreign(void *cookie, const uint64_t *word)
+{
+    (void)cookie;
+    return __atomic_load_n(word, __ATOMIC_RELAXED);
+}
+
 /* Order all earlier memory accesses before all later stores to memory and devices. */
 static inline void port_fence(void *cookie)
 {

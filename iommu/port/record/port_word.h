@@ -27,6 +27,10 @@ uint64_t port_clear64(void *cookie, uint64_t *word, cordon_hpa hpa, uint64_t bit
 uint64_t port_set64(void *cookie, uint64_t *word, cordon_hpa hpa, uint64_t bits);
 bool port_swap64(void *cookie, uint64_t *word, cordon_hpa hpa, uint64_t old, uint64_t value);
 
+/* One read of a word that others may change at any time: a single 64-bit load. A test may have it
+ * changed right behind the load: see struct port_record. */
+uint64_t port_load_foreign(void *cookie, const uint64_t *word);
+
 /* Order all earlier memory accesses before all later stores to memory and devices. */
 void port_fence(void *cookie);
 

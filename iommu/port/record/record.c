@@ -143,6 +143,17 @@ bool port_swap64(void *cookie, uint64_t *word, cordon_hpa hpa, uint64_t old, uin
     return done;
 }
 
+uint64_t port_load_foreign(void *cookie, const uint64_t *word)
+{
+    struct port_record *r = record_of(cookie);
+    uint64_t value = __atomic_load_n(word, __ATOMIC_RELAXED);
+
+    if (r != NULL && r->on_load != NULL) {
+        r->on_load(r->on_load_arg, (uint64_t *)(uintptr_t)word);
+    }
+    return value;
+}
+
 void port_fence(void *cookie)
 {
     struct port_record *r = record_of(cookie);

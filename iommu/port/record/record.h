@@ -60,6 +60,9 @@ struct port_record {
     uint64_t broken_at;         /* the event that broke the order first; 0: none */
     struct record_event event[RECORD_EVENTS]; /* the latest ones, around the end */
     struct record_order *order;               /* null: not checked */
+    /* Called right behind each load of a foreign word; it may change the word. Null: nothing. */
+    void (*on_load)(void *arg, uint64_t *word);
+    void *on_load_arg;
 };
 
 /* An empty record over OPS (may be null), with the order checker on. Ends with record_end. */
