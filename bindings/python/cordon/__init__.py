@@ -9,6 +9,7 @@ from .errors import (AlreadyExists, Busy, CordonError, Corrupt, HardwareError, H
                      NotSupported, OutOfMemory, OutOfRange, Pending, TranslationFault, UseAfterClose,
                      WrongHandle)
 from .guest import Guest
+from .gva import GpaEnd, GuestStep, GuestWalk, GvaEnd, Rules
 from .iommu import Cause, Fault, Iommu, Nearest
 from .log import Coalesced, Harvest, Mark, PageSet
 from .parts import Dma
@@ -20,10 +21,10 @@ from .walk import Leaf, Step, Walk, WalkEnd
 __all__ = [
     "BACKENDS", "PAGE", "AlreadyExists", "Buffer", "Busy", "Cause", "Coalesced", "Context", "CordonError",
     "Corrupt", "Device", "Dma", "Domain", "Drain", "Extent", "Fault", "FrameInfo", "FrameState",
-    "Gpa", "Grant", "Guest", "Gva", "HardwareError", "HardwareTimeout", "Harvest", "Hit", "Hpa",
-    "InvalidArgument", "Iommu", "Iova", "Leaf", "LibraryError", "LimitReached", "Misaligned",
-    "Mark", "Mode", "Nearest", "NotFound", "NotOwner", "NotSupported", "OutOfMemory", "OutOfRange",
-    "PageSet", "Pending", "Perm", "Platform", "Protect", "Region", "Revoke", "Shape", "Step",
-    "TranslationFault",
+    "Gpa", "GpaEnd", "Grant", "Guest", "GuestStep", "GuestWalk", "Gva", "GvaEnd", "HardwareError",
+    "HardwareTimeout", "Harvest", "Hit", "Hpa", "InvalidArgument", "Iommu", "Iova", "Leaf",
+    "LibraryError", "LimitReached", "Mark", "Misaligned", "Mode", "Nearest", "NotFound", "NotOwner",
+    "NotSupported", "OutOfMemory", "OutOfRange", "PageSet", "Pending", "Perm", "Platform",
+    "Protect", "Region", "Revoke", "Rules", "Shape", "Step", "TranslationFault",
     "UseAfterClose", "Walk", "WalkEnd", "WrongHandle",
 ]

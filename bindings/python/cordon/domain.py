@@ -8,6 +8,7 @@ from . import _abi
 from ._base import as_int
 from .context import Child, Context
 from .errors import NotFound
+from .gva import GuestWalk, GvaLike, Rules, walk_guest
 from .log import Coalesced, Harvest, Mark, coalesce, harvest
 from .shape import Shape, shape
 from .types import (Extent, ExtentLike, Extents, Gpa, GpaLike, Hpa, HpaLike, Perm, PermLike, Size, address,
@@ -218,6 +219,11 @@ class Domain(Child):
     def shape(self, *, view: int = 0) -> Shape:
         """What the tables of a view cost, and how long walks through them are."""
         return shape(self, view)
+
+    def walk_guest(self, gva: GvaLike, satp: int = 0, access: PermLike = "", rules: Rules = Rules()) -> GuestWalk:
+        """GVA through the tables below SATP, which stand in this guest's memory, and the map: each word, and all
+        four kinds of address. With SATP 0 (Bare) it is the way of a GPA. ACCESS is "r", "w", "x" or "": any leaf."""
+        return walk_guest(self, gva, satp, access, rules)
 
     def leaves(self, *, view: int = 0) -> Iterator[Leaf]:
         """The leaves of a view in the order of their GPA."""

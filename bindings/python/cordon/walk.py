@@ -91,6 +91,11 @@ def walk(domain: "Domain", gpa: GpaLike, access: PermLike, view: int) -> Walk:
     raw, gpa, access = _abi.Walk(), address(Gpa, gpa), Perm.of(access)
     domain.context.call("cordon_walk", domain.ptr, view, gpa, int(access), ctypes.byref(raw),
                         gpa=gpa, view=view, access=access)
+    return walk_of(raw, gpa, access, view)
+
+
+def walk_of(raw: _abi.Walk, gpa: Gpa, access: Perm, view: int) -> Walk:
+    """What the library has filled in, as a Walk."""
     steps = tuple(Step(s.level, s.index, s.word, s.value) for s in raw.step[:raw.step_count])
     leaf = {"hpa": raw.hit.hpa, "perms": Perm(raw.hit.perms)} if raw.hit.span else {}
     return Walk(Gpa(gpa), access, view, MODES[raw.mode], raw.root, WalkEnd(raw.end), steps, **leaf)
