@@ -81,6 +81,7 @@
 #define HENVCFG_CBCFE (UINT64_C(1) << 6)
 #define HENVCFG_CBZE (UINT64_C(1) << 7)
 #define HENVCFG_ADUE (UINT64_C(1) << 61)
+#define HENVCFG_PBMTE (UINT64_C(1) << 62)
 #define HENVCFG_STCE (UINT64_C(1) << 63)
 
 #define HSTATEEN0_CONTEXT (UINT64_C(1) << 57)

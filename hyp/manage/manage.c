@@ -1,11 +1,15 @@
 /* Management over the host channel: see manage.h. */
 #include "manage/manage.h"
-#include "manage/moves.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/console.h"
+#include "manage/moves.h"
+#include "manage/translate.h"
+#include "manage/words.h"
 #include "vm/guests.h"
 #include "vm/pause.h"
 #include "vm/report.h"
@@ -31,7 +35,7 @@ void manage_event_send(struct manage_event *e)
     channel_send_json(report_channel(), &e->json);
 }
 
-static void send_error(const char *why, const char *what)
+void manage_send_error(const char *why, const char *what)
 {
     struct manage_event e;
     struct json *j = manage_event_begin(&e, "error");
@@ -47,7 +51,7 @@ static void do_owners(char *rest)
     uint64_t from = strtoull(rest, &end, 0);
 
     if (*end != '\0') {
-        send_error("owners takes a host address, or nothing", rest);
+        manage_send_error("owners takes a host address, or nothing", rest);
         return;
     }
     manage_send_owners(report_channel(), from);
@@ -89,8 +93,7 @@ static void do_audit(char *rest)
     manage_event_send(&e);
 }
 
-/* Cut the first word off *REST; null when there is none. */
-static char *cut_word(char **rest)
+char *manage_cut_word(char **rest)
 {
     char *word = *rest;
     char *end = strchr(word, ' ');
@@ -104,29 +107,38 @@ static char *cut_word(char **rest)
     return *word != '\0' ? word : NULL;
 }
 
-static const char not_running[] = "that VM does not run";
-
-/* The running VM that the first word of *REST names; an error is sent when there is none. */
-static struct vm *find_vm(char **rest)
+bool manage_number(const char *word, uint64_t *out)
 {
-    char *name = cut_word(rest);
+    char *end;
+
+    errno = 0;
+    *out = strtoull(word, &end, 0);
+    return *word >= '0' && *word <= '9' && *end == '\0' && errno == 0;
+}
+
+const char manage_not_running[] = "that VM does not run";
+
+struct vm *manage_find_vm(char **rest)
+{
+    char *name = manage_cut_word(rest);
 
     for (uint32_t i = 0; name != NULL && i < vm_count; i++) {
         if (strcmp(vm_name(&vms[i]), name) == 0) {
             if (atomic_load(&vms[i].state) == VM_RUNNING) {
                 return &vms[i];
             }
-            send_error(not_running, name);
+            manage_send_error(manage_not_running, name);
             return NULL;
         }
     }
-    send_error(name != NULL ? "no VM has that name" : "say which VM", name != NULL ? name : "");
+    manage_send_error(name != NULL ? "no VM has that name" : "say which VM",
+                      name != NULL ? name : "");
     return NULL;
 }
 
 static void do_type(char *rest)
 {
-    struct vm *vm = find_vm(&rest);
+    struct vm *vm = manage_find_vm(&rest);
     struct manage_event e;
     size_t taken;
     size_t len = strlen(rest);
@@ -136,7 +148,7 @@ static void do_type(char *rest)
     }
     rest[len] = '\n'; /* the text's own end has room for it */
     if (!vm_input(vm, (const uint8_t *)rest, len + 1, &taken)) {
-        send_error(not_running, vm_name(vm));
+        manage_send_error(manage_not_running, vm_name(vm));
         return;
     }
     json_u64(manage_event_begin(&e, "typed"), "taken", taken);
@@ -145,35 +157,36 @@ static void do_type(char *rest)
 
 static void do_pause(char *rest)
 {
-    struct vm *vm = find_vm(&rest);
+    struct vm *vm = manage_find_vm(&rest);
 
     if (vm != NULL && !vm_pause(vm)) {
-        send_error(not_running, vm_name(vm));
+        manage_send_error(manage_not_running, vm_name(vm));
     }
 }
 
 static void do_resume(char *rest)
 {
-    struct vm *vm = find_vm(&rest);
+    struct vm *vm = manage_find_vm(&rest);
 
     if (vm != NULL && !vm_resume(vm)) {
-        send_error(not_running, vm_name(vm));
+        manage_send_error(manage_not_running, vm_name(vm));
     }
 }
 
 static void do_tables(char *rest)
 {
-    struct vm *vm = find_vm(&rest);
+    struct vm *vm = manage_find_vm(&rest);
     int err = vm != NULL ? manage_send_tables(vm) : 0;
 
     if (err != 0) {
-        send_error(err == -CORDON_ENOENT ? not_running : cordon_strerror(err), vm_name(vm));
+        manage_send_error(err == -CORDON_ENOENT ? manage_not_running : cordon_strerror(err),
+                          vm_name(vm));
     }
 }
 
 static void do_present(char *rest)
 {
-    struct vm *vm = find_vm(&rest);
+    struct vm *vm = manage_find_vm(&rest);
     char *end;
     uint64_t from = strtoull(rest, &end, 0);
 
@@ -181,9 +194,9 @@ static void do_present(char *rest)
         return;
     }
     if (*end != '\0') {
-        send_error("present takes a VM, and a guest address or nothing", rest);
+        manage_send_error("present takes a VM, and a guest address or nothing", rest);
     } else if (!manage_send_present(report_channel(), vm, from)) {
-        send_error(not_running, vm_name(vm));
+        manage_send_error(manage_not_running, vm_name(vm));
     }
 }
 
@@ -193,14 +206,14 @@ static void do_compact(char *rest)
     int err = manage_numbers(rest, want, 1, 4) ? manage_compact(want) : -CORDON_EINVAL;
 
     if (err != 0) {
-        send_error("compact takes a length, and an alignment, a boundary and a highest address",
-                   rest);
+        manage_send_error(
+            "compact takes a length, and an alignment, a boundary and a highest address", rest);
     }
 }
 
 static void do_move(char *rest)
 {
-    struct vm *vm = find_vm(&rest);
+    struct vm *vm = manage_find_vm(&rest);
     uint64_t what[3] = {0};
     int err = vm != NULL ? -CORDON_EINVAL : 0;
 
@@ -208,9 +221,9 @@ static void do_move(char *rest)
         err = manage_move(vm, what);
     }
     if (err == -CORDON_ENOENT) {
-        send_error(not_running, vm_name(vm));
+        manage_send_error(manage_not_running, vm_name(vm));
     } else if (err != 0) {
-        send_error("move takes a VM, how often (at most 4096), a seed, and a length", rest);
+        manage_send_error("move takes a VM, how often (at most 4096), a seed, and a length", rest);
     }
 }
 
@@ -221,7 +234,7 @@ static void do_blocks(char *rest)
     if (manage_numbers(rest, &from, 0, 1)) {
         manage_send_blocks(report_channel(), from);
     } else {
-        send_error("blocks takes a host address, or nothing", rest);
+        manage_send_error("blocks takes a host address, or nothing", rest);
     }
 }
 
@@ -229,18 +242,18 @@ static void do_blocks(char *rest)
 static void send_failure(const struct vm *vm, int err)
 {
     const char *why = err == -CORDON_EPERM    ? "part of its RAM is not logged: log it again"
-                      : err == -CORDON_ENOENT ? not_running
+                      : err == -CORDON_ENOENT ? manage_not_running
                                               : cordon_strerror(err);
 
     if (err != 0) {
-        send_error(why, vm_name(vm));
+        manage_send_error(why, vm_name(vm));
     }
 }
 
 static void do_log(char *rest)
 {
-    struct vm *vm = find_vm(&rest);
-    char *what = vm != NULL ? cut_word(&rest) : NULL;
+    struct vm *vm = manage_find_vm(&rest);
+    char *what = vm != NULL ? manage_cut_word(&rest) : NULL;
     char *end;
     uint64_t from = strtoull(rest, &end, 0);
 
@@ -253,42 +266,64 @@ static void do_log(char *rest)
                (strcmp(what, "on") == 0 || strcmp(what, "off") == 0)) {
         send_failure(vm, manage_log(vm, what[1] == 'n'));
     } else {
-        send_error("log takes a VM, and on, off, or harvest and perhaps a guest address",
-                   what != NULL ? what : "");
+        manage_send_error("log takes a VM, and on, off, or harvest and perhaps a guest address",
+                          what != NULL ? what : "");
     }
 }
 
 static void do_coalesce(char *rest)
 {
-    struct vm *vm = find_vm(&rest);
+    struct vm *vm = manage_find_vm(&rest);
 
     if (vm != NULL) {
         send_failure(vm, manage_coalesce(vm));
     }
 }
 
+static void do_translate(char *rest)
+{
+    manage_translate(rest);
+}
+
+static const struct {
+    const char *name;
+    void (*run)(char *rest);
+} commands[] = {
+    {"owners", do_owners},       {"places", do_places},   {"audit", do_audit},
+    {"faults", do_faults},       {"exits", do_exits},     {"type", do_type},
+    {"pause", do_pause},         {"resume", do_resume},   {"tables", do_tables},
+    {"present", do_present},     {"compact", do_compact}, {"move", do_move},
+    {"blocks", do_blocks},       {"log", do_log},         {"coalesce", do_coalesce},
+    {"translate", do_translate},
+};
+
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void refuse_unknown(const char *name)
+{
+    char why[MANAGE_EVENT_BYTES / 2];
+    size_t len = 0;
+
+    for (size_t i = 0; i < COMMANDS && len < sizeof(why); i++) {
+        len += (size_t)snprintf(why + len, sizeof(why) - len, "%s%s",
+                                i == 0 ? "that command is not known; there are " : ", ",
+                                commands[i].name);
+    }
+    manage_send_error(why, name);
+}
+
 static void carry_out(char *text)
 {
-    static const struct {
-        const char *name;
-        void (*run)(char *rest);
-    } commands[] = {{"owners", do_owners},   {"places", do_places},   {"audit", do_audit},
-                    {"faults", do_faults},   {"exits", do_exits},     {"type", do_type},
-                    {"pause", do_pause},     {"resume", do_resume},   {"tables", do_tables},
-                    {"present", do_present}, {"compact", do_compact}, {"move", do_move},
-                    {"blocks", do_blocks},   {"log", do_log},         {"coalesce", do_coalesce}};
     char *rest = text;
-    char *name = cut_word(&rest);
+    char *name = manage_cut_word(&rest);
 
-    for (size_t i = 0; name != NULL && i < sizeof(commands) / sizeof(commands[0]); i++) {
+    for (size_t i = 0; name != NULL && i < COMMANDS; i++) {
         if (strcmp(name, commands[i].name) == 0) {
             commands[i].run(rest);
             return;
         }
     }
-    send_error("that command is not known: owners, places, audit, faults, exits, type, pause, "
-               "resume, tables, present, compact, move, blocks, log, coalesce are",
-               name != NULL ? name : "");
+    refuse_unknown(name != NULL ? name : "");
 }
 
 /* Take bytes of the frame that is coming in. True when it is whole. */
@@ -315,12 +350,13 @@ static bool take_frame(void)
     return incoming.have == head + incoming.head.len;
 }
 
-void manage_poll(void)
+bool manage_poll(void)
 {
     if (!channel_is_open(report_channel()) || !take_frame()) {
-        return;
+        return false;
     }
     incoming.text[incoming.head.len] = '\0';
     incoming.have = 0;
     carry_out(incoming.text);
+    return true;
 }

@@ -4,8 +4,9 @@
  * A command is a frame of type 'C', words in ASCII; each is answered by an event, a JSON object
  * whose "event" names it. Commands: owners [HPA], places, audit, faults, exits, type VM TEXT, pause
  * VM, resume VM, tables VM, present VM [GPA], compact LEN [ALIGN [BOUNDARY [HIGHEST]]], move VM
- * TIMES SEED [LEN], blocks [HPA], log VM on|off|harvest [GPA], coalesce VM. What is not understood
- * is answered by an event "error" that says why.
+ * TIMES SEED [LEN], blocks [HPA], log VM on|off|harvest [GPA], coalesce VM, translate VM VCPU GVA
+ * [ACCESS [WHO]] (translate.h). What is not understood is answered by an event "error" that says
+ * why.
  */
 #ifndef HYP_MANAGE_MANAGE_H
 #define HYP_MANAGE_MANAGE_H
@@ -23,8 +24,8 @@ struct vm;
 #define STREAM_BLOCKS 3u
 #define STREAM_DIRTY 4u
 
-/* Take and carry out what has come. One hart at a time. */
-void manage_poll(void);
+/* Take and carry out what has come. One hart at a time. True: that was a command. */
+bool manage_poll(void);
 
 /* Send the event that J holds; J was begun with manage_event_begin. One that did not fit is counted
  * as lost, never sent in part: texts of guests are in some. Any hart. */

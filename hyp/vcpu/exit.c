@@ -4,6 +4,7 @@
 #include "core/console.h"
 #include "core/hart.h"
 #include "core/tick.h"
+#include "manage/translate.h"
 #include "vcpu/fetch.h"
 #include "vcpu/vcpu.h"
 #include "vm/pause.h"
@@ -24,6 +25,9 @@ void vcpu_serve_requests(struct vcpu *vcpu)
     }
     if (requests & VCPU_REQUEST_IPI) {
         csr_set(CSR_HVIP, IRQ_VSSI);
+    }
+    if (requests & VCPU_REQUEST_TELL) {
+        manage_tell_running(vcpu);
     }
     if (requests & VCPU_REQUEST_STOP) {
         vcpu_leave(vcpu);

@@ -26,6 +26,16 @@ enum vcpu_state {
 #define VCPU_REQUEST_STOP 1u  /* leave the guest for good */
 #define VCPU_REQUEST_IPI 2u   /* raise the guest's software interrupt */
 #define VCPU_REQUEST_PAUSE 4u /* stand still until the VM is resumed */
+#define VCPU_REQUEST_TELL 8u  /* answer the question: manage/translate.h */
+
+/* In whose name an address is asked about. */
+enum vcpu_who { VCPU_WHO_NOW = 0, VCPU_WHO_USER, VCPU_WHO_SUPERVISOR };
+
+struct vcpu_question {
+    uint64_t gva;
+    uint32_t access; /* CORDON_READ.., 0: any leaf */
+    enum vcpu_who who;
+};
 
 /* Why it left the guest, counted. */
 struct vcpu_counts {
@@ -47,6 +57,8 @@ struct vcpu {
     const struct vbus_device *last_device; /* the last one that answered; never null */
     uint64_t stuck;                        /* the same fault in a row */
     struct vcpu_counts counts;
+    atomic_uint question_open; /* 1: QUESTION is not to be changed */
+    struct vcpu_question question;
 };
 
 /* Bring this hart's CSRs to where VCPU can start, enter it, and clean up once it has left. */

@@ -5,6 +5,7 @@
 #include "core/console.h"
 #include "core/csr.h"
 #include "core/hart.h"
+#include "manage/translate.h"
 #include "pci/vm_pci.h"
 #include "vm/devices.h"
 #include "vm/guests.h"
@@ -169,6 +170,9 @@ void vm_vcpu_end(struct vcpu *vcpu)
     cordon_lock_give(&vm->lock);
     if (still) {
         vm_tell_paused(vm);
+    }
+    if (atomic_load(&vcpu->state) == VCPU_STOPPED) {
+        manage_tell_stopped(vcpu);
     }
     if (last) {
         finish(vm);

@@ -5,6 +5,7 @@
 #include "core/csr.h"
 #include "core/tick.h"
 #include "manage/manage.h"
+#include "manage/translate.h"
 
 static void tell(const struct vm *vm, const char *what)
 {
@@ -77,6 +78,14 @@ static bool is_last_to_park(struct vm *vm)
     return last;
 }
 
+/* One that stands still answers, too. */
+static void tell_if_asked(struct vcpu *vcpu)
+{
+    if ((atomic_fetch_and(&vcpu->requests, ~VCPU_REQUEST_TELL) & VCPU_REQUEST_TELL) != 0) {
+        manage_tell_running(vcpu);
+    }
+}
+
 void vm_park(struct vcpu *vcpu)
 {
     struct vm *vm = vcpu->vm;
@@ -91,6 +100,7 @@ void vm_park(struct vcpu *vcpu)
         hart_wait_for_interrupt();
         imsic_claim();
         tick();
+        tell_if_asked(vcpu);
     }
     cordon_lock_take(&vm->lock);
     vm->parked--;

@@ -143,6 +143,8 @@ class GuestWalk:
     gstage: Walk | None
     hpa: Hpa | None
     hva: int | None
+    state: str = ""         # of the vCPU that was asked: running, paused, stopped
+    emulated: bool = False  # the map has nothing there, but a device of the hypervisor's answers
 
     @property
     def mode(self) -> str:
@@ -170,7 +172,8 @@ class GuestWalk:
             return f"cause {self.cause}: level {self.steps[-1].level}: {_WHY[self.end]}"
         what = "a table" if self.end is GvaEnd.NO_TABLE else "the page"
         assert self.gpa is not None and self.map is not None
-        return f"cause {self.cause}: {what} at GPA {self.gpa.v:#x}: {_MAP.get(self.map, 'it is not to be had')}"
+        why = "a device that is emulated stands there" if self.emulated else _MAP.get(self.map, "it is not to be had")
+        return f"cause {self.cause}: {what} at GPA {self.gpa.v:#x}: {why}"
 
     def chain(self) -> str:
         """The addresses in one line."""
@@ -181,7 +184,7 @@ class GuestWalk:
 
     def __str__(self) -> str:
         root = f", root GPA {(self.satp & PPN) << 12:#x}" if self.satp >> 60 else ""
-        head = f"{self.gva.v:#x} {self.access}, {self.rules}, {self.mode}{root}"
+        head = f"{self.gva.v:#x} {self.access}, {self.rules}, {self.mode}{root}" + (self.state and f", {self.state}")
         lines = [head, *(f"  {step}" for step in self.steps)]
         if self.region is not None:
             start, length, perms, flags = self.region
@@ -199,7 +202,8 @@ class GuestWalk:
                 "cause": self.cause, "marks": self.marks, "reason": self.reason,
                 "steps": [{**vars(s), "gpa": s.gpa.v, "hpa": s.hpa.v, "flags": s.flags} for s in self.steps],
                 "perms": str(self.perms), "span": self.span, "gpa": self.gpa and self.gpa.v, "region": region,
-                "gstage": self.gstage and self.gstage.to_json(), "hpa": self.hpa and self.hpa.v, "hva": self.hva}
+                "gstage": self.gstage and self.gstage.to_json(), "hpa": self.hpa and self.hpa.v, "hva": self.hva,
+                "state": self.state, "emulated": self.emulated}
 
 
 def _marks(bits: int) -> str:
@@ -244,7 +248,7 @@ def from_event(event: Mapping[str, Any]) -> GuestWalk:
     return GuestWalk(Gva(event["gva"]), access, _number(event, "vsatp"), Rules.of(event["flags"]), end,
                      GpaEnd(event["map"]) if "map" in event else None, event["cause"], _marks(event["marks"]), steps,
                      Perm(event["perms"]), _number(event, "span"), gpa, region, gstage, hpa,
-                     _number(event, "hva") if "hva" in event else None)
+                     _number(event, "hva") if "hva" in event else None, event["state"], event.get("emulated", False))
 
 
 __all__ = ["GpaEnd", "GuestStep", "GuestWalk", "GvaEnd", "GvaLike", "Rules", "from_event", "walk_guest"]

@@ -5,7 +5,8 @@ from .guests import Ended, Exits, GuestError, Guests, GuestState, MachineGuest, 
 from .machine import Machine
 from .present import History, Present
 from .reports import HeldDevice, LeftOut
+from .vcpu import NoSuchVcpu, Vcpu
 
 __all__ = ["Channel", "ChannelError", "CommandRefused", "Console", "ConsoleTimeout", "Ended", "Exits",
            "GuestError", "GuestState", "Guests", "HeldDevice", "History", "LeftOut", "Machine", "MachineGuest",
-           "NoSuchGuest", "Present"]
+           "NoSuchGuest", "NoSuchVcpu", "Present", "Vcpu"]

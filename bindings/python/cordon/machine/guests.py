@@ -11,6 +11,7 @@ from .channel import Channel, ChannelError, CommandRefused, Event
 from .console import Console
 from .dirty import harvested
 from .present import Present, pieces
+from .vcpu import NoSuchVcpu, Vcpu
 
 COMMAND_BYTES = 512  # of hyp/manage/manage.h
 UART_BYTES = 1024    # that a guest has not read yet
@@ -180,6 +181,15 @@ class MachineGuest:
         if taken <= len(data):
             raise GuestError(f"{self.name} took {taken} of {len(data) + 1} bytes: its UART holds {UART_BYTES} "
                              "that it has not read; wait until it has read them")
+
+    # ---- its vCPUs ----------------------------------------------------------------------------------
+
+    def vcpu(self, number: int) -> Vcpu:
+        """One of its vCPUs."""
+        self._must_have_started("ask a vCPU of")
+        if not 0 <= number < self.vcpus:
+            raise NoSuchVcpu(f"{self.name} has {self.vcpus} vCPUs, from 0 on, and none with number {number}")
+        return Vcpu(self.name, number, self._order)
 
     # ---- commands -----------------------------------------------------------------------------------
 
