@@ -520,6 +520,81 @@ class FaultStats(Record):
     ]
 
 
+class WalkStep(Record):
+    """One word that was read."""
+
+    _c_name_ = "cordon_walk_step"
+    _fields_ = [
+        ("level", c_uint32),
+        ("index", c_uint32),
+        ("word", Hpa),
+        ("value", c_uint64),
+    ]
+
+
+class Walk(Record):
+    _c_name_ = "cordon_walk"
+    _fields_ = [
+        ("size", c_uint32),
+        ("mode", c_uint32),
+        ("root", Hpa),
+        ("end", c_uint32),
+        ("step_count", c_uint32),
+        ("step", WalkStep * 5),
+        ("hit", Hit),
+    ]
+
+
+class GvaAsk(Record):
+    """What is asked."""
+
+    _c_name_ = "cordon_gva_ask"
+    _fields_ = [
+        ("size", c_uint32),
+        ("flags", c_uint32),
+        ("satp", c_uint64),
+        ("gva", Gva),
+        ("access", c_uint32),
+        ("reserved", c_uint32),
+    ]
+
+
+class GvaStep(Record):
+    """One word of the guest's tables."""
+
+    _c_name_ = "cordon_gva_step"
+    _fields_ = [
+        ("level", c_uint32),
+        ("index", c_uint32),
+        ("gpa", Gpa),
+        ("hpa", Hpa),
+        ("hva", c_uint64),
+        ("value", c_uint64),
+    ]
+
+
+class GvaWalk(Record):
+    """The answer."""
+
+    _c_name_ = "cordon_gva_walk"
+    _fields_ = [
+        ("size", c_uint32),
+        ("mode", c_uint32),
+        ("end", c_uint32),
+        ("map", c_uint32),
+        ("cause", c_uint32),
+        ("marks", c_uint32),
+        ("perms", c_uint32),
+        ("step_count", c_uint32),
+        ("step", GvaStep * 5),
+        ("span", c_uint64),
+        ("gpa", Gpa),
+        ("region", RegionInfo),
+        ("gstage", Walk),
+        ("hva", c_uint64),
+    ]
+
+
 class Told(Record):
     """One range of a change. Other frames at the same place are REMOVED, then ADDED."""
 
@@ -599,81 +674,6 @@ class Coalesced(Record):
         ("looked", c_uint64),
         ("mega", c_uint64),
         ("giga", c_uint64),
-    ]
-
-
-class WalkStep(Record):
-    """One word that was read."""
-
-    _c_name_ = "cordon_walk_step"
-    _fields_ = [
-        ("level", c_uint32),
-        ("index", c_uint32),
-        ("word", Hpa),
-        ("value", c_uint64),
-    ]
-
-
-class Walk(Record):
-    _c_name_ = "cordon_walk"
-    _fields_ = [
-        ("size", c_uint32),
-        ("mode", c_uint32),
-        ("root", Hpa),
-        ("end", c_uint32),
-        ("step_count", c_uint32),
-        ("step", WalkStep * 5),
-        ("hit", Hit),
-    ]
-
-
-class GvaAsk(Record):
-    """What is asked."""
-
-    _c_name_ = "cordon_gva_ask"
-    _fields_ = [
-        ("size", c_uint32),
-        ("flags", c_uint32),
-        ("satp", c_uint64),
-        ("gva", Gva),
-        ("access", c_uint32),
-        ("reserved", c_uint32),
-    ]
-
-
-class GvaStep(Record):
-    """One word of the guest's tables."""
-
-    _c_name_ = "cordon_gva_step"
-    _fields_ = [
-        ("level", c_uint32),
-        ("index", c_uint32),
-        ("gpa", Gpa),
-        ("hpa", Hpa),
-        ("hva", c_uint64),
-        ("value", c_uint64),
-    ]
-
-
-class GvaWalk(Record):
-    """The answer."""
-
-    _c_name_ = "cordon_gva_walk"
-    _fields_ = [
-        ("size", c_uint32),
-        ("mode", c_uint32),
-        ("end", c_uint32),
-        ("map", c_uint32),
-        ("cause", c_uint32),
-        ("marks", c_uint32),
-        ("perms", c_uint32),
-        ("step_count", c_uint32),
-        ("step", GvaStep * 5),
-        ("span", c_uint64),
-        ("gpa", Gpa),
-        ("region", RegionInfo),
-        ("gstage", Walk),
-        ("hva", c_uint64),
     ]
 
 

@@ -5,9 +5,9 @@
 #include <cordon/ctx.h>
 #include <cordon/device.h>
 #include <cordon/error.h>
+#include <cordon/gva.h>
 #include <cordon/listen.h>
 #include <cordon/log.h>
-#include <cordon/gva.h>
 #include <cordon/map.h>
 #include <cordon/move.h>
 #include <cordon/port.h>
