@@ -38,6 +38,7 @@ struct cordon_domain {
     uint32_t changes;              /* so far, for stamps on blocks that are split */
     struct pt_retire dead;         /* tables that hardware may still read */
     uint32_t holds;                /* who reaches its frames at addresses of the host */
+    uint32_t movers;               /* who waits for the end of that */
     bool log_unsure;               /* an IOMMU may still use what it was told to forget */
     struct pt_pool spare;          /* tables that are promised: map/promise.h */
     uint64_t spare_most;           /* how many may ever be needed */

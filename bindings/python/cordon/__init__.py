@@ -12,6 +12,7 @@ from .guest import Guest
 from .gva import GpaEnd, GuestStep, GuestWalk, GvaEnd, Rules
 from .iommu import Cause, Fault, Iommu, Nearest
 from .log import Coalesced, Harvest, Mark, PageSet
+from .moves import Block, MadeRun, Moves
 from .parts import Dma
 from .platform import Platform
 from .shape import Shape
@@ -19,12 +20,12 @@ from .types import PAGE, Drain, Extent, FrameState, Gpa, Gva, Hpa, Iova, Mode, P
 from .walk import Leaf, Step, Walk, WalkEnd
 
 __all__ = [
-    "BACKENDS", "PAGE", "AlreadyExists", "Buffer", "Busy", "Cause", "Coalesced", "Context", "CordonError",
-    "Corrupt", "Device", "Dma", "Domain", "Drain", "Extent", "Fault", "FrameInfo", "FrameState",
-    "Gpa", "GpaEnd", "Grant", "Guest", "GuestStep", "GuestWalk", "Gva", "GvaEnd", "HardwareError",
-    "HardwareTimeout", "Harvest", "Hit", "Hpa", "InvalidArgument", "Iommu", "Iova", "Leaf",
-    "LibraryError", "LimitReached", "Mark", "Misaligned", "Mode", "Nearest", "NotFound", "NotOwner",
-    "NotSupported", "OutOfMemory", "OutOfRange", "PageSet", "Pending", "Perm", "Platform",
-    "Protect", "Region", "Revoke", "Rules", "Shape", "Step", "TranslationFault",
-    "UseAfterClose", "Walk", "WalkEnd", "WrongHandle",
+    "BACKENDS", "PAGE", "AlreadyExists", "Block", "Buffer", "Busy", "Cause", "Coalesced", "Context",
+    "CordonError", "Corrupt", "Device", "Dma", "Domain", "Drain", "Extent", "Fault", "FrameInfo",
+    "FrameState", "Gpa", "GpaEnd", "Grant", "Guest", "GuestStep", "GuestWalk", "Gva", "GvaEnd",
+    "HardwareError", "HardwareTimeout", "Harvest", "Hit", "Hpa", "InvalidArgument", "Iommu", "Iova", "Leaf",
+    "LibraryError", "LimitReached", "MadeRun", "Mark", "Misaligned", "Mode", "Moves", "Nearest", "NotFound",
+    "NotOwner", "NotSupported", "OutOfMemory", "OutOfRange", "PageSet", "Pending", "Perm", "Platform",
+    "Protect", "Region", "Revoke", "Rules", "Shape", "Step", "TranslationFault", "UseAfterClose", "Walk",
+    "WalkEnd", "WrongHandle",
 ]

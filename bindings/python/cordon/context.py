@@ -1,7 +1,7 @@
 """Context: the memory of one machine, who owns each page of it, and what lives in it."""
 import ctypes
 import mmap
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, overload
 
@@ -10,6 +10,7 @@ from ._base import as_int
 from ._lib import library
 from .blame import blame
 from .errors import Busy, Corrupt, NotFound, UseAfterClose, from_code
+from .moves import Block, MadeRun, blocks_of, make_run
 from .order import Order
 from .port import PortTable
 from .types import (PAGE, Bytes, Extent, ExtentLike, FrameState, Hpa, HpaLike, Mode, Size, address,
@@ -38,13 +39,13 @@ class Context:
     physical address of its first byte. `banks` and `reserved` default to all of it and to none.
     `port` is an object with any of mmio_read(hpa, width), mmio_write(hpa, width, value),
     hart_fence(vmid, gpa, length) and time_us(); an exception that it raises comes out of the call
-    that led to it.
+    that led to it. `mixed` gives up keeping what never moves apart from what can, for comparisons.
     """
 
     def __init__(self, ram: Any = "64M", base: HpaLike = 0x8000_0000, *,
                  banks: Iterable[ExtentLike] | None = None, reserved: Iterable[ExtentLike] = (),
                  hart_modes: int = Mode.ANY, vmid_bits: int = 14, seed: Size = 0,
-                 port: object = None) -> None:
+                 port: object = None, mixed: bool = False) -> None:
         if isinstance(ram, (int, str)):
             ram = mmap.mmap(-1, size_pages(ram, "ram"), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # a fork has its own
         self.base = address(Hpa, base)
@@ -55,10 +56,10 @@ class Context:
         self.order = Order.over(self._lib, self._port.ops)  # None but over a recording build
         self._ptr: Any = None
         self.children: list[Child] = []
-        self._create(banks, reserved, hart_modes, vmid_bits, seed)
+        self._create(banks, reserved, hart_modes, vmid_bits, seed, mixed)
 
     def _create(self, banks: Iterable[ExtentLike] | None, reserved: Iterable[ExtentLike], hart_modes: int,
-                vmid_bits: int, seed: Size) -> None:
+                vmid_bits: int, seed: Size, mixed: bool) -> None:
         runs = [Extent(self.base, len(self._ram))] if banks is None else extents_of(banks)
         for run in runs:  # the library would take it for memory that is there
             if not 0 <= run.hpa.v - self.base.v <= len(self._ram) - run.len:
@@ -68,7 +69,7 @@ class Context:
         config = _abi.Config(
             cookie=(self.order or self._port).address, banks=banks, bank_count=bank_count, reserved=reserved,
             reserved_count=reserved_count, hart_modes=int(hart_modes), vmid_bits=vmid_bits,
-            seed=as_int(seed, "seed"),
+            seed=as_int(seed, "seed"), flags=_abi.CORDON_CTX_MIXED if mixed else 0,
             ram_offset=(ctypes.addressof(self._pin) - self.base.v) % (1 << 64))
         out = ctypes.POINTER(_abi.Ctx)()
         self.call("cordon_ctx_create", ctypes.byref(config), ctypes.byref(out), base=self.base.v,
@@ -144,6 +145,17 @@ class Context:
         self.call("cordon_run_alloc", self.ptr, ctypes.byref(want), ctypes.byref(out), len=want.len,
                   align=want.align, boundary=want.boundary, highest=want.highest)
         return Extent(out, want.len)
+
+    def make_run(self, length: Size, *, align: Size = 0, boundary: Size = 0, highest: HpaLike = 0,
+                 budget: Size = 0, zero: bool = True) -> MadeRun:
+        """A run as alloc() gives it, made by moving frames of domains where no free one fits; at most BUDGET bytes
+        are moved for it, 0: any number. Where it cannot be had, the exception's `made` says what was in the way
+        and what was moved all the same."""
+        return make_run(self, length, align=align, boundary=boundary, highest=highest, budget=budget, zero=zero)
+
+    def blocks(self) -> Iterator[Block]:
+        """What each 2 MiB of RAM is made of, and could be: `cordon.moves.picture(ctx.blocks())` draws it."""
+        return blocks_of(self)
 
     @overload
     def free(self, extent: Extent) -> None: ...

@@ -10,6 +10,7 @@ from .context import Child, Context
 from .errors import NotFound
 from .gva import GuestWalk, GvaLike, Rules, walk_guest
 from .log import Coalesced, Harvest, Mark, coalesce, harvest
+from .moves import Moves, relocate
 from .shape import Shape, shape
 from .types import (Extent, ExtentLike, Extents, Gpa, GpaLike, Hpa, HpaLike, Perm, PermLike, Size, address,
                     extents_array, extents_of, size_bytes)
@@ -27,11 +28,13 @@ class Grant:
     dma: bool = True
     peer: bool = False
     keep: bool = False
+    pin: bool = False
 
     def fill(self, op: _abi.Op) -> None:
         flags = ((_abi.CORDON_REGION_MMIO if self.mmio else 0) | (0 if self.dma else _abi.CORDON_REGION_NODMA)
                  | (_abi.CORDON_REGION_PEER if self.peer else 0)
-                 | (_abi.CORDON_REGION_KEEP if self.keep else 0))
+                 | (_abi.CORDON_REGION_KEEP if self.keep else 0)
+                 | (_abi.CORDON_REGION_PIN if self.pin else 0))
         op.kind, op.flags, op.perms = _abi.CORDON_OP_GRANT, flags, int(Perm.of(self.perms))
         extents = extents_of(self.extents)
         op.gpa, op.len = address(Gpa, self.gpa), sum(e.len for e in extents)
@@ -183,6 +186,11 @@ class Domain(Child):
         """Back the range from GPA on with EXTENTS (HELD) instead of its frames. Contents are not copied."""
         backing = [extents] if isinstance(extents, Extent) else extents_of(extents)
         self._remap(gpa, gpa, sum(extent.len for extent in backing), backing)
+
+    def relocate(self, gpa: GpaLike, length: Size) -> Moves:
+        """Give these pages other frames with the same contents, wherever there is room. On an exception `moves`
+        says what was moved before."""
+        return relocate(self, gpa, length)
 
     def _remap(self, gpa: GpaLike, to: GpaLike, length: Size, extents: Sequence[ExtentLike]) -> None:
         array, count = extents_array(extents) if extents else (None, 0)

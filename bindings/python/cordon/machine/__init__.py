@@ -3,10 +3,11 @@ from .channel import Channel, ChannelError, CommandRefused
 from .console import Console, ConsoleTimeout
 from .guests import Ended, Exits, GuestError, Guests, GuestState, MachineGuest, NoSuchGuest
 from .machine import Machine
+from .moves import Compacted
 from .present import History, Present
 from .reports import HeldDevice, LeftOut
 from .vcpu import NoSuchVcpu, Vcpu
 
-__all__ = ["Channel", "ChannelError", "CommandRefused", "Console", "ConsoleTimeout", "Ended", "Exits",
+__all__ = ["Channel", "ChannelError", "CommandRefused", "Compacted", "Console", "ConsoleTimeout", "Ended", "Exits",
            "GuestError", "GuestState", "Guests", "HeldDevice", "History", "LeftOut", "Machine", "MachineGuest",
            "NoSuchGuest", "NoSuchVcpu", "Present", "Vcpu"]

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..log import Coalesced, Harvest
+from ..moves import Moves
 from ..shape import Shape, told
+from ..types import Size, size_bytes
 from .channel import Channel, ChannelError, CommandRefused, Event
 from .console import Console
 from .dirty import harvested
+from .moves import moves_of
 from .present import Present, pieces
 from .vcpu import NoSuchVcpu, Vcpu
 
@@ -224,6 +227,12 @@ class MachineGuest:
         """Make large leaves of its RAM out of small ones again, where they can be one."""
         told = self._order(f"coalesce {self.name}", "vm-coalesced", vm=self.name)
         return Coalesced(told["mega"], told["giga"], told["looked"])
+
+    def move(self, times: int, seed: int, length: Size = 4096) -> tuple[Moves, int]:
+        """Have LENGTH bytes of its RAM moved to other frames, TIMES times, each at a place that SEED chooses: what
+        was moved, and how often it was refused, for something there may not move."""
+        told = self._order(f"move {self.name} {times} {seed} {size_bytes(length):#x}", "moved", vm=self.name)
+        return moves_of(told), told["refused"]
 
     def exits(self) -> Exits:
         """Why it was left up to now, how often; of one that has ended, up to its end."""

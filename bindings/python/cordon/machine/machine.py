@@ -13,7 +13,9 @@ from typing import Any, Self, SupportsInt
 from .channel import Channel
 from .console import Console
 from .guests import Guests
+from .moves import Compacted, blocks, compacted
 from .reports import Reports
+from ..moves import Block
 from ..qemu.process import BINARY, QemuError, SharedFile, start
 from ..qemu.qmp import Qmp, QmpError
 from ..types import Size, size_bytes
@@ -136,6 +138,16 @@ class Machine(Reports):
             at = int(answer["next"], 0)
             if not at:
                 return records
+
+    def compact(self, length: Size, *, align: Size = 0, boundary: Size = 0, highest: int = 0,
+                timeout: float = 60.0) -> Compacted:
+        """Have the hypervisor make a free run of host memory, by moving frames of guests if it must be."""
+        want = (size_bytes(length), size_bytes(align), size_bytes(boundary), highest)
+        return compacted(self.channel.order("compact " + " ".join(hex(n) for n in want), "compact", timeout))
+
+    def blocks(self) -> list[Block]:
+        """What each 2 MiB of RAM is made of: `cordon.moves.picture(m.blocks())` draws it."""
+        return blocks(self.channel)
 
     def stop(self) -> None:
         """Stop the clock of the whole machine, devices included. The hypervisor answers nothing then, and

@@ -1,0 +1,101 @@
+"""Frames that move under guests that run: nobody notices but by the clock."""
+import re
+
+import pytest
+
+import bundle
+from cordon.dump import views_of
+from cordon.dump.machine import machine as dump_of
+from machine import MIB, bare, linux
+
+CPUS = 4
+EDU = ("-device", "edu,dma_mask=0xffffffffffffffff,addr=3")
+WORK = ("mkdir -p /w; mount -t tmpfs w /w; for i in 0 1 2 3; do dd if=/dev/urandom of=/w/$i bs=64k count=32 2>/dev/null; "
+        "sha256sum /w/$i >/w/$i.sum; (n=0; while [ ! -e /w/stop ]; do taskset $((1<<i)) sha256sum -c /w/$i.sum "
+        ">/dev/null || echo SPO''ILT $i; n=$((n+1)); done; echo work''er $i checked $n) & done; "
+        "dmesg | wc -l >/w/lines; echo hash''ing\n")
+END = ("touch /w/stop; wait; tail -n +$(($(cat /w/lines)+1)) /dev/null; dmesg | tail -n +$(($(cat /w/lines)+1)) "
+       "| sed 's/^/kernel-said: /'; echo fin''ished; poweroff -f\n")
+
+
+@pytest.fixture
+def hashing(boots, linux_images):
+    """A Linux that hashes files on each of its vCPUs, again and again."""
+    shell = linux("red", vcpus=CPUS, memory=192 * MIB)
+    shell["bootargs"] = shell["bootargs"].replace("poweroff", "shell")
+    with boots.machine(bundle.make(linux_images, {"red": shell}), harts=CPUS + 1) as machine:
+        machine.console.wait(r"\[red\] CORDON-GUEST-SHELL red", timeout=90)
+        machine.console.type(WORK)
+        machine.console.wait(r"\[red\] hashing", timeout=90)
+        yield machine
+
+
+@pytest.mark.timeout(400)
+def test_linux_that_hashes_on_every_vcpu_does_not_notice_that_its_frames_move(hashing):
+    red = hashing.guests["red"]
+    told = [red.move(40, 1), red.move(60, 2, 16 * 4096), red.move(2, 3, 2 * MIB)]
+    assert [(m.pages, refused) for m, refused in told] == [(40, 0), (960, 0), (1024, 0)]
+    assert told[0][0].stops == 40
+    made = hashing.compact(8 * MIB, align=2 * MIB)
+    assert made.run is not None and made.run.hpa.v % (2 * MIB) == 0
+    hashing.audit()
+    print("longest stop in us: " + ", ".join(f"{m.pages // m.stops} pages a stop: {m.longest_us}" for m, _ in told))
+    hashing.console.type(END)
+    hashing.console.wait(r"\[red\] finished", timeout=60)
+    assert "SPOILT" not in red.said and "kernel-said" not in red.said
+    checked = dict(re.findall(r"worker (\d) checked (\d+)", red.said))
+    assert sorted(checked) == ["0", "1", "2", "3"] and all(int(n) > 3 for n in checked.values())
+    assert hashing.wait_end(30) == 0
+
+
+@pytest.fixture
+def beside(boots, payload, tmp_path):
+    """A guest with a device and one without, both with memory in pieces; and what leads where, by GPA."""
+    monitor = tmp_path / "qmp.sock"
+    pieces = {"memory": 16 * MIB, "scatter-pieces": 1, "scatter-seed": 7}
+    blob = bundle.make({"echo": payload("echo")},
+                       {"dev": bare("echo", devices=[{"pci": "0000:00:03.0", "reset": "none-allowed"}], **pieces),
+                        "free": bare("echo", **pieces)})
+
+    def places(guest):
+        with dump_of(str(monitor)) as dump:
+            (view,) = (v for v in views_of(dump) if v.domain == f"vm{guest.domain}" and v.device is None)
+            found = {}
+            for run in view.runs:
+                at = run.gpa
+                for hpa, length in run.parts:
+                    found |= {at + n: hpa + n for n in range(0, length, 4096)}
+                    at += length
+            return {gpa: hpa for gpa, hpa in found.items() if guest.ram_base <= gpa < guest.ram_base + guest.ram_bytes}
+    with boots.machine(blob, devices=(*EDU, "-qmp", f"unix:{monitor},server=on,wait=off")) as machine:
+        for guest in machine.guests.values():
+            guest.wait("ready")
+        yield machine, places
+
+
+def test_frames_that_a_device_reaches_never_move_and_those_beside_do(beside):
+    machine, places = beside
+    dev, free = machine.guests["dev"], machine.guests["free"]
+    before = places(dev), places(free)
+    assert len(before[0]) == len(before[1]) == 16 * MIB // 4096
+    moves, refused = dev.move(50, 1)
+    assert (moves.pages, refused) == (0, 50)
+    moves, refused = free.move(50, 1)
+    assert (moves.pages, refused) == (50, 0)
+    kinds = {k: sum(b.pages[k] for b in machine.blocks()) for k in ("device", "movable")}
+    assert kinds == {"device": 4096, "movable": 4096}
+    made = machine.compact(8 * MIB)
+    assert made.run is not None
+    after = places(dev), places(free)
+    assert after[0] == before[0]
+    assert 30 <= sum(after[1][gpa] != hpa for gpa, hpa in before[1].items())
+    assert not set(after[0].values()) & set(after[1].values())
+    machine.audit()
+
+
+@pytest.mark.parametrize("command", ["compact", "compact 4096 x", "compact 1 2 3 4 5", "compact 100", "compact 0",
+                                     "move free", "move free 1", "move free 5000 1", "move free 1 1 100",
+                                     "blocks here"])
+def test_nonsense_is_refused(beside, command):
+    machine, _ = beside
+    assert re.match("compact takes|move takes|blocks takes", machine.channel.ask(command, "error")["why"])
