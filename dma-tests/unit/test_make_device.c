@@ -218,7 +218,7 @@ static void test_a_held_domain_keeps_its_frames_where_they_are(void **state)
 
     (void)state;
     grant(G_SEEN, 0);
-    machine.tick_us = 1000; /* so that waiting comes to an end */
+    machine.tick_us = 10000; /* so that waiting comes to an end */
     cordon_hold(domain);
     cordon_hold(domain);
     uint64_t before = places(G_SEEN);

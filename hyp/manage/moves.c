@@ -114,7 +114,7 @@ static uint64_t random_next(uint64_t *state)
 
 /* COUNT times LEN bytes of RAM, at random. The VM's lock is held: its domain stays. */
 static uint64_t move_some(struct vm *vm, uint64_t count, uint64_t seed, uint64_t len,
-                          struct cordon_moves *sum)
+                          struct cordon_moves *sum, int *why)
 {
     uint64_t refused = 0;
 
@@ -122,8 +122,10 @@ static uint64_t move_some(struct vm *vm, uint64_t count, uint64_t seed, uint64_t
         uint64_t at = random_next(&seed) % (vm->config->ram_len / len) * len;
         struct cordon_moves m = {.pages = 0};
 
-        refused +=
-            cordon_relocate(vm->domain, cordon_gpa_add(vm->config->ram_base, at), len, &m) != 0;
+        int err = cordon_relocate(vm->domain, cordon_gpa_add(vm->config->ram_base, at), len, &m);
+
+        refused += err != 0;
+        *why = err != 0 ? err : *why;
         sum->pages += m.pages;
         sum->large += m.large;
         sum->stops += m.stops;
@@ -139,6 +141,7 @@ int manage_move(struct vm *vm, const uint64_t what[3])
     uint64_t start = time_us(), refused;
     struct manage_event e;
     struct json *j;
+    int why = 0;
 
     if (what[0] > MOVES_MAX) {
         return -CORDON_ELIMIT;
@@ -151,11 +154,12 @@ int manage_move(struct vm *vm, const uint64_t what[3])
         cordon_lock_give(&vm->lock);
         return -CORDON_ENOENT;
     }
-    refused = move_some(vm, what[0], what[1], len, &sum);
+    refused = move_some(vm, what[0], what[1], len, &sum, &why);
     cordon_lock_give(&vm->lock);
     j = manage_event_begin(&e, "moved");
     json_text(j, "vm", vm_name(vm), VM_NAME_BYTES);
     json_u64(j, "refused", refused);
+    json_text(j, "why", why != 0 ? cordon_strerror(why) : "", SIZE_MAX);
     add_moves(j, &sum, time_us() - start);
     manage_event_send(&e);
     return 0;

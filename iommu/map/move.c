@@ -16,7 +16,7 @@
 
 #include <string.h>
 
-#define HOLD_WAIT_US 10000u
+#define HOLD_WAIT_US 1000000u
 #define STAYS (CORDON_REGION_PIN | CORDON_REGION_KEEP)
 
 /* ---- what may move ------------------------------------------------------------------------ */

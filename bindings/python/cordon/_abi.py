@@ -1047,7 +1047,7 @@ PROTOTYPES = (
     ),
      'While a domain is held, none of its frames moves: for who reaches guest memory at '
      'addresses of the host, between the question where it is and the last access. Each hold '
-     'is ended by one cordon_let_go, soon: who wants to move a frame waits 10 ms at most, and '
+     'is ended by one cordon_let_go, soon: who wants to move a frame waits 1 s at most, and '
      'then looks for another place, or is refused. A closed handle, or null, is ignored.'),
     ("cordon_iommu_add", c_int, (
         ("ctx", POINTER(Ctx)),
@@ -1084,7 +1084,7 @@ PROTOTYPES = (
     ),
      'While a domain is held, none of its frames moves: for who reaches guest memory at '
      'addresses of the host, between the question where it is and the last access. Each hold '
-     'is ended by one cordon_let_go, soon: who wants to move a frame waits 10 ms at most, and '
+     'is ended by one cordon_let_go, soon: who wants to move a frame waits 1 s at most, and '
      'then looks for another place, or is refused. A closed handle, or null, is ignored.'),
     ("cordon_listener_add", c_int, (
         ("d", POINTER(Domain)),
