@@ -189,6 +189,18 @@ static void test_pinning_fills_and_keeps(void **state)
     bench_sound(&b);
 }
 
+static void test_a_part_of_a_huge_page_is_pinned(void **state)
+{
+    (void)state;
+    demand(d, AT, 1024, HUGE);
+    assert_int_equal(touch(AT), CORDON_TOUCH_FILLED);
+    assert_int_equal(change(op_mark(AT + 400 * PAGE, 300, CORDON_REGION_PIN)), 0);
+    bench_sound(&b); /* no leaf goes on from one region into another */
+    assert_int_equal(bench_stats(&b).owned, 700 * PAGE); /* and nothing came beside it */
+    assert_int_equal(change(op_mark(AT + 450 * PAGE, 1, 0)), 0);
+    bench_sound(&b);
+}
+
 static void test_frames_are_granted_pinned(void **state)
 {
     const struct cordon_extent other = {bench_held(&b, 1), PAGE};
@@ -278,6 +290,7 @@ int main(void)
         T(test_each_allocation_of_a_discard_may_fail),
         T(test_a_discard_is_one_change_with_others),
         T(test_pinning_fills_and_keeps),
+        T(test_a_part_of_a_huge_page_is_pinned),
         T(test_frames_are_granted_pinned),
         T(test_marks_are_refused),
         T(test_a_pin_that_memory_does_not_suffice_for_changes_nothing),

@@ -8,8 +8,9 @@
 /* The part of an operation from GFN on that lies in one region. */
 struct part {
     uint64_t first, pages;
-    uint32_t flags;
+    uint32_t perms, flags;
     bool starts, stops; /* being logged */
+    bool pins;          /* or lets go: a region ends where it begins, and no leaf goes on */
 };
 
 static struct part part_at(const struct txn *t, const struct cordon_op *op, uint64_t gfn)
@@ -23,7 +24,9 @@ static struct part part_at(const struct txn *t, const struct cordon_op *op, uint
 
     return (struct part){.first = gfn,
                          .pages = last - gfn,
+                         .perms = region_perms(s),
                          .flags = region_flags(s),
+                         .pins = ((region_flags(s) ^ op->flags) & CORDON_REGION_PIN) != 0,
                          .starts = (changes & op->flags) != 0,
                          .stops = (changes & ~op->flags) != 0};
 }
@@ -56,6 +59,10 @@ int mark_reserve(struct txn *t, const struct cordon_op *op)
         } else if (p.starts) {
             err = log_reserve(t->d, p.first, p.pages, p.flags, &t->tables);
         }
+        if (err == 0 && p.pins) {
+            err = pt_reserve_change(&t->d->forest, cordon_gpa_make(p.first << CORDON_PAGE_SHIFT),
+                                    p.pages, t->d->forest.views, &t->tables);
+        }
         if (err == 0 && (op->flags & CORDON_REGION_PIN) != 0) {
             err = reserve_fill(t, &p);
         }
@@ -72,6 +79,10 @@ void mark_commit(struct txn *t, const struct cordon_op *op)
     while (gfn < end) {
         struct part p = part_at(t, op, gfn);
 
+        if (p.pins) { /* the same rights: leaves that stick out are split */
+            pt_protect(&t->d->forest, cordon_gpa_make(p.first << CORDON_PAGE_SHIFT), p.pages,
+                       p.perms, t->d->forest.views, &t->tables, &t->d->dead);
+        }
         if (p.starts) {
             log_start(t->d, p.first, p.pages, p.flags, &t->tables, &t->d->dead);
         } else if (p.stops) {

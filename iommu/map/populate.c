@@ -59,13 +59,16 @@ int touch_some(struct cordon_domain *d, uint64_t *gfn, uint64_t end)
     return 0;
 }
 
-void touch_promised(struct cordon_domain *d, uint64_t gfn, uint64_t end, bool huge)
+void touch_promised(struct cordon_domain *d, uint64_t first, uint64_t end, bool huge)
 {
-    enum touch_from from = huge ? TOUCH_COMMIT : TOUCH_SMALL;
+    uint64_t gfn = first;
     cordon_hpa frame;
 
     while ((gfn = touch_absent(d, gfn, end)) != end) {
-        int level = touch_fill(d, regions_at(&d->regions, gfn), gfn, from, &frame);
+        uint64_t block = gfn & ~(uint64_t)(BLOCK_FRAMES - 1);
+        bool inside = block >= first && end - block >= BLOCK_FRAMES;
+        int level = touch_fill(d, regions_at(&d->regions, gfn), gfn,
+                               huge && inside ? TOUCH_COMMIT : TOUCH_SMALL, &frame);
 
         cordon_assert(level >= 0);
     }

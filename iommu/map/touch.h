@@ -36,7 +36,7 @@ uint64_t touch_count_absent(const struct cordon_domain *d, uint64_t gfn, uint64_
 
 /* Fill all that is absent in a range that the map covers, all of it promised, inside a commit:
  * cannot fail. */
-void touch_promised(struct cordon_domain *d, uint64_t gfn, uint64_t end, bool huge);
+void touch_promised(struct cordon_domain *d, uint64_t first, uint64_t end, bool huge);
 
 /* Is each page present that a device view would hold? */
 bool touch_all_present(struct cordon_domain *d);

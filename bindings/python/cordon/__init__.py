@@ -16,16 +16,18 @@ from .moves import Block, MadeRun, Moves
 from .parts import Dma
 from .platform import Platform
 from .shape import Shape
+from .touch import Demand, Discard, Touched, TouchWhat
 from .types import PAGE, Drain, Extent, FrameState, Gpa, Gva, Hpa, Iova, Mode, Perm
 from .walk import Leaf, Step, Walk, WalkEnd
 
 __all__ = [
     "BACKENDS", "PAGE", "AlreadyExists", "Block", "Buffer", "Busy", "Cause", "Coalesced", "Context",
-    "CordonError", "Corrupt", "Device", "Dma", "Domain", "Drain", "Extent", "Fault", "FrameInfo",
-    "FrameState", "Gpa", "GpaEnd", "Grant", "Guest", "GuestStep", "GuestWalk", "Gva", "GvaEnd",
-    "HardwareError", "HardwareTimeout", "Harvest", "Hit", "Hpa", "InvalidArgument", "Iommu", "Iova", "Leaf",
-    "LibraryError", "LimitReached", "MadeRun", "Mark", "Misaligned", "Mode", "Moves", "Nearest", "NotFound",
-    "NotOwner", "NotSupported", "OutOfMemory", "OutOfRange", "PageSet", "Pending", "Perm", "Platform",
-    "Protect", "Region", "Revoke", "Rules", "Shape", "Step", "TranslationFault", "UseAfterClose", "Walk",
-    "WalkEnd", "WrongHandle",
+    "CordonError", "Corrupt", "Demand", "Device", "Discard", "Dma", "Domain", "Drain", "Extent",
+    "Fault", "FrameInfo", "FrameState", "Gpa", "GpaEnd", "Grant", "Guest", "GuestStep", "GuestWalk",
+    "Gva", "GvaEnd", "HardwareError", "HardwareTimeout", "Harvest", "Hit", "Hpa", "InvalidArgument",
+    "Iommu", "Iova", "Leaf", "LibraryError", "LimitReached", "MadeRun", "Mark", "Misaligned",
+    "Mode", "Moves", "Nearest", "NotFound", "NotOwner", "NotSupported", "OutOfMemory", "OutOfRange",
+    "PageSet", "Pending", "Perm", "Platform", "Protect", "Region", "Revoke", "Rules", "Shape",
+    "Step", "TouchWhat", "Touched", "TranslationFault", "UseAfterClose", "Walk", "WalkEnd",
+    "WrongHandle",
 ]

@@ -14,6 +14,7 @@ from .moves import Moves, relocate
 from .shape import Shape, shape
 from .types import (Extent, ExtentLike, Extents, Gpa, GpaLike, Hpa, HpaLike, Perm, PermLike, Size, address,
                     extents_array, extents_of, size_bytes)
+from .touch import Demand, Discard, Touched, marks, populate, touch
 from .walk import Leaf, Walk, leaves, walk
 
 
@@ -63,6 +64,9 @@ class Protect:
     def fill(self, op: _abi.Op) -> None:
         op.kind, op.gpa, op.len = _abi.CORDON_OP_PROTECT, address(Gpa, self.gpa), size_bytes(self.len)
         op.perms = int(Perm.of(self.perms))
+
+
+Op = Grant | Demand | Revoke | Discard | Protect | Mark
 
 
 @dataclass(frozen=True)
@@ -118,11 +122,11 @@ class Domain(Child):
 
     # ---- changes ------------------------------------------------------------------------------
 
-    def change(self, ops: Sequence[Grant | Revoke | Protect | Mark], **fields: Any) -> None:
-        """Carry out Grant, Revoke, Protect and Mark operations as one transaction."""
+    def change(self, ops: Sequence[Op], **fields: Any) -> None:
+        """Carry out Grant, Demand, Revoke, Discard, Protect and Mark operations as one transaction."""
         for op in ops:
-            if not isinstance(op, (Grant, Revoke, Protect, Mark)):
-                raise TypeError(f"ops: {op!r} is no Grant, Revoke, Protect or Mark")
+            if not isinstance(op, (Grant, Demand, Revoke, Discard, Protect, Mark)):
+                raise TypeError(f"ops: {op!r} is no Grant, Demand, Revoke, Discard, Protect or Mark")
         array = (_abi.Op * len(ops))()
         for op, slot in zip(ops, array):
             op.fill(slot)
@@ -130,10 +134,33 @@ class Domain(Child):
                           **(fields or {"ops": ops}))
 
     def grant(self, gpa: GpaLike, extents: Extents, perms: PermLike = Perm.RWX, **flags: bool) -> None:
-        """Make EXTENTS (one Extent or a list) stand at GPA. Flags: mmio, dma, peer, keep."""
+        """Make EXTENTS (one Extent or a list) stand at GPA. Flags: mmio, dma, peer, keep, pin."""
         backing: list[ExtentLike] = [extents] if isinstance(extents, Extent) else list(extents)
         self.change([Grant(gpa, tuple(backing), perms, **flags)], gpa=address(Gpa, gpa), extents=backing,
                     perms=Perm.of(perms), **flags)
+
+    def demand(self, gpa: GpaLike, length: Size, perms: PermLike = Perm.RWX, *, dma: bool = True,
+               huge: bool = False, promised: bool = False) -> None:
+        """A region whose frames come at first touch: see Demand."""
+        self.change([Demand(gpa, length, perms, dma, huge, promised)], gpa=address(Gpa, gpa),
+                    len=size_bytes(length), perms=Perm.of(perms), huge=huge, promised=promised)
+
+    def touch(self, gpa: GpaLike, access: PermLike = "") -> Touched:
+        """What a hart's fault at GPA is answered with: the page is filled, if it is absent and may be accessed
+        so. NotFound, TranslationFault, OutOfMemory."""
+        return touch(self, gpa, access)
+
+    def populate(self, gpa: GpaLike, length: Size) -> None:
+        """Fill what is absent. OutOfMemory: what came until then stays."""
+        populate(self, gpa, length)
+
+    def discard(self, gpa: GpaLike, length: Size) -> None:
+        """Give the frames of a demand region back; it stays. Pending: see retire."""
+        self.change([Discard(gpa, length)], gpa=address(Gpa, gpa), len=size_bytes(length))
+
+    def pin(self, gpa: GpaLike, length: Size, on: bool = True) -> None:
+        """Have frames never move, and not be discarded; what is absent is filled first. Or let go of them."""
+        self.change(marks(self, gpa, length, pin=on), gpa=address(Gpa, gpa), len=size_bytes(length), pin=on)
 
     def revoke(self, gpa: GpaLike, length: Size) -> None:
         """Pending when the frames could not be released yet: see retire."""
@@ -145,7 +172,7 @@ class Domain(Child):
 
     def log(self, gpa: GpaLike, length: Size, on: bool = True) -> None:
         """Begin dirty logging of [GPA, GPA+LENGTH), or end it: RAM of the domain's own, all of it in the map."""
-        self.change([Mark(gpa, length, log=on)], gpa=address(Gpa, gpa), len=size_bytes(length), log=on)
+        self.change(marks(self, gpa, length, log=on), gpa=address(Gpa, gpa), len=size_bytes(length), log=on)
 
     def harvest(self, gpa: GpaLike, length: Size, *, used: bool = False, keep: bool = False) -> Harvest:
         """The pages of a logged range that were written (and, with USED, those that were used) since they were

@@ -13,15 +13,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Mark:
-    """Set or take away flags of GPA and LEN bytes from there: `log`, dirty and access logging."""
+    """Say anew which marks GPA and LEN bytes from there have: `log`, dirty and access logging; `pin`, frames
+    that never move and are not discarded (what is absent is filled first)."""
 
     gpa: GpaLike
     len: Size
     log: bool = False
+    pin: bool = False
 
     def fill(self, op: _abi.Op) -> None:
         op.kind, op.gpa, op.len = _abi.CORDON_OP_MARK, address(Gpa, self.gpa), size_bytes(self.len)
-        op.flags = _abi.CORDON_REGION_LOG if self.log else 0
+        op.flags = ((_abi.CORDON_REGION_LOG if self.log else 0)
+                    | (_abi.CORDON_REGION_PIN if self.pin else 0))
 
 
 @dataclass(frozen=True)
