@@ -1,4 +1,9 @@
 """GVA, GPA, HVA and HPA of guests that run: Linux in each of its modes, asked of each vCPU, judged in their RAM."""
+import json
+import os
+import socket
+import subprocess
+import sys
 import time
 
 import pytest
@@ -6,7 +11,8 @@ import pytest
 import bundle
 from cordon import GpaEnd, GvaEnd
 from cordon.judge import HartRules, HartWalker
-from cordon.machine import GuestState, NoSuchVcpu
+from cordon.machine import Console, GuestState, NoSuchVcpu
+from cordon.machine.machine import HYPERVISOR
 from machine import TREE, bare, linux, linux_images
 
 IMAGE = 0xffffffff80000000  # where the stock kernel links itself, without KASLR
@@ -52,7 +58,7 @@ def test_addresses_of_a_running_linux_are_led_to_the_bytes_that_stand_there(boot
         program = (TREE / "out/guest/busybox").read_bytes()
         for number in range(2):
             walk = in_process(red.vcpu(number), text)
-            assert bytes(m.memory(walk.hpa, PAGE)) == program[:PAGE]
+            assert bytes(m.memory(walk.hpa, PAGE)) == program[:PAGE], walk
             assert walk.steps[-1].value & 0x10 and walk.mode == mode
         red.pause()  # its tables stand still as well, for another judge
         for number in range(2):
@@ -146,3 +152,59 @@ def test_questions_that_make_no_sense_are_refused(mazes):
                          ("translate maze 0 0 rw", "an access is"), ("translate maze 0 0 .", "an access is"),
                          ("translate maze 0 0 r root", "who asks"), ("translate maze 0 0 r user more", "who asks")):
         assert why in m.channel.ask(command, "error")["why"], command
+
+
+# ---- the command ------------------------------------------------------------------------------
+
+
+def cordon(*arguments):
+    """The command line, as a user calls it: exit status and output."""
+    done = subprocess.run([sys.executable, "-m", "cordon", *map(str, arguments)], capture_output=True, text=True,
+                          timeout=60, env={**os.environ, "PYTHONPATH": str(TREE / "bindings/python")})
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture
+def somebodys_machine(tmp_path, payload):
+    """A machine that was started by hand, with a host channel at a socket: the socket, and where tables stand."""
+    (tmp_path / "maze.itb").write_bytes(bundle.make({"guest": payload("mazes")}, {"maze": bare(vcpus=3)}))
+    paths = tmp_path / "console.sock", tmp_path / "channel.sock"
+    ends = [part for name, path, wait in zip(("console", "channel"), paths, ("on", "off")) for part in (
+        "-chardev", f"socket,id={name},path={path},server=on,wait={wait}")]
+    with subprocess.Popen(
+            ["qemu-system-riscv64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-M",
+             "virt,aia=aplic-imsic,aia-guests=4", "-cpu", "rv64,h=true", "-smp", "4", "-m", "512", "-kernel",
+             HYPERVISOR, "-initrd", tmp_path / "maze.itb", *ends, "-serial", "chardev:console", "-global",
+             "virtio-mmio.force-legacy=false", "-device", "virtio-serial-device,max_ports=1", "-device",
+             "virtconsole,chardev=channel"], stdin=subprocess.DEVNULL) as qemu, socket.socket(socket.AF_UNIX) as sock:
+        try:
+            deadline = time.monotonic() + 20
+            while sock.connect_ex(str(paths[0])):
+                assert qemu.poll() is None and time.monotonic() < deadline
+            console = Console(sock, None)
+            yield paths[1], int(console.wait(r"tables at (\d+)", 60)[1][1])
+        finally:
+            qemu.kill()
+
+
+def test_command_asks_a_machine_that_runs(somebodys_machine):
+    path, tables = somebodys_machine
+    ask = "walk", f"channel:{path}", "--guest", "maze", "--vcpu"
+    status, said = cordon(*ask, 0, "--gva", hex(tables), "--json")
+    told = json.loads(said)
+    assert status == 0 and (told["gpa"], told["mode"], told["state"]) == (tables, "Sv39", "running"), said
+    status, said = cordon(*ask, 0, "--gva", hex(3 * GIB), "--access", "w", "--who", "supervisor")
+    assert status == 1 and "cause 15: level 1: the word is not valid" in said and "-> nowhere" in said
+    status, said = cordon(*ask, 2, "--gva", hex(tables))
+    assert status == 1 and "the word of the last level is no leaf" in said and said.count(f"GPA {tables + 3 * PAGE:#x}")
+    for wrong, sentence in ((("--gva", 0, "--vcpu", 3), "no such vCPU"), (("--gva", 0, "--guest", "blue"), "no VM has"),
+                            (("--gpa", 0), "is asked for --gva"), (("--gva", 0, "--hart", 1), "is asked for --gva")):
+        status, said = cordon(*ask, 0, *wrong)
+        assert status == 2 and sentence in said and "Traceback" not in said, said
+
+
+def test_a_channel_that_is_not_there_is_refused(tmp_path):
+    status, said = cordon("walk", f"channel:{tmp_path}/none", "--gva", 0, "--guest", "red", "--vcpu", 0)
+    assert status == 2 and "No such file" in said and "Traceback" not in said
+    status, said = cordon("walk", f"channel:{tmp_path}/none", "--gva", 0)
+    assert status == 2 and "--guest and --vcpu go together" in said

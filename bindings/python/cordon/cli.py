@@ -14,8 +14,10 @@ from .dump.format import save as save_dump
 from .dump.oracle import OracleError, ask, differences, walker_verdicts, with_requests
 from .judge import Unsupported
 from .judge.tables import TooManyTables
+from .machine.channel import ChannelError
 
-WRONG = (DumpError, OracleError, Unsupported, TooManyTables, OSError)
+WRONG = (DumpError, OracleError, Unsupported, TooManyTables, OSError, ChannelError)
+LIVE = "channel:"
 PICTURES = (".svg", ".png", ".pdf")
 
 
@@ -72,7 +74,8 @@ def cli():
     """Look at what guests and devices reach.
 
     SOURCE is a dump file, as cordon.dump.save() and `cordon dump --save` write them, or qmp:SOCKET, the QMP
-    socket of a running QEMU (-qmp unix:SOCKET,server=on,wait=off).
+    socket of a running QEMU (-qmp unix:SOCKET,server=on,wait=off). `cordon walk` also takes channel:SOCKET, the
+    host channel of a machine that runs Cordon, which goes on meanwhile.
     """
 
 
@@ -125,21 +128,34 @@ def dump(source, as_json, picture, save, runs):
 @click.argument("source")
 @click.option("--iova", type=Number(), help="An address that a device uses; with --device.")
 @click.option("--gpa", type=Number(), help="An address of a guest's memory; with --domain.")
-@click.option("--gva", type=Number(), help="A virtual address of a guest; with --hart.")
+@click.option("--gva", type=Number(), help="A virtual address of a guest; with --hart, or --guest and --vcpu.")
 @click.option("--device", metavar="ID", help="0x10, 00:02.0, or its name.")
 @click.option("--domain", metavar="NAME", help="A domain's name or number.")
 @click.option("--hart", type=int, help="The hart whose guest is meant.")
-@click.option("--access", type=click.Choice(["r", "w", "x"]), default="r", show_default=True)
+@click.option("--guest", metavar="NAME", help="A guest of a machine that runs: SOURCE is channel:SOCKET.")
+@click.option("--vcpu", type=int, help="Its vCPU, from 0 on.")
+@click.option("--who", type=click.Choice(["user", "supervisor"]), help="Who asks; else the vCPU as it is met.")
+@click.option("--access", type=click.Choice(["r", "w", "x"]), help="r unless said; of a vCPU that runs: any leaf.")
 @click.option("--json", "as_json", is_flag=True)
-def walk(source, iova, gpa, gva, device, domain, hart, access, as_json):
+def walk(source, iova, gpa, gva, device, domain, hart, guest, vcpu, who, access, as_json):
     """Each word on the way from an address to host memory, and why it stops.
 
     \b
     cordon walk red.dump --iova 0x80001000 --device 00:02.0 --access w
     cordon walk red.dump --gpa 0x80001000 --domain red
+    cordon walk channel:/tmp/channel.sock --gva 0xffffffff80001000 --guest red --vcpu 1
 
     Exit status 1 if the address leads nowhere.
     """
+    live = source.startswith(LIVE)
+    if live != (guest is not None) or live != (vcpu is not None) or who and not live:
+        raise click.UsageError("--guest and --vcpu go together, with channel:SOCKET; --who with them")
+    if live:
+        if gva is None or any(value is not None for value in (iova, gpa, device, domain, hart)):
+            raise click.UsageError("a machine that runs is asked for --gva, with --guest and --vcpu")
+        answer = _ask_vcpu(source[len(LIVE):], guest, vcpu, gva, access or "", who or "")
+        click.echo(json.dumps(answer.to_json(), indent=1) if as_json else str(answer))
+        sys.exit(0 if answer.leads else 1)
     given = [name for name, value in (("--iova", iova), ("--gpa", gpa), ("--gva", gva)) if value is not None]
     if len(given) != 1:
         raise click.UsageError("give one of --iova, --gpa and --gva")
@@ -156,9 +172,17 @@ def walk(source, iova, gpa, gva, device, domain, hart, access, as_json):
                 ask_about = chains.from_gva, _hart(found, hart), gva
         except KeyError as why:
             raise click.UsageError(str(why.args[0])) from None
-        answer = ask_about[0](found, *ask_about[1:], access)
+        answer = ask_about[0](found, *ask_about[1:], access or "r")
     click.echo(json.dumps(answer.to_json(), indent=1) if as_json else str(answer))
     sys.exit(0 if answer.hpa is not None else 1)
+
+
+def _ask_vcpu(path, guest, vcpu, gva, access, who):
+    """The walk of a machine that runs on."""
+    from .machine.live import channel_at
+    from .machine.vcpu import Vcpu
+    with channel_at(path) as channel:
+        return Vcpu(guest, vcpu, channel.order).translate(gva, access, who)
 
 
 def _device(dump, name):

@@ -14,9 +14,10 @@ class NoSuchVcpu(IndexError):
 
 
 class Vcpu:
-    """vCPU NUMBER of the guest GUEST. ORDER has the hypervisor do something with the guest."""
+    """vCPU NUMBER of the guest GUEST."""
 
     def __init__(self, guest: str, number: int, order: Callable[..., Event]) -> None:
+        """ORDER asks the hypervisor: Channel.order, or one that knows more of the guest."""
         self.guest, self.number, self._order = guest, number, order
 
     def translate(self, gva: GvaLike, access: PermLike = "", who: Who = "") -> GuestWalk:
