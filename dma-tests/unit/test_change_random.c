@@ -1,5 +1,6 @@
 /* Random changes of two maps, held against plain arrays, with an audit after each step. */
 #include "map_bench.h"
+#include "pt/pt.h"
 
 #include <stdlib.h>
 
@@ -13,6 +14,7 @@
 struct page {
     uint64_t hpa; /* 0: not in the map */
     uint32_t perms, flags;
+    bool dirty; /* while it is logged */
 };
 
 struct guest {
@@ -145,8 +147,14 @@ static struct cordon_op random_op(const struct guest *g, struct cordon_extent *e
     if (!clear_of(g, first, pages, false)) {
         return none;
     }
-    return pick(2) != 0 ? op_revoke(BASE + first * PAGE, pages)
-                        : op_protect(BASE + first * PAGE, pages, perms_of[pick(5)]);
+    switch (pick(4)) {
+    case 0:
+        return op_protect(BASE + first * PAGE, pages, perms_of[pick(5)]);
+    case 1:
+        return op_mark(BASE + first * PAGE, pages, pick(3) != 0 ? CORDON_REGION_LOG : 0);
+    default:
+        return op_revoke(BASE + first * PAGE, pages);
+    }
 }
 
 static void forget(const struct cordon_op *op)
@@ -162,7 +170,7 @@ static void apply_grant(struct guest *g, const struct cordon_op *op)
 
     for (uint64_t k = 0; k < op->extent_count; k++) {
         for (uint64_t off = 0; off < op->extents[k].len; off += PAGE) {
-            g->page[at++] = (struct page){op->extents[k].hpa.v + off, op->perms, op->flags};
+            g->page[at++] = (struct page){op->extents[k].hpa.v + off, op->perms, op->flags, false};
         }
     }
 }
@@ -180,6 +188,11 @@ static void apply(struct guest *g, const struct cordon_op *op)
 
         if (op->kind == CORDON_OP_PROTECT) {
             p->perms = op->perms;
+            continue;
+        }
+        if (op->kind == CORDON_OP_MARK) {
+            p->dirty &= (p->flags & op->flags & CORDON_REGION_LOG) != 0;
+            p->flags = (p->flags & ~CORDON_REGION_LOG) | op->flags;
             continue;
         }
         assert_int_equal(bench_frame(&b, p->hpa), (p->flags & CORDON_REGION_KEEP) != 0
@@ -232,6 +245,51 @@ static void random_change(struct guest *g, bool may_fail)
     }
 }
 
+/* What nobody was asked about since counts as written by the devices behind a view. */
+static void view_went(struct guest *g)
+{
+    for (uint64_t i = 0; i < WINDOW; i++) {
+        struct page *p = &g->page[i];
+
+        p->dirty |= (p->flags & CORDON_REGION_LOG) != 0 && (p->flags & CORDON_REGION_NODMA) == 0 &&
+                    (p->perms & CORDON_WRITE) != 0;
+    }
+}
+
+/* Harts write to logged pages; some are harvested; what is not logged becomes large again. */
+static void random_log(struct guest *g)
+{
+    uint64_t map[WINDOW / 64] = {0}, first = pick(WINDOW), pages = 1 + pick(WINDOW - first);
+    struct cordon_harvest what = {.size = sizeof(what),
+                                  .gpa = cordon_gpa_make(BASE + first * PAGE),
+                                  .len = pages * PAGE,
+                                  .dirty = map};
+    struct cordon_coalesce whole = {.size = sizeof(whole), .gpa = what.gpa, .len = what.len};
+    struct cordon_coalesced made;
+    struct cordon_harvested out;
+    bool logged = false, other = false;
+
+    for (uint64_t i = first; i < first + pages; i++) {
+        struct page *p = &g->page[i];
+        bool is_logged = (p->flags & CORDON_REGION_LOG) != 0;
+
+        if (is_logged && (p->perms & CORDON_WRITE) != 0 && pick(4) == 0) {
+            *bench_leaf(&b, g->d, 0, BASE + i * PAGE) |= PTE_A | PTE_D;
+            p->dirty = true;
+        }
+        logged |= is_logged;
+        other |= p->hpa != 0 && !is_logged;
+    }
+    int err = cordon_log_harvest(g->d, &what, &out);
+
+    assert_int_equal(err, other ? -CORDON_EPERM : (logged ? 0 : -CORDON_ENOENT));
+    for (uint64_t i = 0; i < pages && err == 0; i++) {
+        assert_int_equal(map[i / 64] >> i % 64 & 1, g->page[first + i].dirty);
+        g->page[first + i].dirty = false;
+    }
+    assert_int_equal(cordon_coalesce(g->d, &whole, &made), 0);
+}
+
 static void random_view(struct guest *g)
 {
     uint32_t view;
@@ -239,6 +297,7 @@ static void random_view(struct guest *g)
     if (g->views != 1 && pick(2) == 0) {
         view = 31u - (uint32_t)__builtin_clz(g->views);
         domain_view_remove(g->d, view);
+        view_went(g);
         g->views &= ~(1u << view);
     } else if (domain_view_add(g->d, &view) == 0) {
         assert_int_equal(g->views >> view & 1, 0);
@@ -291,6 +350,8 @@ static void test_maps_agree_with_arrays(void **state)
         for (unsigned step = 0; step < 500; step++) {
             if (pick(12) == 0) {
                 random_view(&guest[pick(DOMAINS)]);
+            } else if (pick(8) == 0) {
+                random_log(&guest[pick(DOMAINS)]);
             } else {
                 random_change(&guest[pick(DOMAINS)], false);
             }
@@ -313,6 +374,8 @@ static void test_maps_agree_with_arrays_when_allocations_fail(void **state)
             b.record.fail_at = b.record.allocations + 1 + pick(4);
             random_view(&guest[pick(DOMAINS)]);
             b.record.fail_at = 0;
+        } else if (pick(8) == 0) {
+            random_log(&guest[pick(DOMAINS)]);
         } else {
             random_change(&guest[pick(DOMAINS)], true);
         }
