@@ -1,6 +1,8 @@
-# The library, the software IOMMU and the test of threads, for ThreadSanitizer, with the host's port.
-TSAN_SRC := $(CORE_SRC) $(MODEL_SRC) $(sort $(wildcard iommu/port/host/*.c)) dma-tests/unit/test_threads.c
+# The library, the software IOMMU and the tests of threads, for ThreadSanitizer, with the host's port.
+TSAN_TESTS := test_threads test_log_threads
+TSAN_SRC := $(CORE_SRC) $(MODEL_SRC) $(sort $(wildcard iommu/port/host/*.c))
 TSAN_OBJ := $(TSAN_SRC:%.c=$(OUT)/tsan/obj/%.o)
+TSAN_TEST_OBJ := $(TSAN_TESTS:%=$(OUT)/tsan/obj/dma-tests/unit/%.o)
 # Fences it cannot follow; what they order goes through words that are stored with release.
 TSAN_CFLAGS := $(BASE_CFLAGS) -O1 -fsanitize=thread -fno-omit-frame-pointer -Wno-tsan $(INCLUDE) -Ivdev \
 	-Iiommu/port/host
@@ -13,11 +15,11 @@ $(OUT)/tsan/obj/%.o: %.c $(OUT)/tsan/flags | $(OUT)/setup.stamp
 	@mkdir -p $(@D)
 	$(quiet)$(CC) $(TSAN_CFLAGS) -c $< -o $@
 
-$(OUT)/tsan/test_threads: $(TSAN_OBJ)
+$(TSAN_TESTS:%=$(OUT)/tsan/%): $(OUT)/tsan/%: $(OUT)/tsan/obj/dma-tests/unit/%.o $(TSAN_OBJ)
 	$(note) LD $@
 	$(quiet)$(CC) -fsanitize=thread -o $@ $^ -lcmocka
 
-check-threads: $(OUT)/tsan/test_threads ## many threads on one context, under ThreadSanitizer
+check-threads: $(TSAN_TESTS:%=$(OUT)/tsan/%) ## many threads on one context, under ThreadSanitizer
 	@TSAN_OPTIONS="halt_on_error=1 $$TSAN_OPTIONS" $(PYTHON) tools/run-unit $^
 
 # A part of the unit tests, unless one of them was asked for.
@@ -25,4 +27,4 @@ ifeq ($(T),)
 check-unit: | check-threads
 endif
 
--include $(TSAN_OBJ:.o=.d)
+-include $(TSAN_OBJ:.o=.d) $(TSAN_TEST_OBJ:.o=.d)
