@@ -201,6 +201,27 @@ static void test_a_gib_comes_together_from_small_pages_in_small_steps(void **sta
     assert_int_equal(cordon_resource_remove(b.ctx, e.hpa), 0);
 }
 
+static void test_no_word_is_ever_invalid_while_leaves_come_together(void **state)
+{
+    uint64_t stores = 0;
+
+    (void)state;
+    (void)granted(2, 0);
+    shatter(GPA, 2 * 512);
+    uint64_t before = b.record.sequence;
+
+    assert_int_equal(coalesce(GPA, 2 * BLOCK, 0).mega, 2);
+    for (uint64_t s = before + 1; s <= b.record.sequence; s++) {
+        const struct record_event *e = record_at(&b.record, s);
+
+        if (e->kind == RECORD_STORE) {
+            assert_int_equal(e->b & PTE_V, PTE_V);
+            stores++;
+        }
+    }
+    assert_int_equal(stores, 2); /* one for each */
+}
+
 static void test_wrong_wishes_are_refused(void **state)
 {
     struct cordon_coalesce what = {.size = sizeof(what), .gpa = cordon_gpa_make(GPA), .len = BLOCK};
@@ -237,6 +258,7 @@ int main(void)
         T(test_what_differs_stays_apart),
         T(test_each_view_has_large_leaves_again),
         T(test_a_gib_comes_together_from_small_pages_in_small_steps),
+        T(test_no_word_is_ever_invalid_while_leaves_come_together),
         T(test_wrong_wishes_are_refused),
     };
 

@@ -162,6 +162,23 @@ static void test_a_device_view_is_not_write_protected_by_the_logging_of_harts(vo
     leave(dev);
 }
 
+static void test_a_table_that_was_shared_is_told_apart_before_it_is_logged(void **state)
+{
+    cordon_device *dev = attached(plain, 8, CORDON_DRAIN_IOMMU, 0);
+    struct cordon_op read_only = {
+        .kind = CORDON_OP_PROTECT, .gpa = {GPA + 4096}, .len = 4096, .perms = CORDON_READ};
+    uint32_t level;
+
+    (void)state;
+    assert_int_equal(cordon_change(domain, &read_only, 1), 0); /* small leaves, in one table */
+    assert_ptr_equal(leaf(0, 7, &level), leaf(dev->view, 7, &level));
+    mark(CORDON_REGION_LOG);
+    assert_ptr_not_equal(leaf(0, 7, &level), leaf(dev->view, 7, &level));
+    assert_int_equal(*leaf(0, 7, &level) & PTE_D_BIT, 0);
+    assert_int_equal(*leaf(dev->view, 7, &level) & PTE_D_BIT, PTE_D_BIT);
+    leave(dev);
+}
+
 static void test_what_an_iommu_does_not_tell_counts_as_dirty(void **state)
 {
     cordon_device *dev = attached(plain, 8, CORDON_DRAIN_IOMMU, 0);
@@ -294,6 +311,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_a_device_view_is_not_write_protected_by_the_logging_of_harts),
+        T(test_a_table_that_was_shared_is_told_apart_before_it_is_logged),
         T(test_what_an_iommu_does_not_tell_counts_as_dirty),
         T(test_an_iommu_that_marks_tells_what_its_devices_wrote),
         T(test_an_iommu_that_does_not_answer_makes_all_unknown_until_it_does),
