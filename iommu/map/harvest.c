@@ -140,7 +140,9 @@ static uint64_t map_count(const struct harvest *h, const uint64_t *map)
     uint64_t count = 0;
 
     for (uint64_t i = 0; map != NULL && i < map_words(h); i++) {
-        count += (uint64_t)__builtin_popcountll(map[i]);
+        if (map[i] != 0) {
+            count += (uint64_t)__builtin_popcountll(map[i]);
+        }
     }
     return count;
 }

@@ -208,57 +208,77 @@ static inline uint64_t load(const uint64_t *word)
     return __atomic_load_n(word, __ATOMIC_RELAXED);
 }
 
-/* The bits that any of COUNT words has. */
-static inline uint64_t any_of(const uint64_t *word, unsigned count)
-{
-    uint64_t any = 0;
-    unsigned i = 0;
+#define GROUP 16u /* words that are looked at together */
 
-    for (; i + 8 <= count; i += 8, word += 8) {
-        any |= load(&word[0]) | load(&word[1]) | load(&word[2]) | load(&word[3]);
-        any |= load(&word[4]) | load(&word[5]) | load(&word[6]) | load(&word[7]);
-    }
-    for (; i < count; i++, word++) {
-        any |= load(word);
-    }
-    return any;
+static inline uint64_t any_of_4(const uint64_t *word)
+{
+    return load(&word[0]) | load(&word[1]) | load(&word[2]) | load(&word[3]);
 }
 
-/* Gather one word, which has some of BITS. */
-static inline uint64_t gather(const struct sweep *s, uint64_t *word, uint64_t bits)
+/* The bits that any of a group of words has. */
+static inline uint64_t any_of(const uint64_t *word)
+{
+    return any_of_4(word) | any_of_4(word + 4) | any_of_4(word + 8) | any_of_4(word + 12);
+}
+
+/* Gather BITS, a constant, of some words; bit 0 of what comes is the first one's. */
+static inline void gather(const struct sweep *s, uint64_t *word, unsigned count, uint64_t bits,
+                          uint64_t *dirty, uint64_t *used)
 {
     const struct pt_forest *f = s->f;
+    uint64_t d = 0, a = 0;
 
-    return s->harvest->keep ? load(word)
-                            : port_clear64(f->ctx->cookie, word, pt_word_at(f, word), bits);
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t old = load(&word[i]) & bits;
+
+        if (old != 0 && !s->harvest->keep) {
+            old = port_clear64(f->ctx->cookie, &word[i], pt_word_at(f, &word[i]), bits) & bits;
+        }
+        d |= (uint64_t)((old & PTE_D) != 0) << i;
+        a |= (uint64_t)((old & PTE_A) != 0) << i;
+    }
+    *dirty = d;
+    *used = a;
 }
 
 /* Words whose pages stand in one word of the maps, from its bit SHIFT on. */
-static void harvest_some(const struct sweep *s, uint64_t *word, uint64_t page, unsigned count)
+static inline void harvest_group(const struct sweep *s, uint64_t *word, uint64_t page,
+                                 unsigned count)
 {
     struct pt_harvest *h = s->harvest;
-    uint64_t bits = (h->dirty != NULL ? PTE_D : 0) | (h->used != NULL ? PTE_A : 0);
-    uint64_t dirty = 0, used = 0, bit = BIT64(page % MAP_BITS);
+    uint64_t dirty, used;
+    unsigned shift = (unsigned)(page % MAP_BITS);
 
-    if ((any_of(word, count) & bits) == 0) {
-        return;
-    }
-    for (const uint64_t *end = word + count; word != end; word++, bit <<= 1) {
-        uint64_t old = load(word);
-
-        if ((old & bits) != 0) {
-            old = gather(s, word, bits);
-            dirty |= (old & PTE_D) != 0 ? bit : 0;
-            used |= (old & PTE_A) != 0 ? bit : 0;
-        }
+    if (h->used == NULL) {
+        gather(s, word, count, PTE_D, &dirty, &used);
+    } else if (h->dirty == NULL) {
+        gather(s, word, count, PTE_A, &dirty, &used);
+    } else {
+        gather(s, word, count, PTE_MARKS, &dirty, &used);
     }
     if (h->dirty != NULL) {
-        h->dirty[page / MAP_BITS] |= dirty;
+        h->dirty[page / MAP_BITS] |= dirty << shift;
     }
     if (h->used != NULL) {
-        h->used[page / MAP_BITS] |= used;
+        h->used[page / MAP_BITS] |= used << shift;
     }
-    h->cleared |= !h->keep;
+    h->cleared |= !h->keep && (dirty | used) != 0;
+}
+
+static void harvest_some(const struct sweep *s, uint64_t *word, uint64_t page, unsigned count)
+{
+    const struct pt_harvest *h = s->harvest;
+    uint64_t bits = (h->dirty != NULL ? PTE_D : 0) | (h->used != NULL ? PTE_A : 0);
+    const uint64_t *end = word + count;
+
+    for (; end - word >= GROUP; word += GROUP, page += GROUP) {
+        if ((any_of(word) & bits) != 0) {
+            harvest_group(s, word, page, GROUP);
+        }
+    }
+    if (word != end) {
+        harvest_group(s, word, page, (unsigned)(end - word));
+    }
 }
 
 static void harvest_leaves(struct sweep *s, uint64_t *word, uint64_t first, uint64_t pages)
