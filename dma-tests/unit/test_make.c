@@ -135,6 +135,53 @@ static void test_large_leaves_are_split_where_there_is_none(void **state)
     assert_int_equal(cordon_run_free(b.ctx, made.hpa, want.len), 0);
 }
 
+/* ---- what never moves, apart ---------------------------------------------------------------- */
+
+/* Pages so far apart that each needs a table of its own, between others: how many blocks could be
+ * made free afterwards. */
+static unsigned blocks_after_a_mixed_load(void)
+{
+    unsigned count = 0;
+
+    dom[0] = bench_domain(&b);
+    for (uint64_t i = 0; i < 700; i++) {
+        struct cordon_extent page = {.len = PAGE};
+        size_t n = 1;
+
+        assert_int_equal(cordon_scatter_alloc(b.ctx, PAGE, 1, i + 1, &page, &n), 0);
+        struct cordon_op op = op_grant(G_RAM + i * 2 * MIB, &page, 1, RWX, 0);
+
+        assert_int_equal(cordon_change(dom[0], &op, 1), 0);
+    }
+    for (uint64_t at = BENCH_RAM; at < BENCH_RAM + RAM; at += BLOCK) {
+        struct cordon_block_info info;
+
+        assert_int_equal(cordon_block_query(b.ctx, cordon_hpa_make(at), &info), 0);
+        count += info.pages[CORDON_KIND_FREE] + info.pages[CORDON_KIND_MOVABLE] == 512;
+        assert_true(info.fixed <= 1);
+    }
+    return count;
+}
+
+static void test_what_never_moves_stands_together(void **state)
+{
+    const struct cordon_extent bank = {{BENCH_RAM}, RAM};
+    unsigned apart = blocks_after_a_mixed_load(), mixed;
+    struct cordon_config cfg;
+
+    assert_int_equal(teardown(state), 0);
+    dom[0] = NULL;
+    bench_memory(&b, BENCH_RAM, RAM);
+    cfg = bench_config(&b);
+    cfg.banks = &bank;
+    cfg.bank_count = 1;
+    cfg.flags = CORDON_CTX_MIXED;
+    assert_int_equal(cordon_ctx_create(&cfg, &b.ctx), 0);
+    mixed = blocks_after_a_mixed_load();
+    assert_true(apart >= 12); /* of 16: two hold tables, one what the layer keeps */
+    assert_true(mixed < apart);
+}
+
 /* ---- exactly when there is a place --------------------------------------------------------- */
 
 /* What a frame is, by what this test has done with it. */
@@ -372,6 +419,7 @@ int main(void)
         T(test_a_free_run_is_taken_as_it_is),
         T(test_large_leaves_stay_large_where_there_is_a_place),
         T(test_large_leaves_are_split_where_there_is_none),
+        T(test_what_never_moves_stands_together),
         T(test_a_run_is_made_exactly_when_there_is_a_place),
         T(test_pinned_frames_never_move),
         T(test_frames_that_the_caller_keeps_never_move),
