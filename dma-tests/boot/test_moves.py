@@ -14,8 +14,8 @@ WORK = ("mkdir -p /w; mount -t tmpfs w /w; for i in 0 1 2 3; do dd if=/dev/urand
         "sha256sum /w/$i >/w/$i.sum; (n=0; while [ ! -e /w/stop ]; do taskset $((1<<i)) sha256sum -c /w/$i.sum "
         ">/dev/null || echo SPO''ILT $i; n=$((n+1)); done; echo work''er $i checked $n) & done; "
         "dmesg | wc -l >/w/lines; echo hash''ing\n")
-END = ("touch /w/stop; wait; tail -n +$(($(cat /w/lines)+1)) /dev/null; dmesg | tail -n +$(($(cat /w/lines)+1)) "
-       "| sed 's/^/kernel-said: /'; echo fin''ished; poweroff -f\n")
+END = ("touch /w/stop; wait; dmesg | tail -n +$(($(cat /w/lines)+1)) | sed 's/^/kernel-sa''id: /'; echo fin''ished; "
+       "poweroff -f\n")
 
 
 @pytest.fixture
