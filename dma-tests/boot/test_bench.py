@@ -17,6 +17,7 @@ JUDGED = {  # benchmark: figures that have a goal, figures that are told only
     "disk": ({"sequential-1M", "random-4K", "exits"}, {"sequential-1M-plain", "random-4K-plain"}),
     "views": ({"leaf-words", "grant-4K", "grant-2M"}, {"tables", "ownership"}),
     "nested": ({f"{work}{how}-4K" for work in ("boot", "storm", "walk", "mmap") for how in ("", "-time")}, set()),
+    "split": (set(), {"split", "split-stop", "coalesce", "coalesce-stop"}),
     "start": ({"image", "one-guest", "two-guests"}, {"one-guest-hashing", "two-guests-hashing"}),
 }
 
