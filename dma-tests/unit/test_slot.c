@@ -173,6 +173,83 @@ static void test_a_slot_under_use_moves_and_is_not_deleted(void **state)
     free_held(e);
 }
 
+/* Pages of [0, 64) that are dirty, as bits. */
+static uint64_t dirty(uint64_t gpa, uint64_t pages)
+{
+    uint64_t bits = 0;
+    struct cordon_harvest what = {
+        .size = sizeof(what), .gpa = {gpa}, .len = pages * PAGE, .dirty = &bits};
+    struct cordon_harvested out;
+
+    assert_int_equal(cordon_log_harvest(d, &what, &out), 0);
+    assert_int_equal(out.logged, pages);
+    return bits;
+}
+
+static void test_the_dirty_log_of_a_slot_goes_with_it(void **state)
+{
+    struct cordon_extent e = held(16);
+    struct cordon_slot slot = slot_at(1, 0, e);
+    struct cordon_touched touched;
+
+    (void)state;
+    slot.flags |= CORDON_REGION_LOG;
+    set(slot);
+    assert_int_equal(dirty(0, 16), 0xffff); /* new: all of it */
+    assert_int_equal(cordon_touch(d, cordon_gpa_make(3 * PAGE), CORDON_WRITE, &touched), 0);
+    assert_int_equal(dirty(0, 16), 1 << 3);
+    assert_int_equal(dirty(0, 16), 0);
+
+    slot.hva = NULL;
+    slot.gpa.v = 64 * PAGE;
+    set(slot);
+    assert_int_equal(dirty(64 * PAGE, 16), 0xffff);
+    assert_int_equal(dirty(64 * PAGE, 16), 0);
+    slot.flags &= ~CORDON_REGION_LOG; /* and back, in place: no break */
+    uint64_t fences = b.hart_fences;
+
+    set(slot);
+    slot.flags |= CORDON_REGION_LOG;
+    set(slot);
+    assert_true(b.hart_fences <= fences + 2);
+    assert_leads(64 * PAGE, 16, e.hpa.v);
+    slot.flags = CORDON_REGION_KEEP;
+    slot.gpa.v = 0; /* moves and is logged no more, in one */
+    set(slot);
+    assert_leads(0, 16, e.hpa.v);
+    assert_int_equal(bench_leads(d, 0, 0, CORDON_WRITE), e.hpa.v);
+    slot.len = 0;
+    set(slot);
+    free_held(e);
+}
+
+static void test_a_slot_of_first_touch_moves_with_what_was_touched(void **state)
+{
+    struct cordon_slot slot = slot_of(1, 0, 700);
+    struct cordon_edit hole = add_of(5, CORDON_NODE_HOLE, 0, 2);
+    struct cordon_touched touched, other;
+
+    (void)state;
+    slot.flags = CORDON_REGION_DEMAND;
+    set(slot);
+    assert_int_equal(cordon_touch(d, cordon_gpa_make(600 * PAGE), CORDON_WRITE, &touched), 0);
+    assert_int_equal(cordon_touch(d, cordon_gpa_make(5 * PAGE), CORDON_WRITE, &other), 0);
+    hole.node.priority = 1;
+    assert_refused(&hole, 1, -CORDON_EPERM); /* what it hides could not come back */
+    slot.gpa.v = 32 * PAGE;
+    set(slot);
+    assert_int_equal(bench_leads(d, 0, 632 * PAGE, RWX), touched.hpa.v);
+    assert_int_equal(bench_leads(d, 0, 37 * PAGE, RWX), other.hpa.v);
+    assert_nothing(38 * PAGE, 64);
+    slot.len = 100 * PAGE;
+    set(slot);
+    assert_int_equal(bench_frame(&b, touched.hpa.v), CORDON_FRAME_FREE);
+    slot.flags = 0;
+    refuse(slot, -CORDON_EINVAL); /* it has no frames to be filled with */
+    slot.len = 0;
+    set(slot);
+}
+
 /* ---- trees that make no sense -------------------------------------------------------------- */
 
 static void test_edits_that_make_no_sense_change_nothing(void **state)
@@ -330,6 +407,8 @@ int main(void)
         TEST(test_a_slot_that_grows_by_more_extents_leaves_what_it_had_in_place),
         TEST(test_slots_that_overlap_wrap_or_have_nothing_are_refused),
         TEST(test_a_slot_under_use_moves_and_is_not_deleted),
+        TEST(test_the_dirty_log_of_a_slot_goes_with_it),
+        TEST(test_a_slot_of_first_touch_moves_with_what_was_touched),
         TEST(test_edits_that_make_no_sense_change_nothing),
         TEST(test_nodes_inside_themselves_are_refused),
         TEST(test_depth_and_visits_are_bounded),

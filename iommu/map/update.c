@@ -7,6 +7,7 @@
 #include "map/update.h"
 #include "core/ctx.h"
 #include "map/loan.h"
+#include "map/log.h"
 #include "map/promise.h"
 #include "map/tell.h"
 #include "port_word.h"
@@ -40,10 +41,12 @@ static void move_unreserve(struct work *w, struct update_move *m)
     runs_free(&m->runs, w->d->ctx);
 }
 
-/* Frames that are lent keep the rights of the loan, and stay open to its borrower's devices. */
+/* Frames that are lent keep the rights of the loan, stay open to its borrower's devices, and are
+ * not logged: nobody would tell what the borrower writes. */
 static bool loses(const struct update_move *m)
 {
-    return (m->was_perms & ~m->perms) != 0 || (m->flags & ~m->was_flags & CORDON_REGION_NODMA) != 0;
+    return (m->was_perms & ~m->perms) != 0 ||
+           (m->flags & ~m->was_flags & (CORDON_REGION_NODMA | CORDON_REGION_LOG)) != 0;
 }
 
 static int reserve_run(struct work *w, const struct update_move *m, const struct cordon_extent *e)
@@ -297,6 +300,32 @@ static int commit_make(struct work *w)
     return err;
 }
 
+/* What is logged where it now stands: all of it is dirty. */
+static int settle_logs(struct work *w)
+{
+    int err = 0;
+
+    for (size_t i = 0; i < w->u->move_count; i++) {
+        const struct update_move *m = &w->u->moves[i];
+
+        if ((m->flags & CORDON_REGION_LOG) != 0) {
+            int settled = log_settle(w->d, m->to, m->pages, m->flags);
+
+            err = settled != 0 ? settled : err;
+        }
+    }
+    for (size_t i = 0; i < w->u->in_count; i++) {
+        const struct cordon_op *op = &w->u->in[i];
+
+        if ((op->flags & CORDON_REGION_LOG) != 0) {
+            int settled = log_settle(w->d, op_first(op), op_pages(op), op->flags);
+
+            err = settled != 0 ? settled : err;
+        }
+    }
+    return err;
+}
+
 static int carry_out(struct work *w)
 {
     int err = reserve(w);
@@ -308,6 +337,9 @@ static int carry_out(struct work *w)
     commit_map(w);
     int made = commit_make(w);
 
+    if (made == 0) {
+        made = settle_logs(w);
+    }
     return err != 0 ? err : made;
 }
 

@@ -22,9 +22,9 @@ struct update_move {
 
 struct update {
     struct cordon_domain *d;
-    const struct cordon_op *out; /* REVOKE and PROTECT */
+    const struct cordon_op *out; /* REVOKE, PROTECT and MARK */
     size_t out_count;
-    const struct cordon_op *in; /* GRANT */
+    const struct cordon_op *in; /* GRANT, here also of what is logged */
     size_t in_count;
     struct update_move *moves;
     size_t move_count;

@@ -67,10 +67,28 @@ static int check_move(struct cordon_domain *d, const struct update_move *m)
     bool legal = m->perms <= CORDON_RWX && (PERMS_LEGAL >> m->perms & 1u) != 0;
     uint32_t pin = m->was_flags & CORDON_REGION_PIN; /* DEMAND regions get it with MARK alone */
     uint32_t stays = CORDON_REGION_DEMAND | CORDON_REGION_PROMISED;
-    int err = legal && ((m->flags ^ m->was_flags) & stays) == 0 ? txn_check_flags(m->flags & ~pin)
-                                                                : -CORDON_EINVAL;
+    int err = legal && ((m->flags ^ m->was_flags) & stays) == 0
+                  ? txn_check_flags(m->flags & ~(pin | CORDON_REGION_LOG))
+                  : -CORDON_EINVAL;
 
     return err == 0 ? check_present(d, m->flags, m->from, m->pages) : err;
+}
+
+static int check_grant(const struct cordon_domain *d, const struct span_set *leaving,
+                       const struct cordon_op *op)
+{
+    struct cordon_op plain = *op;
+    int err;
+
+    plain.flags &= ~CORDON_REGION_LOG;
+    err = txn_check_form(&plain, false);
+    if (err == 0) {
+        err = check_place(d, leaving, op_first(op), op_pages(op), op->flags);
+    }
+    if (err == 0 && op_demands(op) && (domain_views_for(d, op->flags) & ~1u) != 0) {
+        err = -CORDON_EBUSY;
+    }
+    return err;
 }
 
 int update_check(const struct update *u)
@@ -81,15 +99,7 @@ int update_check(const struct update *u)
     span_set_init(&leaving, u->d->ctx, u->d->regions.set.random);
     err = gather_leaving(u, &leaving);
     for (size_t i = 0; i < u->in_count && err == 0; i++) {
-        err = txn_check_form(&u->in[i], false);
-        if (err == 0) {
-            err = check_place(u->d, &leaving, op_first(&u->in[i]), op_pages(&u->in[i]),
-                              u->in[i].flags);
-        }
-        if (err == 0 && op_demands(&u->in[i]) &&
-            (domain_views_for(u->d, u->in[i].flags) & ~1u) != 0) {
-            err = -CORDON_EBUSY;
-        }
+        err = check_grant(u->d, &leaving, &u->in[i]);
     }
     for (size_t i = 0; i < u->move_count && err == 0; i++) {
         const struct update_move *m = &u->moves[i];

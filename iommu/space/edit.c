@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define MMIO_FLAGS (CORDON_REGION_MMIO | CORDON_REGION_PEER | CORDON_REGION_FILE)
-#define INHERITED CORDON_REGION_NODMA /* flags of containers and aliases */
+#define INHERITED (CORDON_REGION_NODMA | CORDON_REGION_LOG) /* flags of containers and aliases */
 
 /* ---- form --------------------------------------------------------------------------------- */
 

@@ -14,7 +14,8 @@ struct diff {
     const struct flat *was, *is;
     const struct tree *tree; /* the new one */
     struct vec out, in, moves;
-    struct vec extents; /* parts of lists, for IN; see extents_of */
+    struct vec extents; /* parts of lists, for IN */
+    bool logs;          /* something that comes is logged: no GRANT takes that */
 };
 
 static uint64_t least(uint64_t a, uint64_t b)
@@ -24,7 +25,7 @@ static uint64_t least(uint64_t a, uint64_t b)
 
 /* ---- what goes, or changes ---------------------------------------------------------------- */
 
-static int add_out(struct diff *f, uint32_t kind, uint64_t first, uint64_t pages, uint32_t perms)
+static int add_out(struct diff *f, uint32_t kind, uint64_t first, uint64_t pages, uint32_t attr)
 {
     struct cordon_op *op = vec_push(&f->out);
 
@@ -34,7 +35,8 @@ static int add_out(struct diff *f, uint32_t kind, uint64_t first, uint64_t pages
     *op = (struct cordon_op){.kind = kind,
                              .gpa = cordon_gpa_make(first << CORDON_PAGE_SHIFT),
                              .len = pages << CORDON_PAGE_SHIFT,
-                             .perms = perms};
+                             .perms = attr & 0xff,
+                             .flags = attr >> 8};
     return 0;
 }
 
@@ -103,7 +105,16 @@ static int settle_region(struct diff *f, const struct span *region, uint64_t fir
     if (!fate->seen) {
         return go(f, region, first, pages, name);
     }
-    if (fate->to + moved != first || fate->was >> 8 != fate->is >> 8) {
+    uint32_t differs = fate->was ^ fate->is;
+    bool stays = fate->to + moved == first;
+
+    if (stays && (differs & ~region_attr(0, CORDON_REGION_MARKS)) == 0) {
+        uint32_t marks = (fate->is >> 8 | (region_flags(region) & ~(fate->was >> 8)));
+
+        return add_out(f, CORDON_OP_MARK, first, pages,
+                       region_attr(0, marks & CORDON_REGION_MARKS));
+    }
+    if (!stays || differs >> 8 != 0) {
         return move(f, region, first, pages, fate->to + moved, fate->was, fate->is);
     }
     return add_out(f, CORDON_OP_PROTECT, first, pages, fate->is & 0xff);
@@ -195,6 +206,7 @@ static int come(struct diff *f, const struct node *n, uint64_t first, uint64_t p
                              .gpa = cordon_gpa_make(first << CORDON_PAGE_SHIFT),
                              .len = pages << CORDON_PAGE_SHIFT,
                              .perms = attr & 0xff};
+    f->logs = f->logs || (op->flags & CORDON_REGION_LOG) != 0;
     return op_demands(op) ? 0 : add_extents(f, n, page, pages, op);
 }
 
@@ -267,7 +279,7 @@ static int carry_out(struct diff *f)
     if (u.out_count + u.in_count + u.move_count == 0) {
         return 0;
     }
-    if (u.move_count == 0 && (u.out_count == 0 || u.in_count == 0)) {
+    if (u.move_count == 0 && (u.out_count == 0 || u.in_count == 0) && !f->logs) {
         return txn_do(f->d, u.in_count != 0 ? u.in : u.out, u.in_count + u.out_count, false);
     }
     return update_do(&u);

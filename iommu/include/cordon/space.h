@@ -48,8 +48,9 @@ struct cordon_node {
     /* RAM, MMIO: CORDON_READ.. of what stands there. CONTAINER, ALIAS: the most that is left of
      * what is below. HOLE: 0. */
     uint32_t perms;
-    /* RAM, MMIO: CORDON_REGION_*, as for CORDON_OP_GRANT. CONTAINER, ALIAS: CORDON_REGION_NODMA for
-     * all RAM below, or 0. HOLE: 0. */
+    /* RAM, MMIO: CORDON_REGION_*, as for CORDON_OP_GRANT, and CORDON_REGION_LOG: what comes to be
+     * logged, or moves, is dirty then. CONTAINER, ALIAS: CORDON_REGION_NODMA and _LOG for all RAM
+     * below. HOLE: 0. */
     uint32_t flags;
     uint32_t target;        /* ALIAS: any other node; else 0 */
     uint32_t reserved;      /* 0 */
