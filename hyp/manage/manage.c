@@ -280,6 +280,15 @@ static void do_coalesce(char *rest)
     }
 }
 
+static void do_map(char *rest)
+{
+    struct vm *vm = manage_find_vm(&rest);
+
+    if (vm != NULL && !manage_send_map(vm)) {
+        manage_send_error(manage_not_running, vm_name(vm));
+    }
+}
+
 static void do_translate(char *rest)
 {
     manage_translate(rest);
@@ -294,7 +303,7 @@ static const struct {
     {"pause", do_pause},         {"resume", do_resume},   {"tables", do_tables},
     {"present", do_present},     {"compact", do_compact}, {"move", do_move},
     {"blocks", do_blocks},       {"log", do_log},         {"coalesce", do_coalesce},
-    {"translate", do_translate},
+    {"translate", do_translate}, {"map", do_map},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

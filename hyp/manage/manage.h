@@ -5,8 +5,8 @@
  * whose "event" names it. Commands: owners [HPA], places, audit, faults, exits, type VM TEXT, pause
  * VM, resume VM, tables VM, present VM [GPA], compact LEN [ALIGN [BOUNDARY [HIGHEST]]], move VM
  * TIMES SEED [LEN], blocks [HPA], log VM on|off|harvest [GPA], coalesce VM, translate VM VCPU GVA
- * [ACCESS [WHO]] (translate.h). What is not understood is answered by an event "error" that says
- * why.
+ * [ACCESS [WHO]] (translate.h), map VM. What is not understood is answered by an event "error" that
+ * says why.
  */
 #ifndef HYP_MANAGE_MANAGE_H
 #define HYP_MANAGE_MANAGE_H
@@ -78,6 +78,11 @@ bool manage_send_present(struct channel *c, struct vm *vm, uint64_t from);
 CORDON_MUST_CHECK int manage_log(struct vm *vm, bool on);
 CORDON_MUST_CHECK int manage_harvest(struct channel *c, struct vm *vm, uint64_t from);
 CORDON_MUST_CHECK int manage_coalesce(struct vm *vm);
+
+/* map.c: what stands in a VM's map, as an event "vm-region" each; the latest changes that its
+ * listener was told, as an event "vm-change" each; then "vm-map" with its account. False: it does
+ * not run. */
+bool manage_send_map(struct vm *vm);
 
 /* places.c: what stands where in host memory: an event "place" each, then "places". */
 void manage_send_places(void);

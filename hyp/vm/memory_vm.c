@@ -13,22 +13,6 @@
 #define CHUNK (UINT64_C(1) << 30) /* RAM that is granted in one transaction */
 #define RELEASE_TRIES 100u
 
-static int grant(struct vm *vm, cordon_gpa gpa, const struct cordon_extent *extents, size_t count,
-                 uint32_t perms, uint32_t flags)
-{
-    struct cordon_op op = {.kind = CORDON_OP_GRANT,
-                           .flags = flags,
-                           .gpa = gpa,
-                           .perms = perms,
-                           .extents = extents,
-                           .extent_count = count};
-
-    for (size_t i = 0; i < count; i++) {
-        op.len += extents[i].len;
-    }
-    return cordon_change(vm->domain, &op, 1);
-}
-
 static void free_extents(const struct cordon_extent *extents, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -49,7 +33,8 @@ static int grant_chunk(struct vm *vm, uint64_t offset, uint64_t len, struct cord
     if (err != 0) {
         return err;
     }
-    err = grant(vm, cordon_gpa_add(c->ram_base, offset), list, count, CORDON_RWX, 0);
+    err = vm_space_slot(vm, (uint32_t)(offset / CHUNK), cordon_gpa_add(c->ram_base, offset), list,
+                        count);
     if (err != 0) {
         free_extents(list, count);
     }
@@ -93,7 +78,17 @@ static int build_pool(struct vm *vm)
         return err;
     }
     run.len = want.len;
-    err = grant(vm, guest_pool(vm->config->ram_base), &run, 1, CORDON_RW, CORDON_REGION_PIN);
+    const struct cordon_node node = {.size = sizeof(node),
+                                     .id = VM_NODE_POOL,
+                                     .kind = CORDON_NODE_RAM,
+                                     .offset = guest_pool(vm->config->ram_base).v,
+                                     .len = run.len,
+                                     .perms = CORDON_RW,
+                                     .flags = CORDON_REGION_PIN,
+                                     .extents = &run,
+                                     .extent_count = 1};
+
+    err = vm_space_node(vm, &node);
     if (err != 0) {
         free_extents(&run, 1);
         return err;
@@ -104,12 +99,20 @@ static int build_pool(struct vm *vm)
     return 0;
 }
 
-/* An interrupt file for one vCPU, at its place in the guest. */
+/* An interrupt file for one vCPU, at its place in the guest: devices' messages follow it. */
 static int build_file(struct vm *vm, struct vcpu *vcpu)
 {
-    cordon_gpa gpa = cordon_gpa_make(guest_window(vm->config->ram_base) + GUEST_IMSIC +
-                                     vcpu->id * CORDON_PAGE_SIZE);
     struct cordon_extent page = {.len = CORDON_PAGE_SIZE};
+    const struct cordon_node node = {.size = sizeof(node),
+                                     .id = VM_NODE_FILE + vcpu->id,
+                                     .kind = CORDON_NODE_MMIO,
+                                     .offset = guest_window(vm->config->ram_base) + GUEST_IMSIC +
+                                               vcpu->id * CORDON_PAGE_SIZE,
+                                     .len = CORDON_PAGE_SIZE,
+                                     .perms = CORDON_RW,
+                                     .flags = CORDON_REGION_FILE,
+                                     .extents = &page,
+                                     .extent_count = 1};
     volatile void *mapped;
     int err = imsic_file_alloc(vcpu->hart, &vcpu->guest_file);
 
@@ -119,7 +122,7 @@ static int build_file(struct vm *vm, struct vcpu *vcpu)
     page.hpa = imsic_file_hpa(vcpu->hart, vcpu->guest_file);
     err = cordon_resource_add(guests_ctx(), page.hpa, page.len);
     if (err == 0) {
-        err = grant(vm, gpa, &page, 1, CORDON_RW, CORDON_REGION_MMIO);
+        err = vm_space_node(vm, &node);
     }
     if (err == 0) {
         err = mmio_map(page.hpa, page.len, &mapped);
@@ -130,8 +133,8 @@ static int build_file(struct vm *vm, struct vcpu *vcpu)
     return err;
 }
 
-/* Where devices' messages for the guest's interrupt files go. Without an IOMMU that has MSI
- * tables a guest simply has no messages. */
+/* Where devices' messages for the guest's interrupt files go: the map leads there. Without an IOMMU
+ * that has MSI tables a guest simply has no messages. */
 static int build_msi(struct vm *vm)
 {
     uint32_t count = vm->config->vcpus;
@@ -139,10 +142,6 @@ static int build_msi(struct vm *vm)
     int err = cordon_msi_window(
         vm->domain, cordon_gpa_make(guest_window(vm->config->ram_base) + GUEST_IMSIC), mask);
 
-    for (uint32_t i = 0; i < count && err == 0; i++) {
-        err =
-            cordon_msi_set(vm->domain, i, imsic_file_hpa(vm->vcpu[i].hart, vm->vcpu[i].guest_file));
-    }
     return err == -CORDON_ENOTSUP ? 0 : err;
 }
 
@@ -152,6 +151,9 @@ int vm_memory_open(struct vm *vm, struct config_error *why)
                                        .gpa_limit = GUEST_MMIO64 + GUEST_MMIO64_LEN};
     int err = cordon_domain_create(guests_ctx(), &cfg, &vm->domain);
 
+    if (err == 0) {
+        err = vm_space_open(vm);
+    }
     return err == 0 ? 0 : config_refuse(why, "no domain: %s", cordon_strerror(err));
 }
 
@@ -188,6 +190,7 @@ int vm_memory_build(struct vm *vm, struct config_error *why)
 /* Revoke everything; the hardware may need a moment. */
 static int destroy_domain(struct vm *vm)
 {
+    vm_space_close(vm);
     int err = cordon_domain_destroy(vm->domain);
 
     for (uint32_t i = 0; i < RELEASE_TRIES && err == -CORDON_EPENDING; i++) {

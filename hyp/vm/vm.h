@@ -11,6 +11,7 @@
 #include "config/vm_config.h"
 #include "uart/uart.h"
 #include "vcpu/vcpu.h"
+#include "vm/space_vm.h"
 
 #define VM_LINE_BYTES 256u
 #define VM_INPUT_BYTES 256u
@@ -41,6 +42,9 @@ struct vm {
     uint32_t parked;             /* of these, those that stand still */
     atomic_bool paused;
     cordon_domain *domain;
+    cordon_space *space; /* leads the domain's map, but for what devices and the guest itself ask */
+    uint32_t listener;   /* on the domain, 0: none */
+    struct vm_changes changes;
     struct vm_pci *pci; /* its PCI bus, null before it is built and after it is gone */
     struct vcpu vcpu[VM_MAX_VCPUS];
     struct vbus bus;

@@ -3,11 +3,13 @@ from .channel import Channel, ChannelError, CommandRefused
 from .console import Console, ConsoleTimeout
 from .guests import Ended, Exits, GuestError, Guests, GuestState, MachineGuest, NoSuchGuest
 from .machine import Machine
+from .mapped import GuestMap, MapChange, MapRegion
 from .moves import Compacted
 from .present import History, Present
 from .reports import HeldDevice, LeftOut
 from .vcpu import NoSuchVcpu, Vcpu
 
 __all__ = ["Channel", "ChannelError", "CommandRefused", "Compacted", "Console", "ConsoleTimeout", "Ended", "Exits",
-           "GuestError", "GuestState", "Guests", "HeldDevice", "History", "LeftOut", "Machine", "MachineGuest",
+           "GuestError", "GuestMap", "GuestState", "Guests", "HeldDevice", "History", "LeftOut", "Machine",
+           "MachineGuest", "MapChange", "MapRegion",
            "NoSuchGuest", "NoSuchVcpu", "Present", "Vcpu"]

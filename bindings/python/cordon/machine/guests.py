@@ -12,6 +12,8 @@ from ..types import Size, size_bytes
 from .channel import Channel, ChannelError, CommandRefused, Event
 from .console import Console
 from .dirty import harvested
+from .mapped import GuestMap
+from .mapped import told as told_map
 from .moves import moves_of
 from .present import Present, pieces
 from .vcpu import NoSuchVcpu, Vcpu
@@ -227,6 +229,11 @@ class MachineGuest:
         """Make large leaves of its RAM out of small ones again, where they can be one."""
         told = self._order(f"coalesce {self.name}", "vm-coalesced", vm=self.name)
         return Coalesced(told["mega"], told["giga"], told["looked"])
+
+    def map(self) -> GuestMap:
+        """What stands in its map, what it is called, and the latest changes of it."""
+        start = len(self._channel.events)
+        return told_map(self._order(f"map {self.name}", "vm-map", vm=self.name), self._channel, start)
 
     def move(self, times: int, seed: int, length: Size = 4096) -> tuple[Moves, int]:
         """Have LENGTH bytes of its RAM moved to other frames, TIMES times, each at a place that SEED chooses: what
