@@ -18,6 +18,8 @@ JUDGED = {  # benchmark: figures that have a goal, figures that are told only
     "views": ({"leaf-words", "grant-4K", "grant-2M"}, {"tables", "ownership"}),
     "nested": ({f"{work}{how}-4K" for work in ("boot", "storm", "walk", "mmap") for how in ("", "-time")}, set()),
     "split": (set(), {"split", "split-stop", "coalesce", "coalesce-stop"}),
+    "touch": ({"in-a-row", "in-a-row-unzeroed", "anywhere", "promised", "promised-unzeroed"},
+              {"anywhere-unzeroed", "huge", "again", "populate", "discard"}),
     "start": ({"image", "one-guest", "two-guests"}, {"one-guest-hashing", "two-guests-hashing"}),
 }
 

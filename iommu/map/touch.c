@@ -43,20 +43,41 @@ static uint64_t block_take(struct frame_pool *p, const struct want *w)
     return hfn;
 }
 
-/* Frames that are OWNED, and hold zeroes. HFN_NONE: there are none. */
-static inline uint64_t frames_take(struct cordon_domain *d, const struct want *w)
+/* A frame that is OWNED as WORD says, and holds zeroes. HFN_NONE: there is none. */
+static inline uint64_t frame_take(struct cordon_domain *d, uint64_t word, bool promised)
 {
-    struct cordon_ctx *ctx = d->ctx;
-    struct frame_pool *p = &ctx->frames;
+    struct frame_pool *p = &d->ctx->frames;
 
     lock_take(&p->lock);
-    uint64_t hfn = w->order == 0 ? stock_take(p, w->word, w->promised) : block_take(p, w);
+    uint64_t hfn = stock_take(p, word, promised);
 
-    pool_unlock(ctx);
+    pool_unlock(d->ctx);
     if (hfn != HFN_NONE) {
-        d->promised -= w->promised ? BIT64(w->order) : 0;
-        memset(pool_ptr(p, hfn), 0, CORDON_PAGE_SIZE << w->order);
-        block_note(ctx->cookie, PORT_NOTE_CLAIM, hfn, BIT64(w->order), w->word);
+        d->promised -= promised;
+        memset(pool_ptr(p, hfn), 0, CORDON_PAGE_SIZE);
+        block_note(d->ctx->cookie, PORT_NOTE_CLAIM, hfn, 1, word);
+    }
+    return hfn;
+}
+
+/* As many of them as are wanted. */
+static uint64_t frames_take(struct cordon_domain *d, const struct want *w)
+{
+    struct frame_pool *p = &d->ctx->frames;
+
+    if (w->order == 0) {
+        return frame_take(d, w->word, w->promised);
+    }
+    lock_take(&p->lock);
+    uint64_t hfn = block_take(p, w);
+
+    pool_unlock(d->ctx);
+    if (hfn != HFN_NONE) {
+        d->promised -= w->promised ? BLOCK_FRAMES : 0;
+        for (uint64_t i = 0; i < BLOCK_FRAMES; i++) {
+            memset(pool_ptr(p, hfn + i), 0, CORDON_PAGE_SIZE); /* by the page: see core/zero.h */
+        }
+        block_note(d->ctx->cookie, PORT_NOTE_CLAIM, hfn, BLOCK_FRAMES, w->word);
     }
     return hfn;
 }
@@ -92,7 +113,7 @@ static void map_and_retire(struct cordon_domain *d, const struct want *w, struct
 }
 
 /* The long way: with tables that may have to be made first. */
-PT_SLOW int fill_down(struct cordon_domain *d, struct want *w, cordon_hpa *frame)
+static int fill_down(struct cordon_domain *d, struct want *w, cordon_hpa *frame)
 {
     struct pt_pool own = {.count = 0};
     int err = tables_ready(d, w, &own);
@@ -116,21 +137,18 @@ PT_SLOW int fill_down(struct cordon_domain *d, struct want *w, cordon_hpa *frame
     return 0;
 }
 
-static inline int fill(struct cordon_domain *d, struct want *w, cordon_hpa *frame)
+/* The straight way of one page: its table stands, and is ready for all its views. */
+static inline int fill_ready(struct cordon_domain *d, const struct span *s, uint64_t gpa,
+                             bool promised, cordon_hpa *frame)
 {
-    uint64_t gpa = w->run.gpa.v;
-
-    if (w->order != 0 || !pt_ready(&d->forest, w->run.views, gpa, gpa)) {
-        return fill_down(d, w, frame);
-    }
-    uint64_t hfn = frames_take(d, w);
+    uint64_t word = owner_word(d->number, gpa >> CORDON_PAGE_SHIFT, false);
+    uint64_t hfn = frame_take(d, word, promised);
 
     if (hfn == HFN_NONE) {
         return -CORDON_ENOMEM;
     }
-    w->run.hpa = *frame = cordon_hpa_make(hfn << CORDON_PAGE_SHIFT);
-    pt_map(&d->forest, &w->run, NULL, NULL);
-    port_fence(d->ctx->cookie);
+    *frame = cordon_hpa_make(hfn << CORDON_PAGE_SHIFT);
+    pt_fill_ready(&d->forest, gpa, frame->v, region_perms(s));
     return 0;
 }
 
@@ -168,20 +186,32 @@ static struct want want_of(const struct cordon_domain *d, const struct span *s, 
     };
 }
 
-int touch_fill(struct cordon_domain *d, const struct span *s, uint64_t gfn, enum touch_from from,
-               cordon_hpa *frame)
+/* A table has to be made, or none is needed. */
+PT_SLOW int fill_somehow(struct cordon_domain *d, const struct span *s, uint64_t gfn,
+                         enum touch_from from, cordon_hpa *frame)
 {
     if (from != TOUCH_SMALL && fits_huge(d, s, gfn)) {
         struct want block = want_of(d, s, gfn, BLOCK_ORDER, from);
 
-        if (fill(d, &block, frame) == 0) {
+        if (fill_down(d, &block, frame) == 0) {
             *frame = cordon_hpa_add(*frame, (gfn & (BLOCK_FRAMES - 1)) << CORDON_PAGE_SHIFT);
             return 1;
         }
     }
     struct want page = want_of(d, s, gfn, 0, from);
 
-    return fill(d, &page, frame);
+    return fill_down(d, &page, frame);
+}
+
+int touch_fill(struct cordon_domain *d, const struct span *s, uint64_t gfn, enum touch_from from,
+               cordon_hpa *frame)
+{
+    uint64_t gpa = gfn << CORDON_PAGE_SHIFT;
+
+    if (pt_ready(&d->forest, domain_views_for(d, region_flags(s)), gpa, gpa)) {
+        return fill_ready(d, s, gpa, from != TOUCH_FREE, frame);
+    }
+    return fill_somehow(d, s, gfn, from, frame);
 }
 
 /* ---- the fault ---------------------------------------------------------------------------- */

@@ -201,6 +201,18 @@ static inline bool pt_ready(struct pt_forest *f, uint32_t views, uint64_t first,
     return pt_is_ready(f, views, first, last) || pt_find_ready(f, views, first, last);
 }
 
+/* Write the leaf of one page, which was empty, into the table that pt_ready has found. */
+static inline void pt_fill_ready(struct pt_forest *f, uint64_t gpa, uint64_t hpa, uint32_t perms)
+{
+    uint64_t *word = &f->ready[pt_index_below(0, gpa)];
+
+    cordon_assert(*word == 0);
+    port_fence(f->ctx->cookie); /* what the frame holds comes first [INV 7] */
+    pt_store(f, word, pt_leaf_make(f->fmt, 0, hpa, perms));
+    pt_own_set(f->ready_own, *f->ready_own + PT_VALID_ONE);
+    port_fence(f->ctx->cookie);
+}
+
 /* The table of LEVEL, which is not the root's, over a linear address, if all views of the forest
  * lead to one. Or null. */
 uint64_t *pt_find_table(const struct pt_forest *f, unsigned level, uint64_t linear);

@@ -92,7 +92,7 @@ bench: bench-parts ## benchmarks: figures, ratios, GOAL met or missed (BENCH='--
 bench-library: host $(BENCH_PROG) ## benchmarks of the library, its model and its Python package (BENCH='tables model')
 	@$(PYTHON) tools/bench --library $(BENCH)
 
-bench-memory: bench-parts ## benchmarks of memory virtualization (BENCH='nested')
+bench-memory: bench-parts ## benchmarks of memory virtualization (BENCH='nested touch')
 	@$(PYTHON) tools/bench --memory $(BENCH)
 
 # JSON=FILE writes what was found; CONTROL=no-iommu or open-view lets the rogue loose; QUICK=1 is short.
