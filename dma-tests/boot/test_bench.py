@@ -20,6 +20,9 @@ JUDGED = {  # benchmark: figures that have a goal, figures that are told only
     "split": (set(), {"split", "split-stop", "coalesce", "coalesce-stop"}),
     "touch": ({"in-a-row", "in-a-row-unzeroed", "anywhere", "promised", "promised-unzeroed"},
               {"anywhere-unzeroed", "huge", "again", "populate", "discard"}),
+    "moves": ({"8 MiB runs made"},
+              {"8 MiB run, time", "8 MiB runs, kinds apart", "a page", "16 pages", "a large leaf",
+               "longest stop, 1 page", "longest stop, 16 pages", "longest stop, 512 pages"}),
     "start": ({"image", "one-guest", "two-guests"}, {"one-guest-hashing", "two-guests-hashing"}),
 }
 
