@@ -17,7 +17,8 @@ from machine import TREE, bare, linux, linux_images
 
 IMAGE = 0xffffffff80000000  # where the stock kernel links itself, without KASLR
 ARGS = "console=ttyS0 earlycon=sbi panic=-1 nokaslr norandmaps cordon.name=red cordon.then=shell"
-SPIN = ("for c in 0 1; do sh -c 'while :; do :; done' & done; until m=$(head -n1 /proc/$!/maps); [ \"$m\" ]; do :; "
+# Two processes that are busy, and where the program begins; before its exec has ended, it is not there yet.
+SPIN = ("for c in 0 1; do sh -c 'while :; do :; done' & done; until m=$(grep -m1 /busybox /proc/$!/maps); do :; "
         "done; echo AT $m")
 
 

@@ -1,6 +1,7 @@
 /* cordon_walk_guest: GVA, GPA, HPA and HVA in one answer, and the reason wherever it stops. */
 #include "map_bench.h"
 #include <cordon/gva.h>
+#include <cordon/touch.h>
 
 #include "map/gva_word.h"
 #include "pt/walk.h"
@@ -417,6 +418,38 @@ static void test_a_page_whose_leaf_is_gone_is_not_touched_yet(void **state)
     *leaf = before;
 }
 
+static void test_what_comes_at_first_touch_is_not_brought_by_a_look(void **state)
+{
+    const struct cordon_op op = {.kind = CORDON_OP_GRANT,
+                                 .flags = CORDON_REGION_DEMAND,
+                                 .gpa = {HOLE},
+                                 .len = 2 * PAGE,
+                                 .perms = RW};
+    struct cordon_gva_ask a = ask(8);
+    struct cordon_touched touched;
+    struct cordon_gva_walk w;
+    uint64_t owned;
+
+    (void)state;
+    assert_int_equal(cordon_change(d, &op, 1), 0);
+    owned = bench_stats(&b).owned;
+    w = walked_to(LEAF | TO(HOLE));
+    assert_int_equal(w.end, CORDON_GVA_NO_PAGE);
+    assert_int_equal(w.map, CORDON_GPA_ABSENT);
+    assert_int_equal(w.region.flags, CORDON_REGION_DEMAND);
+    *word(TABLE(1)) = V | TO(HOLE + PAGE);
+    w = walked(&a);
+    assert_int_equal(w.end, CORDON_GVA_NO_TABLE);
+    assert_int_equal(w.map, CORDON_GPA_ABSENT);
+    assert_int_equal(w.gpa.v, HOLE + PAGE);
+    assert_int_equal(w.cause, 21);
+    assert_int_equal(bench_stats(&b).owned, owned);
+    assert_int_equal(cordon_touch(d, cordon_gpa_make(HOLE + PAGE), CORDON_READ, &touched), 0);
+    assert_int_equal(walked(&a).end, CORDON_GVA_EMPTY);
+    *word(HOLE + PAGE) = LEAF | TO(HOLE + PAGE);
+    assert_int_equal(walked(&a).end, CORDON_GVA_LEADS);
+}
+
 static void test_tables_in_a_circle_end_with_the_levels(void **state)
 {
     (void)state;
@@ -541,6 +574,7 @@ int main(void)
         TEST(test_a_table_is_read_only_where_the_map_has_ram),
         TEST(test_the_map_has_the_last_word),
         TEST(test_a_page_whose_leaf_is_gone_is_not_touched_yet),
+        TEST(test_what_comes_at_first_touch_is_not_brought_by_a_look),
         TEST(test_tables_in_a_circle_end_with_the_levels),
         TEST(test_each_word_is_read_once_however_it_changes),
         TEST(test_what_cannot_be_asked_is_refused),

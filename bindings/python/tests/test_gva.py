@@ -64,7 +64,8 @@ def word_of(pick, chance):
     """A word: mostly one that leads on, or a leaf; any bit may be another."""
     target = pick(TARGETS) >> 2
     kind = pick(("table", "table", "leaf", "leaf", "user", "fixed", "clean", "fresh", "none"))
-    word = {"table": V, "leaf": V | R | W | X | A | D, "user": V | R | X | U | A, "fixed": V | R | A | 1 << 63 | 8 << 10,
+    word = {"table": V, "leaf": V | R | W | X | A | D, "user": V | R | X | U | A,
+            "fixed": V | R | A | 1 << 63 | 8 << 10,
             "clean": V | R | W | A, "fresh": V | R | W | X, "none": 0}[kind] | target
     for bit in range(64):
         word ^= chance(bit) << bit
@@ -141,6 +142,17 @@ def test_a_gpa_is_its_own_way(guest):
     walk = guest.domain.walk_guest(REGISTERS)
     assert walk.hva is None and walk.reason == "leads to registers at HPA 0x10000000"
     assert guest.domain.walk_guest(HOLE).reason == f"cause 21: the page at GPA {HOLE:#x}: the map has nothing there"
+
+
+def test_a_page_that_was_not_touched_yet_is_told_and_not_brought():
+    with Context("8M") as context, context.domain(1 << 41) as domain:
+        domain.demand(RAM, "64K")
+        walk = domain.walk_guest(RAM + 8, 0, "w")
+        assert (walk.end, walk.map, walk.hva) == (GvaEnd.NO_PAGE, GpaEnd.ABSENT, None)
+        assert walk.reason == (f"cause 23: the page at GPA {RAM + 8:#x}: the map has it, and no frame stands there yet: "
+                               "not touched")
+        domain.touch(RAM + 8, "w")
+        assert domain.walk_guest(RAM + 8, 0, "w").leads
 
 
 def test_two_kinds_of_access_at_once_are_refused(guest):
