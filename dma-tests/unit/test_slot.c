@@ -2,6 +2,8 @@
  * zero; and edits of trees that make no sense. */
 #include "space_bench.h"
 
+#include "pt/pt.h"
+
 #define READ_EXEC (CORDON_READ | CORDON_EXEC)
 
 static struct cordon_slot slot_of(uint32_t id, uint64_t gpa, uint64_t pages)
@@ -71,6 +73,43 @@ static void test_a_slot_is_created_moved_resized_made_readonly_and_deleted(void 
     set(slot);
     assert_nothing(0, 710);
     refuse(slot, -CORDON_ENOENT);
+    free_held(e);
+}
+
+static void test_a_slot_is_harvested_by_its_own_pages(void **state)
+{
+    struct cordon_extent e = held(130);
+    struct cordon_slot slot = slot_at(9, 7 * PAGE, e);
+    uint64_t map[3];
+    struct cordon_harvest what = {.size = sizeof(what), .len = 130 * PAGE, .dirty = map};
+    struct cordon_harvested out;
+
+    (void)state;
+    set(slot);
+    assert_int_equal(cordon_slot_harvest(s, 9, &what, &out), -CORDON_EPERM);
+    slot.hva = NULL;
+    slot.flags |= CORDON_REGION_LOG;
+    set(slot);
+    assert_int_equal(cordon_slot_harvest(s, 9, &what, &out), 0); /* begins, perhaps, as dirty */
+    *bench_leaf(&b, d, 0, 7 * PAGE) |= PTE_A | PTE_D;
+    *bench_leaf(&b, d, 0, (7 + 129) * PAGE) |= PTE_A | PTE_D;
+    assert_int_equal(cordon_slot_harvest(s, 9, &what, &out), 0);
+    assert_int_equal(out.dirty, 2);
+    assert_true(map[0] == 1 && map[1] == 0 && map[2] == 2);
+    slot.gpa.v = 512 * PAGE;
+    set(slot);
+    assert_int_equal(cordon_slot_harvest(s, 9, &what, &out), 0);
+    assert_int_equal(out.dirty, 130); /* all of it is elsewhere now */
+    assert_int_equal(cordon_slot_harvest(s, 9, &what, &out), 0);
+    assert_int_equal(out.dirty, 0);
+    assert_int_equal(cordon_slot_harvest(s, 8, &what, &out), -CORDON_ENOENT);
+    what.len -= PAGE;
+    assert_int_equal(cordon_slot_harvest(s, 9, &what, &out), -CORDON_EINVAL);
+    what.gpa.v = PAGE;
+    assert_int_equal(cordon_slot_harvest(s, 9, &what, &out), -CORDON_EINVAL);
+    assert_int_equal(cordon_slot_harvest(NULL, 9, &what, &out), -CORDON_EINVAL);
+    slot.len = 0;
+    set(slot);
     free_held(e);
 }
 
@@ -404,6 +443,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, space_setup, space_teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_a_slot_is_created_moved_resized_made_readonly_and_deleted),
+        TEST(test_a_slot_is_harvested_by_its_own_pages),
         TEST(test_a_slot_that_grows_by_more_extents_leaves_what_it_had_in_place),
         TEST(test_slots_that_overlap_wrap_or_have_nothing_are_refused),
         TEST(test_a_slot_under_use_moves_and_is_not_deleted),

@@ -75,3 +75,29 @@ int cordon_slot_set(cordon_space *s, const struct cordon_slot *slot)
     lock_give(&s->lock);
     return err;
 }
+
+int cordon_slot_harvest(cordon_space *s, uint32_t id, const struct cordon_harvest *what,
+                        struct cordon_harvested *out)
+{
+    if (s == NULL || what == NULL || what->gpa.v != 0 || id >= CORDON_NODE_SLOT - 1) {
+        return -CORDON_EINVAL;
+    }
+    if (!handle_is(s, HANDLE_SPACE)) {
+        return -CORDON_EHANDLE;
+    }
+    lock_take(&s->lock);
+    const struct node *n = tree_find(&s->tree, CORDON_NODE_SLOT | id);
+    int err = n != NULL ? 0 : -CORDON_ENOENT;
+
+    if (err == 0 && what->len != n->pages << CORDON_PAGE_SHIFT) {
+        err = -CORDON_EINVAL;
+    }
+    if (err == 0) {
+        struct cordon_harvest here = *what;
+
+        here.gpa = cordon_gpa_make(n->offset << CORDON_PAGE_SHIFT);
+        err = cordon_log_harvest(s->d, &here, out);
+    }
+    lock_give(&s->lock);
+    return err;
+}

@@ -1304,6 +1304,17 @@ PROTOTYPES = (
      "to write to what is logged: the borrower's writes are not), EEXIST (something stands at "
      'TO, or BORROWER has one of the frames), ENOMEM. Error with the map changed: EPENDING, as '
      'cordon_change; the loan holds.'),
+    ("cordon_slot_harvest", c_int, (
+        ("s", POINTER(Space)),
+        ("id", c_uint32),
+        ("what", POINTER(Harvest)),
+        ("out", POINTER(Harvested)),
+    ),
+     'The dirty log of slot ID, which has CORDON_REGION_LOG: as cordon_log_harvest, but bit 0 '
+     "of the maps is the slot's first page, wherever it is; WHAT->gpa is 0, and WHAT->len the "
+     "slot's. What a node of higher priority hides is not told of the slot, but of what is "
+     'seen there. Errors: EINVAL (also: another length), EHANDLE, ENOENT (no such slot, or '
+     'nothing of it is logged), EPERM.'),
     ("cordon_slot_set", c_int, (
         ("s", POINTER(Space)),
         ("slot", POINTER(Slot)),

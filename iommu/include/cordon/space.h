@@ -17,6 +17,7 @@
 
 #include <cordon/error.h>
 #include <cordon/listen.h>
+#include <cordon/log.h>
 
 typedef struct cordon_space cordon_space;
 
@@ -131,6 +132,14 @@ struct cordon_slot {
  * Errors: as cordon_space_update; EEXIST where slots overlap; ENOENT for a slot that is not there
  * and is to be deleted, or has no backing. */
 CORDON_API CORDON_MUST_CHECK int cordon_slot_set(cordon_space *s, const struct cordon_slot *slot);
+
+/* The dirty log of slot ID, which has CORDON_REGION_LOG: as cordon_log_harvest, but bit 0 of the
+ * maps is the slot's first page, wherever it is; WHAT->gpa is 0, and WHAT->len the slot's. What a
+ * node of higher priority hides is not told of the slot, but of what is seen there. Errors: EINVAL
+ * (also: another length), EHANDLE, ENOENT (no such slot, or nothing of it is logged), EPERM. */
+CORDON_API CORDON_MUST_CHECK int cordon_slot_harvest(cordon_space *s, uint32_t id,
+                                                     const struct cordon_harvest *what,
+                                                     struct cordon_harvested *out);
 
 /* ---- questions ---------------------------------------------------------------------------- */
 
