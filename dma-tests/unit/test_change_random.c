@@ -12,9 +12,10 @@
 
 /* What a guest page should be. */
 struct page {
-    uint64_t hpa; /* 0: not in the map */
+    uint64_t hpa; /* 0: absent, or not in the map */
     uint32_t perms, flags;
     bool dirty; /* while it is logged */
+    bool in;    /* the map */
 };
 
 struct guest {
@@ -71,7 +72,7 @@ static void check_region(const struct guest *g, uint64_t i)
     const struct page *p = &g->page[i];
     int err = cordon_region_find(g->d, cordon_gpa_make(BASE + i * PAGE), false, &r);
 
-    assert_int_equal(err, p->hpa != 0 ? 0 : -CORDON_ENOENT);
+    assert_int_equal(err, p->in ? 0 : -CORDON_ENOENT);
     if (err == 0) {
         assert_int_equal(r.perms, p->perms);
         assert_int_equal(r.flags, p->flags);
@@ -103,6 +104,10 @@ static void check_all(void)
 
 static const uint32_t perms_of[] = {CORDON_READ, RW, RWX, CORDON_READ | CORDON_EXEC, CORDON_EXEC};
 static const uint32_t flags_of[] = {0, 0, CORDON_REGION_NODMA, CORDON_REGION_KEEP};
+static const uint32_t demand_of[] = {
+    CORDON_REGION_DEMAND, CORDON_REGION_DEMAND | CORDON_REGION_HUGE,
+    CORDON_REGION_DEMAND | CORDON_REGION_PROMISED,
+    CORDON_REGION_DEMAND | CORDON_REGION_PROMISED | CORDON_REGION_HUGE};
 
 /* Allocate the backing of a grant: one run, or pieces. */
 static uint64_t backing(struct cordon_extent *e, uint64_t pages)
@@ -123,7 +128,28 @@ static uint64_t backing(struct cordon_extent *e, uint64_t pages)
 static bool clear_of(const struct guest *g, uint64_t first, uint64_t pages, bool clear)
 {
     for (uint64_t i = first; i < first + pages; i++) {
-        if ((g->page[i].hpa == 0) != clear) {
+        if (g->page[i].in == clear) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static const uint32_t marks_of[] = {0,
+                                    0,
+                                    CORDON_REGION_LOG,
+                                    CORDON_REGION_LOG,
+                                    CORDON_REGION_PIN,
+                                    CORDON_REGION_LOG | CORDON_REGION_PIN};
+
+/* May what is present of the range be discarded? */
+static bool may_go(const struct guest *g, uint64_t first, uint64_t pages)
+{
+    for (uint64_t i = first; i < first + pages; i++) {
+        uint32_t flags = g->page[i].flags;
+
+        if ((flags & (CORDON_REGION_DEMAND | CORDON_REGION_PIN)) != CORDON_REGION_DEMAND ||
+            (g->views != 1 && (flags & CORDON_REGION_NODMA) == 0)) {
             return false;
         }
     }
@@ -136,6 +162,15 @@ static struct cordon_op random_op(const struct guest *g, struct cordon_extent *e
 {
     struct cordon_op none = {.kind = 0};
 
+    if (clear_of(g, first, pages, true) && pick(3) == 0) {
+        uint32_t hidden = g->views != 1 || pick(2) == 0 ? CORDON_REGION_NODMA : 0;
+
+        return (struct cordon_op){.kind = CORDON_OP_GRANT,
+                                  .flags = demand_of[pick(4)] | hidden,
+                                  .gpa = {BASE + first * PAGE},
+                                  .len = pages * PAGE,
+                                  .perms = perms_of[pick(5)]};
+    }
     if (clear_of(g, first, pages, true)) {
         uint64_t count = backing(e, pages);
 
@@ -147,11 +182,15 @@ static struct cordon_op random_op(const struct guest *g, struct cordon_extent *e
     if (!clear_of(g, first, pages, false)) {
         return none;
     }
+    if (may_go(g, first, pages) && pick(3) != 0) {
+        return (struct cordon_op){
+            .kind = CORDON_OP_DISCARD, .gpa = {BASE + first * PAGE}, .len = pages * PAGE};
+    }
     switch (pick(4)) {
     case 0:
         return op_protect(BASE + first * PAGE, pages, perms_of[pick(5)]);
     case 1:
-        return op_mark(BASE + first * PAGE, pages, pick(3) != 0 ? CORDON_REGION_LOG : 0);
+        return op_mark(BASE + first * PAGE, pages, marks_of[pick(6)]);
     default:
         return op_revoke(BASE + first * PAGE, pages);
     }
@@ -168,9 +207,12 @@ static void apply_grant(struct guest *g, const struct cordon_op *op)
 {
     uint64_t at = (op->gpa.v - BASE) / PAGE;
 
+    for (uint64_t i = at; i < at + op->len / PAGE; i++) {
+        g->page[i] = (struct page){.in = true, .perms = op->perms, .flags = op->flags};
+    }
     for (uint64_t k = 0; k < op->extent_count; k++) {
         for (uint64_t off = 0; off < op->extents[k].len; off += PAGE) {
-            g->page[at++] = (struct page){op->extents[k].hpa.v + off, op->perms, op->flags, false};
+            g->page[at++].hpa = op->extents[k].hpa.v + off;
         }
     }
 }
@@ -192,17 +234,69 @@ static void apply(struct guest *g, const struct cordon_op *op)
         }
         if (op->kind == CORDON_OP_MARK) {
             p->dirty &= (p->flags & op->flags & CORDON_REGION_LOG) != 0;
-            p->flags = (p->flags & ~CORDON_REGION_LOG) | op->flags;
+            p->flags = (p->flags & ~CORDON_REGION_MARKS) | op->flags;
             continue;
         }
-        assert_int_equal(bench_frame(&b, p->hpa), (p->flags & CORDON_REGION_KEEP) != 0
-                                                      ? CORDON_FRAME_HELD
-                                                      : CORDON_FRAME_FREE);
-        if ((p->flags & CORDON_REGION_KEEP) != 0) {
+        bool keep = (p->flags & CORDON_REGION_KEEP) != 0;
+
+        assert_true(p->hpa == 0 ||
+                    bench_frame(&b, p->hpa) == (keep ? CORDON_FRAME_HELD : CORDON_FRAME_FREE));
+        if (keep) {
             assert_int_equal(cordon_run_free(b.ctx, cordon_hpa_make(p->hpa), PAGE), 0);
         }
-        *p = (struct page){.hpa = 0};
+        p->hpa = 0;
+        p->dirty = false;
+        if (op->kind == CORDON_OP_REVOKE) {
+            *p = (struct page){.in = false};
+        }
     }
+}
+
+/* Pages that came, as the tables have them now, are the oracle's from here on: zeroes each, and
+ * dirty where that is logged. */
+static void learn(struct guest *g)
+{
+    for (uint64_t i = 0; i < WINDOW; i++) {
+        struct page *p = &g->page[i];
+        uint64_t hpa = p->in && p->hpa == 0 ? bench_leads(g->d, 0, BASE + i * PAGE, 0) : UINT64_MAX;
+
+        if (hpa == UINT64_MAX) {
+            continue;
+        }
+        uint64_t *word = bench_word(&b, cordon_hpa_make(hpa)), sum = 0;
+
+        for (uint64_t k = 0; k < PAGE / sizeof(*word); k++) {
+            sum |= word[k];
+            word[k] = UINT64_C(0xa5a5a5a5a5a5a5a5);
+        }
+        assert_int_equal(sum, 0);
+        assert_true((p->flags & CORDON_REGION_DEMAND) != 0);
+        p->hpa = hpa;
+        p->dirty = (p->flags & CORDON_REGION_LOG) != 0;
+    }
+}
+
+/* A fault, or many ahead of them. */
+static void random_touch(struct guest *g, bool may_fail)
+{
+    uint64_t i = pick(WINDOW), pages = 1 + pick(pick(4) == 0 ? 300 : 20);
+    const struct page *p = &g->page[i];
+    struct cordon_touched out = {.what = 0};
+    cordon_gpa gpa = cordon_gpa_make(BASE + i * PAGE);
+    bool absent = p->in && p->hpa == 0, promised = (p->flags & CORDON_REGION_PROMISED) != 0;
+
+    b.record.fail_at = may_fail ? b.record.allocations + 1 + pick(4) : 0;
+    if (pick(3) == 0) {
+        (void)!cordon_populate(g->d, gpa, pages * PAGE);
+    } else {
+        int err = cordon_touch(g->d, gpa, 0, &out);
+
+        assert_true(p->in ? err == 0 || (err == -CORDON_ENOMEM && absent) : err == -CORDON_ENOENT);
+        assert_true(err != -CORDON_ENOMEM || may_fail || !promised);
+        assert_true(err != 0 || (out.what == CORDON_TOUCH_FILLED) == absent);
+    }
+    b.record.fail_at = 0;
+    learn(g);
 }
 
 /* Some operations that stand apart, in ascending or any order, as one change. */
@@ -243,6 +337,7 @@ static void random_change(struct guest *g, bool may_fail)
             forget(&ops[k]);
         }
     }
+    learn(g); /* what was pinned has come */
 }
 
 /* What nobody was asked about since counts as written by the devices behind a view. */
@@ -273,12 +368,12 @@ static void random_log(struct guest *g)
         struct page *p = &g->page[i];
         bool is_logged = (p->flags & CORDON_REGION_LOG) != 0;
 
-        if (is_logged && (p->perms & CORDON_WRITE) != 0 && pick(4) == 0) {
+        if (is_logged && p->hpa != 0 && (p->perms & CORDON_WRITE) != 0 && pick(4) == 0) {
             *bench_leaf(&b, g->d, 0, BASE + i * PAGE) |= PTE_A | PTE_D;
             p->dirty = true;
         }
         logged |= is_logged;
-        other |= p->hpa != 0 && !is_logged;
+        other |= p->in && !is_logged;
     }
     int err = cordon_log_harvest(g->d, &what, &out);
 
@@ -293,13 +388,20 @@ static void random_log(struct guest *g)
 static void random_view(struct guest *g)
 {
     uint32_t view;
+    bool waits = false;
 
+    for (uint64_t i = 0; i < WINDOW; i++) {
+        const struct page *p = &g->page[i];
+
+        waits |= p->in && p->hpa == 0 && (p->flags & CORDON_REGION_NODMA) == 0;
+    }
     if (g->views != 1 && pick(2) == 0) {
         view = 31u - (uint32_t)__builtin_clz(g->views);
         domain_view_remove(g->d, view);
         view_went(g);
         g->views &= ~(1u << view);
     } else if (domain_view_add(g->d, &view) == 0) {
+        assert_false(waits); /* devices do not fault */
         assert_int_equal(g->views >> view & 1, 0);
         g->views |= 1u << view;
     }
@@ -352,6 +454,8 @@ static void test_maps_agree_with_arrays(void **state)
                 random_view(&guest[pick(DOMAINS)]);
             } else if (pick(8) == 0) {
                 random_log(&guest[pick(DOMAINS)]);
+            } else if (pick(3) == 0) {
+                random_touch(&guest[pick(DOMAINS)], false);
             } else {
                 random_change(&guest[pick(DOMAINS)], false);
             }
@@ -376,6 +480,8 @@ static void test_maps_agree_with_arrays_when_allocations_fail(void **state)
             b.record.fail_at = 0;
         } else if (pick(8) == 0) {
             random_log(&guest[pick(DOMAINS)]);
+        } else if (pick(3) == 0) {
+            random_touch(&guest[pick(DOMAINS)], true);
         } else {
             random_change(&guest[pick(DOMAINS)], true);
         }
