@@ -89,9 +89,9 @@ static void mmio_write(void *user, uint64_t hpa, uint32_t width, uint64_t value)
     cordon_model_write(user, (uint32_t)(hpa - IOMMU_BASE), width, value);
 }
 
-static void hart_fence(void *user, uint16_t vmid, uint64_t gpa, uint64_t len)
+static void hart_fence(void *user, uint64_t harts, uint16_t vmid, uint64_t gpa, uint64_t len)
 {
-    (void)user, (void)vmid, (void)gpa, (void)len; /* no hart runs a guest here */
+    (void)user, (void)harts, (void)vmid, (void)gpa, (void)len; /* no hart runs a guest here */
 }
 
 static uint64_t time_us(void *user)

@@ -46,10 +46,11 @@ static void must(int error, const char *what)
     }
 }
 
-static void fence(void *user, uint16_t vmid, uint64_t gpa, uint64_t len)
+static void fence(void *user, uint64_t harts, uint16_t vmid, uint64_t gpa, uint64_t len)
 {
     struct bench *b = user;
 
+    (void)harts;
     (void)vmid;
     (void)gpa;
     (void)len;
@@ -78,6 +79,7 @@ static void open_bench(struct bench *b)
 {
     static struct cordon_port_ops ops = {.size = sizeof(ops), .hart_fence = fence};
     const struct cordon_extent bank = {{RAM_BASE}, (b->gib + 2) * GIB};
+    struct cordon_entry entry = {.size = sizeof(entry)};
     const struct cordon_domain_config dcfg = {.size = sizeof(dcfg), .gpa_limit = 256 * GIB};
     const struct cordon_run_want want = {
         .size = sizeof(want), .flags = CORDON_RUN_NOZERO, .len = GIB, .align = GIB};
@@ -100,6 +102,7 @@ static void open_bench(struct bench *b)
     must(b->table && b->map && b->copy ? 0 : -CORDON_ENOMEM, "maps");
     must(cordon_ctx_create(&cfg, &b->ctx), "context");
     must(cordon_domain_create(b->ctx, &dcfg, &b->d), "domain");
+    must(cordon_domain_enter(b->d, 0, &entry), "hart"); /* somebody is to be told */
     for (uint64_t at = 0; at < b->gib; at++) {
         struct cordon_extent e = {.len = GIB};
         struct cordon_op op = {.kind = CORDON_OP_GRANT,

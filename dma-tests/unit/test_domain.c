@@ -77,60 +77,6 @@ static void test_the_smallest_mode_that_all_have_is_chosen(void **state)
     }
 }
 
-static void test_vmids_are_unique_and_run_out(void **state)
-{
-    struct map_bench b;
-    const struct cordon_extent bank = {{BENCH_RAM}, 16 * MIB};
-    struct cordon_config cfg = {
-        .size = sizeof(cfg), .banks = &bank, .bank_count = 1, .hart_modes = 7, .vmid_bits = 3};
-    const struct cordon_domain_config dcfg = {.size = sizeof(dcfg), .gpa_limit = GIB};
-    cordon_domain *d[8], *more;
-    uint32_t seen = 0;
-
-    (void)state;
-    bench_open_as(&b, BENCH_RAM, 16 * MIB, &cfg);
-    for (unsigned i = 0; i < 8; i++) {
-        assert_int_equal(cordon_domain_create(b.ctx, &dcfg, &d[i]), 0);
-        uint64_t vmid = cordon_domain_hgatp(d[i]) >> 44 & 0x3fff;
-
-        assert_true(vmid < 8);
-        assert_true((seen >> vmid & 1) == 0);
-        assert_true(cordon_domain_number(d[i]) > 0);
-        seen |= 1u << vmid;
-    }
-    uint64_t before = bench_state(&b);
-
-    assert_int_equal(cordon_domain_create(b.ctx, &dcfg, &more), -CORDON_ELIMIT);
-    assert_int_equal(bench_state(&b), before);
-    uint64_t fences = b.hart_fences;
-
-    assert_int_equal(cordon_domain_destroy(d[5]), 0);
-    assert_true(b.hart_fences > fences); /* its VMID is clean before the next one has it */
-    assert_int_equal(cordon_domain_create(b.ctx, &dcfg, &d[5]), 0);
-    for (unsigned i = 0; i < 8; i++) {
-        assert_int_equal(cordon_domain_destroy(d[i]), 0);
-    }
-    assert_int_equal(cordon_domain_destroy(NULL), -CORDON_EINVAL);
-    assert_int_equal(cordon_retire(NULL), -CORDON_EINVAL);
-    bench_close(&b);
-}
-
-static void test_a_machine_without_vmids_runs_one_domain(void **state)
-{
-    struct map_bench b;
-    const struct cordon_domain_config cfg = {.size = sizeof(cfg), .gpa_limit = GIB};
-    cordon_domain *d, *more;
-
-    (void)state;
-    bench_open(&b, 8 * MIB);
-    b.ctx->vmid_bits = 0;
-    assert_int_equal(cordon_domain_create(b.ctx, &cfg, &d), 0);
-    assert_int_equal(cordon_domain_hgatp(d) >> 44 & 0x3fff, 0);
-    assert_int_equal(cordon_domain_create(b.ctx, &cfg, &more), -CORDON_ELIMIT);
-    assert_int_equal(cordon_domain_destroy(d), 0);
-    bench_close(&b);
-}
-
 static void test_4095_domains_and_no_more(void **state)
 {
     struct map_bench b;
@@ -398,8 +344,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_domains_that_cannot_be),
         cmocka_unit_test(test_the_smallest_mode_that_all_have_is_chosen),
-        cmocka_unit_test(test_vmids_are_unique_and_run_out),
-        cmocka_unit_test(test_a_machine_without_vmids_runs_one_domain),
         cmocka_unit_test(test_4095_domains_and_no_more),
         cmocka_unit_test(test_destroying_gives_everything_back),
         cmocka_unit_test(test_regions_are_found_from_inside_and_from_below),

@@ -17,13 +17,14 @@ static cordon_domain *red;
 
 static bool kept[PAGES]; /* the TLB holds this page, with D set */
 
-static void forget_all(void *user, uint16_t vmid, uint64_t gpa, uint64_t len)
+static void forget_all(void *user, uint64_t harts, uint16_t vmid, uint64_t gpa, uint64_t len)
 {
     uint64_t first = len == 0 || gpa < GPA ? 0 : (gpa - GPA) / PAGE;
 
     (void)user;
     (void)vmid;
-    for (uint64_t i = first; i < PAGES && (len == 0 || i < first + len / PAGE); i++) {
+    for (uint64_t i = (harts & 2) != 0 ? first : PAGES;
+         i < PAGES && (len == 0 || i < first + len / PAGE); i++) {
         kept[i] = false;
     }
 }
@@ -57,6 +58,8 @@ static int setup(void **state)
     bench_open(&b, 32 * MIB);
     b.record.ops.hart_fence = forget_all;
     red = bench_domain(&b);
+    assert_int_equal(
+        cordon_domain_enter(red, 1, &(struct cordon_entry){sizeof(struct cordon_entry), 0, 0}), 0);
 
     struct cordon_run_want want = {.size = sizeof(want), .len = PAGES * PAGE, .align = BLOCK};
     struct cordon_extent e = {.len = PAGES * PAGE};
@@ -73,6 +76,7 @@ static int teardown(void **state)
 {
     (void)state;
     bench_sound(&b);
+    assert_int_equal(cordon_domain_leave(red, 1), 0);
     assert_int_equal(cordon_domain_destroy(red), 0);
     bench_close(&b);
     return 0;

@@ -38,9 +38,10 @@ static pthread_rwlock_t tlb; /* held for reading: a store is under way */
 static atomic_ulong generation;
 static atomic_uint running, rounds;
 
-static void hart_fence(void *user, uint16_t vmid, uint64_t gpa, uint64_t len)
+static void hart_fence(void *user, uint64_t harts, uint16_t vmid, uint64_t gpa, uint64_t len)
 {
     (void)user;
+    (void)harts;
     (void)vmid;
     (void)gpa;
     (void)len;
@@ -164,6 +165,7 @@ static void test_harvests_beside_harts_that_write_lose_no_dirty_page(void **stat
 {
     const struct cordon_extent bank = {{RAM}, RAM_LEN};
     struct cordon_port_ops ops = {.size = sizeof(ops), .hart_fence = hart_fence};
+    struct cordon_entry entry = {.size = sizeof(entry)};
     struct cordon_domain_config dc = {.size = sizeof(dc), .gpa_limit = UINT64_C(1) << 31};
     uint8_t *ram = mmap(NULL, RAM_LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     const struct cordon_config cfg = {.size = sizeof(cfg),
@@ -187,6 +189,7 @@ static void test_harvests_beside_harts_that_write_lose_no_dirty_page(void **stat
     assert_ptr_not_equal(ram, MAP_FAILED);
     assert_int_equal(cordon_ctx_create(&cfg, &ctx), 0);
     assert_int_equal(cordon_domain_create(ctx, &dc, &domain), 0);
+    assert_int_equal(cordon_domain_enter(domain, 0, &entry), 0); /* for all of them */
     grant(GPA);
     grant(ASIDE);
     mark(GPA, CORDON_REGION_LOG);
@@ -211,6 +214,7 @@ static void test_harvests_beside_harts_that_write_lose_no_dirty_page(void **stat
         assert_int_equal(copy[i], atomic_load(&page[i]));
     }
     assert_int_equal(cordon_audit(ctx, &found), 0);
+    assert_int_equal(cordon_domain_leave(domain, 0), 0);
     assert_int_equal(cordon_domain_destroy(domain), 0);
     assert_int_equal(cordon_ctx_destroy(ctx), 0);
     munmap(ram, RAM_LEN);

@@ -77,9 +77,10 @@ static void fence(void)
     }
 }
 
-static void on_fence(void *user, uint16_t vmid, uint64_t gpa, uint64_t len)
+static void on_fence(void *user, uint64_t harts, uint16_t vmid, uint64_t gpa, uint64_t len)
 {
     (void)user;
+    (void)harts;
     (void)vmid;
     (void)gpa;
     (void)len;
@@ -216,6 +217,11 @@ static void open_all(void)
     cfg.ram_offset = (uint64_t)(uintptr_t)t.ram - RAM;
     assert_int_equal(cordon_ctx_create(&cfg, &t.ctx), 0);
     open_domains();
+    for (unsigned i = 0; i < DOMAINS; i++) { /* a number of a hart for all that run it */
+        struct cordon_entry entry = {.size = sizeof(entry)};
+
+        assert_int_equal(cordon_domain_enter(t.domain[i], i, &entry), 0);
+    }
 }
 
 static void test_guests_that_run_see_no_wrong_byte_while_their_frames_move(void **state)
@@ -241,6 +247,7 @@ static void test_guests_that_run_see_no_wrong_byte_while_their_frames_move(void 
     }
     assert_int_equal(cordon_audit(t.ctx, &found), 0);
     for (unsigned i = 0; i < DOMAINS; i++) {
+        assert_int_equal(cordon_domain_leave(t.domain[i], i), 0);
         assert_int_equal(cordon_domain_destroy(t.domain[i]), 0);
     }
     assert_int_equal(cordon_ctx_destroy(t.ctx), 0);

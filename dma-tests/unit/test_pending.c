@@ -198,6 +198,7 @@ static void test_rights_that_are_only_added_wait_for_nobody(void **state)
     assert_int_equal(cordon_device_drained(dev), 0);
     uint32_t fences = machine.hart_fences;
 
+    machine_ran(domain);
     assert_int_equal(cordon_change(domain, &more, 1), 0);
     assert_true(machine.hart_fences > fences);
     assert_int_equal(cordon_retire(domain), 0);
@@ -257,6 +258,7 @@ static void test_few_ranges_are_fenced_alone_and_many_at_once(void **state)
     assert_int_equal(e->c, 0);
     assert_null(record_find(&machine.record, e->sequence, RECORD_HART_FENCE, UINT64_MAX));
 
+    machine_ran(domain);
     start = machine.record.sequence;
     assert_int_equal(machine_revoke(domain, 0x40000000 + 100 * PAGE, 65), 0);
     e = record_find(&machine.record, start, RECORD_HART_FENCE, UINT64_MAX);

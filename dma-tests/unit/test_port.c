@@ -35,7 +35,8 @@ static void test_missing_hardware_behaves_as_said(void **state)
         assert_int_equal(cordon_port_read64(cookies[i], cordon_hpa_make(8)), UINT64_MAX);
         cordon_port_write32(cookies[i], cordon_hpa_make(8), 1);
         cordon_port_write64(cookies[i], cordon_hpa_make(8), 1);
-        cordon_port_hart_fence(cookies[i], 0, cordon_gpa_make(0), 0);
+        cordon_port_hart_fence(cookies[i], 1, 0, cordon_gpa_make(0), 0);
+        cordon_port_hart_fence_all(cookies[i], 1);
         cordon_port_relax(cookies[i]);
         assert_true(cordon_port_time_us(cookies[i]) >= before);
     }

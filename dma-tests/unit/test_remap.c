@@ -139,6 +139,7 @@ static void test_the_old_leaf_is_told_away_before_the_new_one_is_written(void **
         const struct cordon_extent e = {bench_held(&b, 1), PAGE};
         const struct cordon_remap r = replaces ? replace_of(AT, &e, 1) : move_of(AT, TO, 1);
         uint64_t word = (uint64_t)(uintptr_t)bench_leaf(&b, d, 0, AT) - b.ctx->ram_offset;
+        bench_ran(d, 0);
         uint64_t start = b.record.sequence;
 
         assert_int_equal(cordon_remap(d, &r), 0);

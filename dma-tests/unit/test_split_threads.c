@@ -52,9 +52,10 @@ static void on_write(void *user, uint64_t hpa, uint32_t width, uint64_t value)
     cordon_model_write(model, (uint32_t)(hpa - REGISTERS), width, value);
 }
 
-static void hart_fence(void *user, uint16_t vmid, uint64_t gpa, uint64_t len)
+static void hart_fence(void *user, uint64_t harts, uint16_t vmid, uint64_t gpa, uint64_t len)
 {
     (void)user;
+    (void)harts;
     (void)vmid;
     (void)gpa;
     (void)len;
@@ -206,7 +207,9 @@ static void open_machine(uint64_t capabilities, struct cordon_port_ops *ops)
                                       .vmid_bits = 14};
 
     assert_int_equal(cordon_ctx_create(&cfg, &ctx), 0);
+    struct cordon_entry entry = {.size = sizeof(entry)};
     assert_int_equal(cordon_domain_create(ctx, &dc, &domain), 0);
+    assert_int_equal(cordon_domain_enter(domain, 0, &entry), 0); /* for all of them */
     grant();
 }
 
@@ -255,6 +258,7 @@ static void cut_and_join(uint64_t capabilities)
     assert_int_equal(cordon_device_add(iommu, &dc, &dev), 0);
     run(dev);
     assert_int_equal(cordon_device_remove(dev), 0);
+    assert_int_equal(cordon_domain_leave(domain, 0), 0);
     assert_int_equal(cordon_domain_destroy(domain), 0);
     assert_int_equal(cordon_iommu_remove(iommu), 0);
     assert_int_equal(cordon_ctx_destroy(ctx), 0);

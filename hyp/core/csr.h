@@ -169,6 +169,14 @@ static inline void hart_fence_gstage(void)
     __asm__ volatile(".insn r 0x73, 0, 0x31, x0, x0, x0" ::: "memory");
 }
 
+/* hfence.gvma of the VMID in this hart's hgatp, leaves and tables alike. */
+static inline void hart_fence_gstage_current(void)
+{
+    uint64_t vmid = csr_read(CSR_HGATP) >> HGATP_VMID_SHIFT & HGATP_VMID_MASK;
+
+    __asm__ volatile(".insn r 0x73, 0, 0x31, x0, x0, %0" ::"r"(vmid) : "memory");
+}
+
 /* hfence.vvma of everything of the current VMID. */
 static inline void hart_fence_vstage(void)
 {

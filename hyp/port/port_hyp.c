@@ -8,7 +8,6 @@
 #include "core/panic.h"
 #include "core/sbi_call.h"
 #include "core/tick.h"
-#include "vm/vm.h"
 
 #define UNREACHED_LINES 8u
 
@@ -72,48 +71,52 @@ void cordon_port_write64(void *cookie, cordon_hpa reg, uint64_t value)
     }
 }
 
-/* A hart runs the vCPU that is pinned to it and no other, and forgets all of it before it starts
- * and after it ends. */
-static bool may_have_run(const struct hart *hart, uint16_t vmid)
+/* Have the firmware fence those of HARTS (bit i: number i): one call for each 64 hart ids, for it
+ * waits for all that it is told of. */
+static void fence(uint64_t which, uint64_t fid, uint64_t start, uint64_t len, uint64_t vmid)
 {
-    const struct vcpu *vcpu = hart->assigned;
+    while (which != 0) {
+        uint64_t base = UINT64_MAX;
+        uint64_t mask = 0;
 
-    return vcpu != NULL && vcpu->vm->domain != NULL &&
-           (cordon_domain_hgatp(vcpu->vm->domain) >> HGATP_VMID_SHIFT & HGATP_VMID_MASK) == vmid;
-}
-
-void cordon_port_hart_fence(void *cookie, uint16_t vmid, cordon_gpa gpa, uint64_t len)
-{
-    (void)cookie;
-    for (uint32_t i = 0; i < hart_count; i++) {
-        struct sbi_ret ret;
-
-        if (atomic_load(&harts[i].online) != HART_READY || !may_have_run(&harts[i], vmid)) {
-            continue;
+        for (uint32_t i = 0; i < hart_count; i++) {
+            if ((which >> i & 1) != 0 && harts[i].id < base) {
+                base = harts[i].id;
+            }
         }
-        ret = sbi_call(SBI_RFENCE, SBI_RFENCE_HFENCE_GVMA_VMID, 1, harts[i].id,
-                       len == 0 ? 0 : gpa.v, len, vmid);
+        for (uint32_t i = 0; i < hart_count; i++) {
+            if ((which >> i & 1) != 0 && harts[i].id - base < 64) {
+                mask |= UINT64_C(1) << (harts[i].id - base);
+                which &= ~(UINT64_C(1) << i);
+            }
+        }
+        cordon_assert(mask != 0);
+        struct sbi_ret ret = sbi_call(SBI_RFENCE, fid, mask, base, start, len, vmid);
+
         if (ret.error != 0) {
-            panic("the firmware does not fence hart %lu: SBI error %ld", harts[i].id, ret.error);
-        }
-    }
-}
-
-void cordon_port_code_fence(void *cookie, uint16_t vmid)
-{
-    (void)cookie;
-    for (uint32_t i = 0; i < hart_count; i++) {
-        struct sbi_ret ret;
-
-        if (atomic_load(&harts[i].online) != HART_READY || !may_have_run(&harts[i], vmid)) {
-            continue;
-        }
-        ret = sbi_call(SBI_RFENCE, SBI_RFENCE_I, 1, harts[i].id, 0, 0, 0);
-        if (ret.error != 0) {
-            panic("the firmware does not run fence.i on hart %lu: SBI error %ld", harts[i].id,
+            panic("the firmware does not fence harts 0x%lx from %lu on: SBI error %ld", mask, base,
                   ret.error);
         }
     }
+}
+
+void cordon_port_hart_fence(void *cookie, uint64_t which, uint16_t vmid, cordon_gpa gpa,
+                            uint64_t len)
+{
+    (void)cookie;
+    fence(which, SBI_RFENCE_HFENCE_GVMA_VMID, len == 0 ? 0 : gpa.v, len, vmid);
+}
+
+void cordon_port_hart_fence_all(void *cookie, uint64_t which)
+{
+    (void)cookie;
+    fence(which, SBI_RFENCE_HFENCE_GVMA, 0, 0, 0);
+}
+
+void cordon_port_code_fence(void *cookie, uint64_t which)
+{
+    (void)cookie;
+    fence(which, SBI_RFENCE_I, 0, 0, 0);
 }
 
 uint64_t cordon_port_time_us(void *cookie)

@@ -125,7 +125,7 @@ static bool is_answered(struct vcpu *vcpu, uint64_t cause, uint64_t gpa)
     }
     if (done.what == CORDON_TOUCH_SPURIOUS) {
         vcpu->counts.spurious++;
-        hart_fence_gstage();
+        hart_fence_gstage_current();
     }
     return true;
 }

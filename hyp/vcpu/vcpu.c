@@ -27,7 +27,7 @@ _Static_assert(offsetof(struct vcpu, hart) == VCPU_HART, "vcpu_offsets.h");
      UINT64_C(1) << CAUSE_LOAD_PAGE | UINT64_C(1) << CAUSE_STORE_PAGE)
 
 /* The hypervisor's side of the guest's machine. */
-static void set_hypervisor_csrs(const struct vcpu *vcpu)
+static void set_hypervisor_csrs(const struct vcpu *vcpu, uint64_t hgatp)
 {
     struct hart_abilities all;
 
@@ -45,7 +45,7 @@ static void set_hypervisor_csrs(const struct vcpu *vcpu)
     if (vcpu->hart->hstateen0 != 0) {
         (void)csr_try_write(CSR_HSTATEEN0, vcpu->hart->hstateen0);
     }
-    csr_write(CSR_HGATP, cordon_domain_hgatp(vcpu->vm->domain));
+    csr_write(CSR_HGATP, hgatp);
 }
 
 /* The guest's own CSRs as a hart has them that was started [SBI 9.1]. */
@@ -88,7 +88,7 @@ static void aim_at_guest(const struct vcpu *vcpu)
     csr_write(CSR_SEPC, vcpu->start_pc);
 }
 
-static void enter(struct vcpu *vcpu)
+static void enter(struct vcpu *vcpu, const struct cordon_entry *entry)
 {
     if (!vcpu->file_clean) {
         imsic_file_clear_here(vcpu->guest_file);
@@ -97,11 +97,14 @@ static void enter(struct vcpu *vcpu)
     memset(vcpu->x, 0, sizeof(vcpu->x));
     vcpu->x[10] = vcpu->id;
     vcpu->x[11] = vcpu->start_opaque;
-    set_hypervisor_csrs(vcpu);
+    set_hypervisor_csrs(vcpu, entry->hgatp);
     reset_guest_csrs();
     clear_extended_registers();
-    /* INV 9, and nothing cached of an earlier user of this VMID. */
-    hart_fence_gstage();
+    /* Nothing cached of an earlier user of this VMID; and nothing of the guest's own tables, for
+     * nobody told a vCPU that was stopped of their changes. INV 9. */
+    if (entry->forget != 0) {
+        hart_fence_gstage_current();
+    }
     hart_fence_vstage();
     hart_fence_i();
     hart_this()->vcpu = vcpu;
@@ -122,17 +125,33 @@ static void detach(struct vcpu *vcpu)
     csr_write(CSR_VSIE, 0);
     csr_write(CSR_HVIP, 0);
     csr_write(CSR_HSTATUS, 0);
-    hart_fence_gstage();
     if (atomic_load(&vcpu->vm->state) != VM_RUNNING) {
         imsic_file_clear_here(vcpu->guest_file);
     }
 }
 
+/* Between these two the layer tells this hart of what is taken from the guest. */
+static void run(struct vcpu *vcpu)
+{
+    cordon_domain *domain = vcpu->vm->domain;
+    struct cordon_entry entry = {.size = sizeof(entry)};
+    int err = cordon_domain_enter(domain, vcpu->hart->index, &entry);
+
+    if (err != 0) {
+        vm_stop(vcpu->vm, VM_END_FAILED, "vCPU %u: hart %lu has no VMID left for it: %s", vcpu->id,
+                vcpu->hart->id, cordon_strerror(err));
+        return;
+    }
+    enter(vcpu, &entry);
+    detach(vcpu);
+    err = cordon_domain_leave(domain, vcpu->hart->index);
+    cordon_assert(err == 0);
+}
+
 void vcpu_start_here(struct vcpu *vcpu)
 {
     if (vm_vcpu_begin(vcpu)) {
-        enter(vcpu);
-        detach(vcpu);
+        run(vcpu);
         vm_vcpu_end(vcpu);
     }
 }

@@ -49,6 +49,7 @@ int cordon_ctx_create(const struct cordon_config *cfg, cordon_ctx **out)
     ctx->vmid_bits = cfg->vmid_bits;
     ctx->seed = cfg->seed;
     lock_init(&ctx->lock);
+    vmids_init(&ctx->vmids);
     pool_init(ctx, cfg, &plan, sizeof(*ctx));
     resources_init(&ctx->resources, ctx, cfg->seed);
     ctx->mark = HANDLE_CTX;

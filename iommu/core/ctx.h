@@ -7,6 +7,7 @@
 #include "map/frames.h"
 #include "map/pool.h"
 #include "map/resource.h"
+#include "map/vmid.h"
 #include <cordon/cordon.h>
 
 struct cordon_ctx {
@@ -19,6 +20,7 @@ struct cordon_ctx {
     uint64_t seed;
     struct frame_pool frames;      /* map/pool.h: banks, block words, free lists, lock */
     struct resources resources;    /* map/resource.h */
+    struct vmids vmids;            /* map/vmid.h */
     struct lock lock;              /* lists of domains and IOMMUs, domain numbers */
     struct cordon_domain *domains; /* list, map/domain.h */
     struct cordon_iommu *iommus;   /* list, riscv/iommu.h */

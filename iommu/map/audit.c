@@ -218,6 +218,9 @@ static int audit_all(struct audit *a)
     if (err == 0) {
         err = audit_owned(a);
     }
+    if (err == 0) {
+        err = audit_vmids(a);
+    }
     return err == 0 ? iommu_audit(a->ctx, a->first) : err;
 }
 

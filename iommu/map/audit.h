@@ -46,6 +46,9 @@ CORDON_MUST_CHECK int audit_frames(struct audit *a);
 /* Everything that is OWNED was seen where it says it stands. */
 CORDON_MUST_CHECK int audit_owned(struct audit *a);
 
+/* VMIDs, and who is told of changes. */
+CORDON_MUST_CHECK int audit_vmids(const struct audit *a);
+
 /* The leaf that a view has for a page: read literally. False: none. */
 struct audit_leaf {
     uint64_t pte;

@@ -14,7 +14,6 @@
 #include <string.h>
 
 #define HGATP_MODE GENMASK64(63, 60)
-#define HGATP_VMID GENMASK64(57, 44)
 #define HGATP_PPN GENMASK64(43, 0)
 #define MODES_ALL (CORDON_MODE_SV39X4 | CORDON_MODE_SV48X4 | CORDON_MODE_SV57X4)
 
@@ -22,15 +21,10 @@ _Static_assert(sizeof(struct cordon_domain) <= CORDON_PAGE_SIZE, "a domain lives
 
 /* ---- numbers ------------------------------------------------------------------------------ */
 
-/* Number n has VMID n - 1: both are unique while the domain lives. 0: none is left. */
+/* Unique while the domain lives. 0: none is left. */
 static uint32_t number_take(struct cordon_ctx *ctx)
 {
-    uint64_t limit = BIT64(ctx->vmid_bits) + 1;
-
-    if (limit > CORDON_MAX_DOMAINS) {
-        limit = CORDON_MAX_DOMAINS;
-    }
-    for (uint32_t n = 1; n < limit; n++) {
+    for (uint32_t n = 1; n < CORDON_MAX_DOMAINS; n++) {
         uint64_t bit = BIT64(n % 64);
 
         if ((ctx->numbers[n / 64] & bit) == 0) {
@@ -59,7 +53,6 @@ static int enlist(struct cordon_domain *d, const struct cordon_domain_config *cf
         err = d->number != 0 ? 0 : -CORDON_ELIMIT;
     }
     lock_give(&ctx->lock);
-    d->vmid = (uint16_t)(d->number - 1);
     return err;
 }
 
@@ -196,7 +189,8 @@ int cordon_domain_destroy(cordon_domain *d)
     }
     lock_take(&d->lock);
     d->lends = d->lends && loan_of_owner(d->ctx, d->number);
-    if (device_attached(d) || d->lends || d->listeners != NULL || d->spaces != 0) {
+    if (device_attached(d) || d->lends || d->listeners != NULL || d->spaces != 0 ||
+        vmid_running(d)) {
         lock_give(&d->lock);
         return -CORDON_EBUSY;
     }
@@ -210,6 +204,7 @@ int cordon_domain_destroy(cordon_domain *d)
         return err;
     }
     cordon_assert(d->devices == NULL);
+    vmid_forget(d);
     delist(d);
     msi_forget(d);
     pt_forest_free(&d->forest);
@@ -249,7 +244,7 @@ uint64_t cordon_domain_hgatp(const cordon_domain *d)
     if (d == NULL || !handle_is(d, HANDLE_DOMAIN)) {
         return 0;
     }
-    return field_put(HGATP_MODE, d->forest.fmt->mode) | field_put(HGATP_VMID, d->vmid) |
+    return field_put(HGATP_MODE, d->forest.fmt->mode) |
            field_put(HGATP_PPN, d->forest.root[0].v >> CORDON_PAGE_SHIFT);
 }
 

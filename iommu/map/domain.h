@@ -4,6 +4,7 @@
 
 #include "core/lock.h"
 #include "map/region.h"
+#include "map/vmid.h"
 #include "pt/pt.h"
 #include <cordon/device.h>
 
@@ -27,7 +28,7 @@ struct cordon_domain {
     struct cordon_ctx *ctx;
     struct cordon_domain *next;
     uint32_t number;
-    uint16_t vmid;
+    struct domain_vmid run;
     struct lock lock; /* all below; taken before the frames lock */
     struct regions regions;
     struct pt_forest forest;

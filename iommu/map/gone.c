@@ -60,6 +60,10 @@ void gone_range(struct gone *g, cordon_gpa gpa, uint64_t len)
         g->whole = true;
         return;
     }
+    if (g->ranges > 0 && g->range[g->ranges - 1].gpa.v + g->range[g->ranges - 1].len == gpa.v) {
+        g->range[g->ranges - 1].len += len;
+        return;
+    }
     g->range[g->ranges++] = (struct retire_range){gpa, len};
 }
 
@@ -96,19 +100,6 @@ static void list_release(struct cordon_ctx *ctx, struct gone *g)
 
 /* ---- retiring ----------------------------------------------------------------------------- */
 
-static void harts_fence(const struct cordon_domain *d, const struct gone *g, bool whole)
-{
-    void *cookie = d->ctx->cookie;
-
-    if (whole) {
-        cordon_port_hart_fence(cookie, d->vmid, cordon_gpa_make(0), 0);
-        return;
-    }
-    for (uint32_t i = 0; i < g->ranges; i++) {
-        cordon_port_hart_fence(cookie, d->vmid, g->range[i].gpa, g->range[i].len);
-    }
-}
-
 /* Everything REVOKING of the domain, and every dead table, is proven to be unused. */
 static void release_all(struct cordon_domain *d)
 {
@@ -123,7 +114,7 @@ int gone_retire_all(struct cordon_domain *d, bool again)
     const struct retire_request req = {.whole = true, .again = again};
 
     port_fence(d->ctx->cookie);
-    cordon_port_hart_fence(d->ctx->cookie, d->vmid, cordon_gpa_make(0), 0);
+    vmid_fence(d, NULL, 0, true);
     if (retire_devices(d, &req) != 0) {
         d->pending = true;
         return -CORDON_EPENDING;
@@ -172,7 +163,7 @@ int gone_retire(struct cordon_domain *d, struct gone *g)
     if (g->rights && d->pending && (g->devised || g->lost)) {
         return gone_retire_all(d, false);
     }
-    harts_fence(d, g, whole);
+    vmid_fence(d, g->range, g->ranges, whole);
     if (devices_retire(d, g, whole) != 0) {
         d->pending = true;
         return -CORDON_EPENDING;

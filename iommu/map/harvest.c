@@ -185,8 +185,7 @@ static void tell(struct harvest *h)
     }
     port_fence(d->ctx->cookie);
     if (h->harts) {
-        cordon_port_hart_fence(d->ctx->cookie, d->vmid, all ? cordon_gpa_make(0) : h->what->gpa,
-                               all ? 0 : h->what->len);
+        vmid_fence(d, &range, 1, all);
     }
     if (h->devices || unsure) {
         d->log_unsure = retire_invalidate(d, &req) != 0;

@@ -167,7 +167,7 @@ static int reserve(struct move_batch *b)
     if (err != 0) {
         if (b->d->dead.nonleaf) { /* leaves were split; no change will tell */
             port_fence(b->d->ctx->cookie);
-            cordon_port_hart_fence(b->d->ctx->cookie, b->d->vmid, cordon_gpa_make(0), 0);
+            vmid_fence(b->d, NULL, 0, true);
         }
         unreserve(b, got);
         for (uint32_t i = 0; i < b->count; i++) {
@@ -261,7 +261,7 @@ static void copy(const struct move_batch *b)
     }
     port_fence(ctx->cookie);
     if (b->fetched) {
-        cordon_port_code_fence(ctx->cookie, b->d->vmid); /* INV 9 */
+        vmid_code_fence(b->d); /* INV 9 */
     }
 }
 

@@ -3,7 +3,7 @@ from .backends import BACKENDS
 from .buffer import Buffer
 from .context import Context, FrameInfo
 from .device import Device
-from .domain import Domain, Grant, Hit, Protect, Region, Revoke
+from .domain import Domain, Entry, Grant, Hit, Protect, Region, Revoke
 from .errors import (AlreadyExists, Busy, CordonError, Corrupt, HardwareError, HardwareTimeout,
                      InvalidArgument, LibraryError, LimitReached, Misaligned, NotFound, NotOwner,
                      NotSupported, OutOfMemory, OutOfRange, Pending, TranslationFault, UseAfterClose,
@@ -22,7 +22,7 @@ from .walk import Leaf, Step, Walk, WalkEnd
 
 __all__ = [
     "BACKENDS", "PAGE", "AlreadyExists", "Block", "Buffer", "Busy", "Cause", "Coalesced", "Context",
-    "CordonError", "Corrupt", "Demand", "Device", "Discard", "Dma", "Domain", "Drain", "Extent",
+    "CordonError", "Corrupt", "Demand", "Device", "Discard", "Dma", "Domain", "Drain", "Entry", "Extent",
     "Fault", "FrameInfo", "FrameState", "Gpa", "GpaEnd", "Grant", "Guest", "GuestStep", "GuestWalk",
     "Gva", "GvaEnd", "HardwareError", "HardwareTimeout", "Harvest", "Hit", "Hpa", "InvalidArgument",
     "Iommu", "Iova", "Leaf", "LibraryError", "LimitReached", "MadeRun", "Mark", "Misaligned",

@@ -93,6 +93,7 @@ CORDON_LOG_KEEP = 1
 CORDON_MAX_BANKS = 0x20
 CORDON_MAX_DEPTH = 0x10
 CORDON_MAX_DOMAINS = 0x1000
+CORDON_MAX_HARTS = 0x40
 CORDON_MAX_IOMMUS = 8
 CORDON_MAX_NODES = 0x10000
 CORDON_MAX_VIEWS = 8
@@ -595,6 +596,43 @@ class GvaWalk(Record):
     ]
 
 
+class Entry(Record):
+    """What a hart needs to know before it runs a domain."""
+
+    _c_name_ = "cordon_entry"
+    _fields_ = [
+        ("size", c_uint32),
+        ("forget", c_uint32),
+        ("hgatp", c_uint64),
+    ]
+
+
+class FenceStats(Record):
+    """How often harts were told of a domain's changes, since it was made."""
+
+    _c_name_ = "cordon_fence_stats"
+    _fields_ = [
+        ("asked", c_uint64),
+        ("nobody", c_uint64),
+        ("ranges", c_uint64),
+        ("whole", c_uint64),
+        ("harts", c_uint64),
+    ]
+
+
+class VmidStats(Record):
+    """The VMIDs of a context."""
+
+    _c_name_ = "cordon_vmid_stats"
+    _fields_ = [
+        ("bits", c_uint32),
+        ("running", c_uint32),
+        ("harts", c_uint64),
+        ("generation", c_uint64),
+        ("given", c_uint64),
+    ]
+
+
 class Told(Record):
     """One range of a change. Other frames at the same place are REMOVED, then ADDED."""
 
@@ -726,7 +764,8 @@ class PortOps(Record):
         ("user", c_void_p),
         ("mmio_read", CFUNCTYPE(c_uint64, c_void_p, c_uint64, c_uint32)),
         ("mmio_write", CFUNCTYPE(None, c_void_p, c_uint64, c_uint32, c_uint64)),
-        ("hart_fence", CFUNCTYPE(None, c_void_p, c_uint16, c_uint64, c_uint64)),
+        ("hart_fence", CFUNCTYPE(None, c_void_p, c_uint64, c_uint16, c_uint64, c_uint64)),
+        ("hart_fence_all", CFUNCTYPE(None, c_void_p, c_uint64)),
         ("time_us", CFUNCTYPE(c_uint64, c_void_p)),
     ]
 
@@ -836,9 +875,11 @@ STRUCTS: dict = {
     "cordon_device_config": DeviceConfig,
     "cordon_domain_config": DomainConfig,
     "cordon_edit": Edit,
+    "cordon_entry": Entry,
     "cordon_extent": Extent,
     "cordon_fault": Fault,
     "cordon_fault_stats": FaultStats,
+    "cordon_fence_stats": FenceStats,
     "cordon_finding": Finding,
     "cordon_frame_info": FrameInfo,
     "cordon_gpa": Gpa,
@@ -869,6 +910,7 @@ STRUCTS: dict = {
     "cordon_slot": Slot,
     "cordon_told": Told,
     "cordon_touched": Touched,
+    "cordon_vmid_stats": VmidStats,
     "cordon_walk": Walk,
     "cordon_walk_step": WalkStep,
 }
@@ -982,19 +1024,43 @@ PROTOTYPES = (
         ("cfg", POINTER(DomainConfig)),
         ("out", POINTER(POINTER(Domain))),
     ),
-     'An empty domain. Its number (1..4095) is its name in reports; its VMID is unique while '
-     'it lives. Errors: EINVAL, ERANGE, ENOTSUP (no mode covers gpa_limit on all hardware), '
-     'ELIMIT (VMIDs), ENOMEM.'),
+     'An empty domain. Its number (1..4095) is its name in reports. Errors: EINVAL, ERANGE, '
+     'ENOTSUP (no mode covers gpa_limit on all hardware), ELIMIT (numbers), ENOMEM.'),
     ("cordon_domain_destroy", c_int, (
         ("d", POINTER(Domain)),
     ),
-     'Revoke all, then free the domain. Errors: EBUSY (a device is attached, another domain '
-     'borrows frames of it, or it has a listener or a space; nothing changed), EPENDING (all '
-     'is revoked, the domain lives on until cordon_retire succeeds; then call again).'),
+     'Revoke all, then free the domain. Errors: EBUSY (a device is attached, a hart runs it, '
+     'another domain borrows frames of it, or it has a listener or a space; nothing changed), '
+     'EPENDING (all is revoked, the domain lives on until cordon_retire succeeds; then call '
+     'again).'),
+    ("cordon_domain_enter", c_int, (
+        ("d", POINTER(Domain)),
+        ("hart", c_uint32),
+        ("out", POINTER(Entry)),
+    ),
+     'HART is about to run D: D has a VMID from here on until no hart runs it, and HART is '
+     "told of each change of D's map. From any hart; waits for other harts when a generation "
+     'of VMIDs begins. Errors, nothing changed: EINVAL (also: no such hart), EHANDLE, EBUSY '
+     '(HART runs something), ELIMIT (as many domains run as there are VMIDs, and D is none of '
+     'them). [Priv 18.2.10, 18.3.2]'),
+    ("cordon_domain_fences", c_int, (
+        ("d", POINTER(Domain)),
+        ("out", POINTER(FenceStats)),
+    ),
+     'Errors: EINVAL, EHANDLE.'),
     ("cordon_domain_hgatp", c_uint64, (
         ("d", POINTER(Domain)),
     ),
-     "The value for hgatp: MODE, VMID, PPN of view 0's root. [Priv 18.2.10]"),
+     "MODE and PPN of view 0's root as they stand in hgatp, and VMID 0: whoever looks at its "
+     "tables needs no more. What a hart is given is cordon_domain_enter's to say. [Priv "
+     '18.2.10]'),
+    ("cordon_domain_leave", c_int, (
+        ("d", POINTER(Domain)),
+        ("hart", c_uint32),
+    ),
+     'HART does not run D any more: another value stands in its hgatp. What it remembers of D '
+     'it may keep, and is told of changes until it has forgotten all. Errors: EINVAL, EHANDLE, '
+     'ENOENT (it does not run D).'),
     ("cordon_domain_number", c_uint32, (
         ("d", POINTER(Domain)),
     ),
@@ -1379,6 +1445,11 @@ PROTOTYPES = (
     ),
      'Where GPA leads in a view (0: G-stage), checked for ACCESS (CORDON_READ..; 0: any leaf). '
      "Errors: EINVAL (no such view), ERANGE (beyond the mode's width), EFAULT."),
+    ("cordon_vmid_stats", c_int, (
+        ("ctx", POINTER(Ctx)),
+        ("out", POINTER(VmidStats)),
+    ),
+     'Errors: EINVAL, EHANDLE.'),
     ("cordon_walk", c_int, (
         ("d", POINTER(Domain)),
         ("view", c_uint32),

@@ -38,8 +38,9 @@ class Context:
     `ram` is a writable buffer (mmap, bytearray, ...) or a size such as "64M"; `base` is the host
     physical address of its first byte. `banks` and `reserved` default to all of it and to none.
     `port` is an object with any of mmio_read(hpa, width), mmio_write(hpa, width, value),
-    hart_fence(vmid, gpa, length) and time_us(); an exception that it raises comes out of the call
-    that led to it. `mixed` gives up keeping what never moves apart from what can, for comparisons.
+    hart_fence(harts, vmid, gpa, length), hart_fence_all(harts) and time_us(); an exception that it
+    raises comes out of the call that led to it. `mixed` gives up keeping what never moves apart from
+    what can, for comparisons.
     """
 
     def __init__(self, ram: Any = "64M", base: HpaLike = 0x8000_0000, *,
@@ -192,6 +193,12 @@ class Context:
         """Bytes by state: total, free, held, hyp, table, owned, revoking, largest_free, ownership."""
         out = _abi.MemoryStats()
         self.call("cordon_memory_stats", self.ptr, ctypes.byref(out))
+        return out
+
+    def vmids(self) -> _abi.VmidStats:
+        """The VMIDs: bits, running (domains), harts (that remember some), generation, given."""
+        out = _abi.VmidStats()
+        self.call("cordon_vmid_stats", self.ptr, ctypes.byref(out))
         return out
 
     def audit(self) -> None:

@@ -94,6 +94,18 @@ class Hit:
     level: int
 
 
+@dataclass(frozen=True)
+class Entry:
+    """What a hart is given that is about to run a domain."""
+
+    hgatp: int
+    forget: bool  # hfence.gvma for the VMID, hfence.vvma and fence.i before the guest's first instruction
+
+    @property
+    def vmid(self) -> int:
+        return self.hgatp >> 44 & 0x3fff
+
+
 class Domain(Child):
     """One guest's map and the views made from it."""
 
@@ -118,7 +130,30 @@ class Domain(Child):
 
     @property
     def hgatp(self) -> int:
+        """MODE and PPN as they stand in hgatp; its VMID belongs to who runs: see enter."""
         return self.context.call("cordon_domain_hgatp", self.ptr)
+
+    # ---- harts --------------------------------------------------------------------------------
+
+    def enter(self, hart: int) -> Entry:
+        """Hart number HART runs this domain from here on: its hgatp, and whether it must forget what it
+        remembers of that VMID first. Busy (it runs something), LimitReached (as many domains run as there
+        are VMIDs)."""
+        out = _abi.Entry()
+        self.context.call("cordon_domain_enter", self.ptr, as_int(hart, "hart"), ctypes.byref(out),
+                          domain=self.number, hart=hart)
+        return Entry(out.hgatp, bool(out.forget))
+
+    def leave(self, hart: int) -> None:
+        """It does not run it any more. NotFound: it did not."""
+        self.context.call("cordon_domain_leave", self.ptr, as_int(hart, "hart"), domain=self.number, hart=hart)
+
+    @property
+    def fences(self) -> _abi.FenceStats:
+        """How often harts were told of changes: asked, nobody, ranges, whole, harts."""
+        out = _abi.FenceStats()
+        self.context.call("cordon_domain_fences", self.ptr, ctypes.byref(out))
+        return out
 
     # ---- changes ------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _EVENTS = 4096
 _KINDS = ("store", "fence", "hart fence", "claim", "free", "drain", "command", "lend", "recall", "return",
-          "register write")
+          "copy", "code fence", "enter", "leave", "hart fence of all", "register write")
 
 
 class _Event(ctypes.Structure):

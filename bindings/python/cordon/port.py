@@ -21,7 +21,7 @@ class PortTable:
         self._keep: list[Any] = []
         self.address = ctypes.addressof(self.ops)
         for name, answer in (("mmio_read", ALL_ONES), ("mmio_write", None), ("hart_fence", None),
-                             ("time_us", 0)):
+                             ("hart_fence_all", None), ("time_us", 0)):
             method = getattr(port, name, None)
             if method is not None:
                 self._install(name, method, answer)

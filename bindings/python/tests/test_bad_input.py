@@ -150,7 +150,7 @@ class Calls:
 
     act = None
 
-    def hart_fence(self, vmid, gpa, length):
+    def hart_fence(self, harts, vmid, gpa, length):
         if self.act:
             self.act()
 
@@ -171,9 +171,11 @@ def test_a_port_that_calls_the_library_is_told_and_waits_for_nothing():
     with Context("16M", BASE, port=port) as context:
         domain = context.domain()
         domain.grant(GPA, context.alloc(PAGE))
+        domain.enter(0)
         port.act = lambda: domain.translate(GPA)
         with pytest.raises(RuntimeError, match="must not call the library"):
             domain.revoke(GPA, PAGE)
         port.act = None
+        domain.leave(0)
         context.audit()
         assert not list(domain.regions())

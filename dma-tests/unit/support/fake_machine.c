@@ -35,10 +35,12 @@ static void machine_write(void *user, uint64_t hpa, uint32_t width, uint64_t val
     }
 }
 
-static void machine_hart_fence(void *user, uint16_t vmid, uint64_t gpa, uint64_t len)
+static void machine_hart_fence(void *user, uint64_t harts, uint16_t vmid, uint64_t gpa,
+                               uint64_t len)
 {
     struct fake_machine *m = user;
 
+    (void)harts;
     (void)vmid;
     (void)gpa;
     (void)len;
@@ -161,7 +163,16 @@ cordon_domain *machine_domain(struct fake_machine *m)
     cordon_domain *d = NULL;
 
     assert_int_equal(cordon_domain_create(m->ctx, &cfg, &d), 0);
+    machine_ran(d);
     return d;
+}
+
+void machine_ran(cordon_domain *d)
+{
+    struct cordon_entry entry = {.size = sizeof(entry)};
+
+    assert_int_equal(cordon_domain_enter(d, 0, &entry), 0);
+    assert_int_equal(cordon_domain_leave(d, 0), 0);
 }
 
 cordon_hpa machine_grant(struct fake_machine *m, cordon_domain *d, uint64_t gpa, uint64_t pages)

@@ -41,6 +41,8 @@ struct cordon_device_config machine_device_config(uint32_t device_id, const char
 cordon_iommu *machine_iommu(struct fake_machine *m, uint32_t number, uint32_t max_device_id);
 cordon_device *machine_device(cordon_iommu *iommu, uint32_t device_id);
 cordon_domain *machine_domain(struct fake_machine *m);
+/* Hart 0 runs D for a moment, and remembers it. A new domain's was run so. */
+void machine_ran(cordon_domain *d);
 
 /* Grant PAGES pages of fresh memory at GPA; returns where. */
 cordon_hpa machine_grant(struct fake_machine *m, cordon_domain *d, uint64_t gpa, uint64_t pages);

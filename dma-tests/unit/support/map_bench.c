@@ -10,10 +10,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void on_hart_fence(void *user, uint16_t vmid, uint64_t gpa, uint64_t len)
+static void on_hart_fence(void *user, uint64_t harts, uint16_t vmid, uint64_t gpa, uint64_t len)
 {
     struct map_bench *b = user;
 
+    (void)harts;
     (void)vmid;
     (void)gpa;
     (void)len;
@@ -205,7 +206,16 @@ cordon_domain *bench_domain(struct map_bench *b)
     cordon_domain *d = NULL;
 
     assert_int_equal(cordon_domain_create(b->ctx, &cfg, &d), 0);
+    bench_ran(d, 0);
     return d;
+}
+
+void bench_ran(cordon_domain *d, uint32_t hart)
+{
+    struct cordon_entry entry = {.size = sizeof(entry)};
+
+    assert_int_equal(cordon_domain_enter(d, hart, &entry), 0);
+    assert_int_equal(cordon_domain_leave(d, hart), 0);
 }
 
 cordon_hpa bench_held(struct map_bench *b, uint64_t pages)

@@ -61,7 +61,10 @@ uint32_t bench_frame(const struct map_bench *b, uint64_t hpa);
 
 /* ---- what usually works, or fails the test ------------------------------------------------- */
 
+/* A domain that hart 0 has run, and remembers. */
 cordon_domain *bench_domain(struct map_bench *b);
+/* HART runs D for a moment, and remembers it. */
+void bench_ran(cordon_domain *d, uint32_t hart);
 cordon_hpa bench_held(struct map_bench *b, uint64_t pages);
 struct cordon_op op_grant(uint64_t gpa, const struct cordon_extent *e, uint64_t count,
                           uint32_t perms, uint32_t flags);

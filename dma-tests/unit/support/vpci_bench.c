@@ -27,9 +27,10 @@ static void bench_write(void *user, uint64_t hpa, uint32_t width, uint64_t value
     }
 }
 
-static void bench_fence(void *user, uint16_t vmid, uint64_t gpa, uint64_t len)
+static void bench_fence(void *user, uint64_t harts, uint16_t vmid, uint64_t gpa, uint64_t len)
 {
     (void)user;
+    (void)harts;
     (void)vmid;
     (void)gpa;
     (void)len;

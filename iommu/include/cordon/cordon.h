@@ -6,6 +6,7 @@
 #include <cordon/device.h>
 #include <cordon/error.h>
 #include <cordon/gva.h>
+#include <cordon/harts.h>
 #include <cordon/listen.h>
 #include <cordon/log.h>
 #include <cordon/map.h>

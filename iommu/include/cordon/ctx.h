@@ -34,7 +34,7 @@ struct cordon_config {
     uint32_t bank_count;
     uint32_t reserved_count;
     uint32_t hart_modes; /* CORDON_MODE_* that hgatp accepts on every hart; not 0 */
-    uint32_t vmid_bits;  /* width of hgatp.VMID, 0 to 14; decides how many domains may run */
+    uint32_t vmid_bits;  /* width of hgatp.VMID, 0 to 14: as many domains run at once */
     uint64_t seed;       /* for balance and scatter; any value; equal seeds give equal layouts */
 };
 

@@ -1,10 +1,10 @@
 /*
  * The map: what stands at each guest physical address of one guest, and the views made from it.
  *
- * A domain is one map, one VMID and its views: the G-stage (view 0), and device views, each with a
- * GSCID of its own. Every change is one transaction over an array of operations: it is checked, all
- * memory that it could need is reserved, and then it is committed, which cannot fail. On any error
- * but EPENDING nothing has changed, in any view.
+ * A domain is one map and its views: the G-stage (view 0), and device views, each with a GSCID of
+ * its own; while it runs, it has a VMID (cordon/harts.h). Every change is one transaction over an
+ * array of operations: it is checked, all memory that it could need is reserved, and then it is
+ * committed, which cannot fail. On any error but EPENDING nothing has changed, in any view.
  */
 #ifndef CORDON_MAP_H
 #define CORDON_MAP_H
@@ -19,22 +19,22 @@ struct cordon_domain_config {
     uint64_t gpa_limit; /* first GPA that the map will never hold; decides the smallest mode */
 };
 
-/* An empty domain. Its number (1..4095) is its name in reports; its VMID is unique while it lives.
- * Errors: EINVAL, ERANGE, ENOTSUP (no mode covers gpa_limit on all hardware), ELIMIT (VMIDs),
- * ENOMEM. */
+/* An empty domain. Its number (1..4095) is its name in reports. Errors: EINVAL, ERANGE, ENOTSUP (no
+ * mode covers gpa_limit on all hardware), ELIMIT (numbers), ENOMEM. */
 CORDON_API CORDON_MUST_CHECK int cordon_domain_create(cordon_ctx *ctx,
                                                       const struct cordon_domain_config *cfg,
                                                       cordon_domain **out);
 
-/* Revoke all, then free the domain. Errors: EBUSY (a device is attached, another domain borrows
- * frames of it, or it has a listener or a space; nothing changed), EPENDING (all is revoked, the
- * domain lives on until cordon_retire succeeds; then call again). */
+/* Revoke all, then free the domain. Errors: EBUSY (a device is attached, a hart runs it, another
+ * domain borrows frames of it, or it has a listener or a space; nothing changed), EPENDING (all is
+ * revoked, the domain lives on until cordon_retire succeeds; then call again). */
 CORDON_API CORDON_MUST_CHECK int cordon_domain_destroy(cordon_domain *d);
 
 /* The number of a domain, 1..4095: its name in reports and in cordon_frame_info. */
 CORDON_API uint32_t cordon_domain_number(const cordon_domain *d);
 
-/* The value for hgatp: MODE, VMID, PPN of view 0's root. [Priv 18.2.10] */
+/* MODE and PPN of view 0's root as they stand in hgatp, and VMID 0: whoever looks at its tables
+ * needs no more. What a hart is given is cordon_domain_enter's to say. [Priv 18.2.10] */
 CORDON_API uint64_t cordon_domain_hgatp(const cordon_domain *d);
 
 /* ---- changes ------------------------------------------------------------------------------ */

@@ -21,14 +21,18 @@ uint64_t cordon_port_read64(void *cookie, cordon_hpa reg);
 void cordon_port_write32(void *cookie, cordon_hpa reg, uint32_t value);
 void cordon_port_write64(void *cookie, cordon_hpa reg, uint64_t value);
 
-/* Make every hart that may have run VMID forget G-stage translations of it (hfence.gvma), and wait
- * until each has. GPA and LEN in bytes bound the range; LEN 0 means the whole VMID.
- * [Priv 18.3.2; SBI RFENCE] */
-void cordon_port_hart_fence(void *cookie, uint16_t vmid, cordon_gpa gpa, uint64_t len);
+/* Make each of HARTS (bit h: hart h, as cordon_domain_enter was told it; never 0) forget G-stage
+ * translations of VMID (hfence.gvma), and wait until each has. GPA and LEN in bytes bound the
+ * range; LEN 0 means the whole VMID. [Priv 18.3.2; SBI RFENCE] */
+void cordon_port_hart_fence(void *cookie, uint64_t harts, uint16_t vmid, cordon_gpa gpa,
+                            uint64_t len);
 
-/* Make every hart that may have run VMID fetch instructions anew (fence.i), and wait until each
- * does: frames of it were written. [INV 9; SBI RFENCE] */
-void cordon_port_code_fence(void *cookie, uint16_t vmid);
+/* The same for every VMID: a new generation of them begins. Called by cordon_domain_enter. */
+void cordon_port_hart_fence_all(void *cookie, uint64_t harts);
+
+/* Make each of HARTS fetch instructions anew (fence.i), and wait until each does: frames of what
+ * they run were written. [INV 9; SBI RFENCE] */
+void cordon_port_code_fence(void *cookie, uint64_t harts);
 
 /* Monotonic time in microseconds, for bounded waits only. */
 uint64_t cordon_port_time_us(void *cookie);
@@ -48,7 +52,8 @@ struct cordon_port_ops {
     void *user;        /* passed to each function below */
     uint64_t (*mmio_read)(void *user, uint64_t hpa, uint32_t width_bytes);
     void (*mmio_write)(void *user, uint64_t hpa, uint32_t width_bytes, uint64_t value);
-    void (*hart_fence)(void *user, uint16_t vmid, uint64_t gpa, uint64_t len);
+    void (*hart_fence)(void *user, uint64_t harts, uint16_t vmid, uint64_t gpa, uint64_t len);
+    void (*hart_fence_all)(void *user, uint64_t harts);
     uint64_t (*time_us)(void *user);
 };
 

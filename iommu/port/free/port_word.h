@@ -12,7 +12,9 @@ enum port_note {
     PORT_NOTE_LEND,   /* frames, and the borrower's word for them: another domain shares them */
     PORT_NOTE_RECALL, /* the same: its leaves are about to go */
     PORT_NOTE_RETURN, /* the same: nothing of its can reach them any more */
-    PORT_NOTE_COPY    /* frames, and the address of those that get their contents */
+    PORT_NOTE_COPY,   /* frames, and the address of those that get their contents */
+    PORT_NOTE_ENTER,  /* domain | hart << 16 | VMID << 32, and the G-stage's root: runs there now */
+    PORT_NOTE_LEAVE   /* domain | hart << 16: no more */
 };
 
 /* Make one word of a table, directory or queue visible; a single 64-bit store. HPA is its address.

@@ -58,20 +58,30 @@ void cordon_port_write64(void *cookie, cordon_hpa reg, uint64_t value)
     port_write(cookie, reg, 8, value);
 }
 
-void cordon_port_hart_fence(void *cookie, uint16_t vmid, cordon_gpa gpa, uint64_t len)
+void cordon_port_hart_fence(void *cookie, uint64_t harts, uint16_t vmid, cordon_gpa gpa,
+                            uint64_t len)
 {
     const struct cordon_port_ops *ops = ops_of(cookie);
 
     if (ops != NULL && ops->hart_fence != NULL) {
-        ops->hart_fence(ops->user, vmid, gpa.v, len);
+        ops->hart_fence(ops->user, harts, vmid, gpa.v, len);
+    }
+}
+
+void cordon_port_hart_fence_all(void *cookie, uint64_t harts)
+{
+    const struct cordon_port_ops *ops = ops_of(cookie);
+
+    if (ops != NULL && ops->hart_fence_all != NULL) {
+        ops->hart_fence_all(ops->user, harts);
     }
 }
 
 /* No hart of ours runs what is copied here; who emulates one sees stores by himself. */
-void cordon_port_code_fence(void *cookie, uint16_t vmid)
+void cordon_port_code_fence(void *cookie, uint64_t harts)
 {
     (void)cookie;
-    (void)vmid;
+    (void)harts;
 }
 
 uint64_t cordon_port_time_us(void *cookie)

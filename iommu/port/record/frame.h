@@ -13,7 +13,7 @@ struct frame;
 /* Taken away and not freed: what has been proven since then. */
 struct waiting {
     bool active;
-    bool harts;
+    uint64_t untold; /* harts that may remember it and were not fenced */
     uint64_t since;
     uint32_t invalidated, fenced, drained; /* views */
     struct frame *frame;
@@ -27,6 +27,7 @@ struct table {
     uint64_t stored;            /* when last stored to */
     const uint64_t *place;      /* its words in memory, once known */
     unsigned level;             /* while live or dead */
+    uint32_t domain;            /* whose G-stage has it, 0: none that a hart ever ran */
     bool root, live, dead;
     bool owed; /* freed, and the root that leads here has to be next */
     struct waiting waiting;

@@ -101,10 +101,11 @@ static uint64_t level_pages(unsigned level)
 
 /* ---- leaves that come and go -------------------------------------------------------------- */
 
-static void wait_from_now(struct record_order *o, struct waiting *w)
+static void wait_from_now(struct record_order *o, struct waiting *w, uint32_t domain)
 {
     waiting_list(&o->frames, w);
     w->since = o->now;
+    w->untold = o->run[domain].harts;
 }
 
 static void leaf_came(struct record_order *o, uint64_t word, unsigned level)
@@ -116,7 +117,8 @@ static void leaf_came(struct record_order *o, uint64_t word, unsigned level)
         if (f->claimed && (f->owner & OWNER_STATE) != CORDON_FRAME_OWNED) {
             order_fail(o, "a leaf leads to a frame that no domain owns");
         }
-        if ((word & PTE_EXECUTE) != 0 && f->copied > o->code_fence) {
+        if ((word & PTE_EXECUTE) != 0 && f->copied > o->code_fence &&
+            o->run[OWNER_DOMAIN(f->owner)].harts != 0) {
             order_fail(o, "a leaf lets harts fetch what was copied and not made known to them");
         }
     }
@@ -128,11 +130,11 @@ static void leaf_went(struct record_order *o, uint64_t word, unsigned level)
         struct frame *f = frame_get(&o->frames, target(word) + i);
 
         if (--f->mapped == 0) {
-            wait_from_now(o, &f->waiting);
+            wait_from_now(o, &f->waiting, OWNER_DOMAIN(f->owner));
         }
         for (struct loan *loan = f->loans; loan != NULL; loan = loan->next) {
-            if (loan->recalled && !loan->waiting.harts) {
-                wait_from_now(o, &loan->waiting);
+            if (loan->recalled && (!loan->waiting.active || loan->waiting.untold != 0)) {
+                wait_from_now(o, &loan->waiting, OWNER_DOMAIN(loan->who));
             }
         }
     }
@@ -159,7 +161,27 @@ static void check_contents(struct record_order *o, const struct table *t)
     }
 }
 
-static void table_link(struct record_order *o, struct table *t, unsigned level);
+static void table_link(struct record_order *o, struct table *t, unsigned level, uint32_t domain);
+
+/* It and what is below it are of DOMAIN's G-stage. Depth is bounded by the levels. */
+static void table_runs(struct record_order *o, struct table *t, unsigned level, uint32_t domain)
+{
+    t->domain = domain;
+    for (unsigned i = 0; i < TABLE_WORDS && level > 0; i++) {
+        struct table *child = child_of(o, t->word[i]);
+
+        if (child != NULL && child->domain != domain) {
+            table_runs(o, child, level - 1, domain);
+        }
+    }
+}
+
+void order_root_runs(struct record_order *o, struct table *root, uint32_t domain)
+{
+    if (root->domain != domain) {
+        table_runs(o, root, o->root_level, domain);
+    }
+}
 
 /* Depth is bounded by the levels. */
 static void table_live(struct record_order *o, struct table *t, unsigned level)
@@ -172,14 +194,17 @@ static void table_live(struct record_order *o, struct table *t, unsigned level)
         if (is_leaf(t->word[i])) {
             leaf_came(o, t->word[i], level);
         } else if (child != NULL && level > 0) {
-            table_link(o, child, level - 1);
+            table_link(o, child, level - 1, t->domain);
         }
     }
 }
 
-static void table_link(struct record_order *o, struct table *t, unsigned level)
+static void table_link(struct record_order *o, struct table *t, unsigned level, uint32_t domain)
 {
     t->links++;
+    if (domain != 0 && t->domain != domain) {
+        table_runs(o, t, level, domain);
+    }
     if (t->live) {
         return;
     }
@@ -200,7 +225,7 @@ static void table_die(struct record_order *o, struct table *t, bool unused)
     o->owed -= t->owed;
     t->owed = false;
     if (!unused) {
-        wait_from_now(o, &t->waiting);
+        wait_from_now(o, &t->waiting, t->domain);
     }
     for (unsigned i = 0; i < TABLE_WORDS; i++) {
         struct table *child = child_of(o, t->word[i]);
@@ -268,7 +293,7 @@ static void live_store(struct record_order *o, const struct table *t, uint64_t o
         if (is_leaf(old)) {
             check_split(o, old, after, t->level - 1, 0);
         }
-        table_link(o, after, t->level - 1);
+        table_link(o, after, t->level - 1, t->domain);
     }
     if (is_leaf(old)) {
         leaf_went(o, old, t->level);

@@ -13,7 +13,9 @@ void order_store(struct record_order *o, const uint64_t *word, uint64_t hpa, uin
 void order_swap(struct record_order *o, const uint64_t *word, uint64_t hpa, uint64_t before,
                 uint64_t value);
 void order_fence(struct record_order *o);
-void order_hart_fence(struct record_order *o, uint16_t vmid, uint64_t gpa, uint64_t len);
+void order_hart_fence(struct record_order *o, uint64_t harts, uint16_t vmid, uint64_t gpa,
+                      uint64_t len);
+void order_hart_fence_all(struct record_order *o, uint64_t harts);
 void order_code_fence(struct record_order *o);
 void order_note(struct record_order *o, enum port_note note, uint64_t a, uint64_t b);
 void order_expect(struct record_order *o, uint32_t domain, uint32_t views);
@@ -25,8 +27,9 @@ const char *order_broken(const struct record_order *o);
 bool order_owed(const struct record_order *o);
 
 /* The port's other steps, for the log. */
-void record_hart_fence(void *cookie, uint16_t vmid, uint64_t gpa, uint64_t len);
-void record_code_fence(void *cookie, uint16_t vmid);
+void record_hart_fence(void *cookie, uint64_t harts, uint16_t vmid, uint64_t gpa, uint64_t len);
+void record_hart_fence_all(void *cookie, uint64_t harts);
+void record_code_fence(void *cookie, uint64_t harts);
 void record_mmio_write(void *cookie, uint64_t hpa, uint64_t value);
 
 #endif

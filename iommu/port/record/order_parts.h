@@ -12,6 +12,12 @@
 #define OWNER_DOMAIN(word) ((uint32_t)((word) >> 3) & 0xfffu)
 #define OWNER_GFN(word) ((word) >> 16 & ((UINT64_C(1) << 47) - 1))
 
+/* Where a domain runs. */
+struct order_run {
+    uint16_t vmid;
+    uint64_t inside, harts; /* that run it; that may remember it */
+};
+
 struct record_order {
     struct frames frames;
     uint64_t now, fence; /* steps so far; that of the last fence */
@@ -20,6 +26,7 @@ struct record_order {
     const char *broken;
     size_t owed; /* tables */
     uint32_t expect[CORDON_MAX_DOMAINS];
+    struct order_run run[CORDON_MAX_DOMAINS];
 };
 
 #define ORDER_TABLE_LED_TO "a table was freed that a word still leads to"
@@ -29,6 +36,9 @@ void order_fail(struct record_order *o, const char *text);
 
 /* A step that frees nothing. */
 void order_step(struct record_order *o);
+
+/* A hart runs DOMAIN below ROOT. */
+void order_root_runs(struct record_order *o, struct table *root, uint32_t domain);
 
 /* A root is freed, with what it still leads to. */
 void order_root_gone(struct record_order *o, struct table *root);

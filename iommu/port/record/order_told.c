@@ -3,17 +3,66 @@
 
 #include <stdlib.h>
 
-void order_hart_fence(struct record_order *o, uint16_t vmid, uint64_t gpa, uint64_t len)
+/* ---- harts -------------------------------------------------------------------------------- */
+
+static uint32_t domain_of(const struct waiting *w)
+{
+    return w->who != NULL ? OWNER_DOMAIN(*w->who) : w->frame->table->domain;
+}
+
+/* Those of HARTS that do not run it remember nothing of a domain. */
+static void forget(struct order_run *run, uint64_t harts)
+{
+    run->harts &= ~harts | run->inside;
+}
+
+void order_hart_fence(struct record_order *o, uint64_t harts, uint16_t vmid, uint64_t gpa,
+                      uint64_t len)
 {
     order_step(o);
     for (struct waiting *w = o->frames.waiting; w != NULL; w = w->next) {
         uint64_t at = w->who != NULL ? OWNER_GFN(*w->who) << CORDON_PAGE_SHIFT : 0;
-        bool ours = w->who == NULL || OWNER_DOMAIN(*w->who) == vmid + 1u;
         bool inside = len == 0 || (w->who != NULL && at >= gpa && at - gpa < len);
 
-        if (w->since < o->fence && ours && inside) {
-            w->harts = true;
+        if (w->since < o->fence && inside && o->run[domain_of(w)].vmid == vmid) {
+            w->untold &= ~harts;
         }
+    }
+    for (uint32_t d = 0; d < CORDON_MAX_DOMAINS && len == 0; d++) {
+        if (o->run[d].vmid == vmid) {
+            forget(&o->run[d], harts);
+        }
+    }
+}
+
+void order_hart_fence_all(struct record_order *o, uint64_t harts)
+{
+    order_step(o);
+    for (struct waiting *w = o->frames.waiting; w != NULL; w = w->next) {
+        w->untold &= w->since < o->fence ? ~harts : UINT64_MAX;
+    }
+    for (uint32_t d = 0; d < CORDON_MAX_DOMAINS; d++) {
+        forget(&o->run[d], harts);
+    }
+}
+
+static void enter(struct record_order *o, uint64_t who, uint64_t root)
+{
+    struct order_run *run = &o->run[who % CORDON_MAX_DOMAINS];
+    uint64_t hart = UINT64_C(1) << (who >> 16 & 63);
+    struct frame *f = frame_find(&o->frames, root >> CORDON_PAGE_SHIFT);
+
+    for (uint32_t d = 0; d < CORDON_MAX_DOMAINS; d++) {
+        if (&o->run[d] != run && o->run[d].vmid == (uint16_t)(who >> 32) &&
+            (o->run[d].harts & hart) != 0) {
+            order_fail(o, "a hart runs a domain under a VMID that it remembers of another");
+        }
+    }
+    run->vmid = (uint16_t)(who >> 32);
+    run->inside |= hart;
+    run->harts |= hart;
+    if (f != NULL && f->table != NULL) {
+        order_root_runs(o, f->table, (uint32_t)(who % CORDON_MAX_DOMAINS));
     }
 }
 
@@ -71,7 +120,7 @@ static void moved(struct record_order *o, struct frame *f)
 {
     uint32_t views = o->expect[OWNER_DOMAIN(f->owner)];
 
-    if (!f->waiting.harts) {
+    if (f->waiting.untold != 0) {
         order_fail(o, "a frame moved before harts were fenced for where it was");
     }
     if ((f->waiting.drained & views) == views) {
@@ -108,7 +157,7 @@ static void copied(struct record_order *o, uint64_t hfn, uint64_t pages, uint64_
 
         if (f->mapped != 0) {
             order_fail(o, "a frame was copied that a leaf still leads to");
-        } else if (f->waiting.active && !f->waiting.harts) {
+        } else if (f->waiting.active && f->waiting.untold != 0) {
             order_fail(o, "a frame was copied before harts were fenced");
         }
         frame_get(&o->frames, to + i)->copied = o->now;
@@ -120,7 +169,7 @@ static void check_waited(struct record_order *o, const struct waiting *w, uint32
     if (!w->active) {
         return;
     }
-    if (!w->harts) {
+    if (w->untold != 0) {
         order_fail(o, "freed before harts were fenced");
     } else if ((w->fenced & views) != views) {
         order_fail(o, "freed before the IOMMU was told, for every view");
@@ -256,6 +305,12 @@ void order_note(struct record_order *o, enum port_note note, uint64_t a, uint64_
     case PORT_NOTE_RECALL:
     case PORT_NOTE_RETURN:
         loans_told(o, note, hfn, pages, b);
+        break;
+    case PORT_NOTE_ENTER:
+        enter(o, a, b);
+        break;
+    case PORT_NOTE_LEAVE:
+        o->run[a % CORDON_MAX_DOMAINS].inside &= ~(UINT64_C(1) << (a >> 16 & 63));
         break;
     }
 }

@@ -60,19 +60,30 @@ void cordon_port_write64(void *cookie, cordon_hpa reg, uint64_t value)
     port_write(cookie, reg, 8, value);
 }
 
-void cordon_port_hart_fence(void *cookie, uint16_t vmid, cordon_gpa gpa, uint64_t len)
+void cordon_port_hart_fence(void *cookie, uint64_t harts, uint16_t vmid, cordon_gpa gpa,
+                            uint64_t len)
 {
     const struct cordon_port_ops *ops = ops_of(cookie);
 
-    record_hart_fence(cookie, vmid, gpa.v, len);
+    record_hart_fence(cookie, harts, vmid, gpa.v, len);
     if (ops != NULL && ops->hart_fence != NULL) {
-        ops->hart_fence(ops->user, vmid, gpa.v, len);
+        ops->hart_fence(ops->user, harts, vmid, gpa.v, len);
     }
 }
 
-void cordon_port_code_fence(void *cookie, uint16_t vmid)
+void cordon_port_hart_fence_all(void *cookie, uint64_t harts)
 {
-    record_code_fence(cookie, vmid);
+    const struct cordon_port_ops *ops = ops_of(cookie);
+
+    record_hart_fence_all(cookie, harts);
+    if (ops != NULL && ops->hart_fence_all != NULL) {
+        ops->hart_fence_all(ops->user, harts);
+    }
+}
+
+void cordon_port_code_fence(void *cookie, uint64_t harts)
+{
+    record_code_fence(cookie, harts);
 }
 
 uint64_t cordon_port_time_us(void *cookie)

@@ -14,7 +14,9 @@ enum port_note {
     PORT_NOTE_LEND,   /* frames, and the borrower's word for them: another domain shares them */
     PORT_NOTE_RECALL, /* the same: its leaves are about to go */
     PORT_NOTE_RETURN, /* the same: nothing of its can reach them any more */
-    PORT_NOTE_COPY    /* frames, and the address of those that get their contents */
+    PORT_NOTE_COPY,   /* frames, and the address of those that get their contents */
+    PORT_NOTE_ENTER,  /* domain | hart << 16 | VMID << 32, and the G-stage's root: runs there now */
+    PORT_NOTE_LEAVE   /* domain | hart << 16: no more */
 };
 
 /* Make one word of a table, directory or queue visible; a single 64-bit store. HPA is its address.
@@ -42,6 +44,9 @@ void port_fence(void *cookie);
  *   DRAIN    an IOMMU has confirmed all commands before, or a reset has ended a device's DMA:
  *            a = domain number, b = 0
  *   COPY     frames are about to be copied:       a = HPA | pages - 1, b = HPA of the copy
+ *   ENTER    a hart runs a domain from here on:   a = domain | hart << 16 | VMID << 32, b = HPA of
+ *            the G-stage's root
+ *   LEAVE    and no more:                         a = domain | hart << 16
  */
 void port_note(void *cookie, enum port_note note, uint64_t a, uint64_t b);
 

@@ -173,6 +173,7 @@ void port_note(void *cookie, enum port_note note, uint64_t a, uint64_t b)
         [PORT_NOTE_DRAIN] = RECORD_DRAIN,   [PORT_NOTE_COMMAND] = RECORD_COMMAND,
         [PORT_NOTE_LEND] = RECORD_LEND,     [PORT_NOTE_RECALL] = RECORD_RECALL,
         [PORT_NOTE_RETURN] = RECORD_RETURN, [PORT_NOTE_COPY] = RECORD_COPY,
+        [PORT_NOTE_ENTER] = RECORD_ENTER,   [PORT_NOTE_LEAVE] = RECORD_LEAVE,
     };
     struct port_record *r = record_of(cookie);
 
@@ -190,23 +191,34 @@ bool port_may_alloc(void *cookie)
     return r == NULL || ++r->allocations != r->fail_at;
 }
 
-void record_hart_fence(void *cookie, uint16_t vmid, uint64_t gpa, uint64_t len)
+void record_hart_fence(void *cookie, uint64_t harts, uint16_t vmid, uint64_t gpa, uint64_t len)
 {
     struct port_record *r = record_of(cookie);
 
     if (r != NULL) {
         log_event(r, RECORD_HART_FENCE, vmid, gpa, len);
-        order_hart_fence(r->order, vmid, gpa, len);
+        order_hart_fence(r->order, harts, vmid, gpa, len);
         look(r);
     }
 }
 
-void record_code_fence(void *cookie, uint16_t vmid)
+void record_hart_fence_all(void *cookie, uint64_t harts)
 {
     struct port_record *r = record_of(cookie);
 
     if (r != NULL) {
-        log_event(r, RECORD_CODE_FENCE, vmid, 0, 0);
+        log_event(r, RECORD_HART_FENCE_ALL, harts, 0, 0);
+        order_hart_fence_all(r->order, harts);
+        look(r);
+    }
+}
+
+void record_code_fence(void *cookie, uint64_t harts)
+{
+    struct port_record *r = record_of(cookie);
+
+    if (r != NULL) {
+        log_event(r, RECORD_CODE_FENCE, harts, 0, 0);
         order_code_fence(r->order);
         look(r);
     }

@@ -12,14 +12,15 @@
  *          A or D hardware may set is changed by an atomic step, never by a plain store
  *   INV 7  nothing valid is stored into a table that has been taken out and not been freed yet
  *   INV 4  a leaf leads only to frames that are OWNED
- *   INV 4  a frame or table is freed only when no leaf or word leads to it, and after that harts
- *          were fenced for its GPA, and, where devices are expected, each of their views was
- *          invalidated, a fence command followed, and the driver said that it was over
+ *   INV 4  a frame or table is freed only when no leaf or word leads to it, and after that all
+ * harts that may remember its domain were fenced for its GPA, and, where devices are expected, each
+ * of their views was invalidated, a fence command followed, and the driver said that it was over
  *   INV 4  a borrowed frame is given back only after the same was done for the borrower's view of
  *          it, and freed only when nobody borrows it
  *   INV 4  a frame is copied only when no leaf leads to it, and after that harts were fenced
  *   INV 9  a leaf that lets harts fetch leads to a copy only after they were told to fetch anew
  *   INV 4  a frame is led to from another GPA only after harts were fenced for the one before
+ *   INV 2  a hart runs a domain only under a VMID that it remembers of no other
  */
 #ifndef CORDON_PORT_RECORD_H
 #define CORDON_PORT_RECORD_H
@@ -38,8 +39,11 @@ enum record_kind {
     RECORD_RECALL,
     RECORD_RETURN,
     RECORD_COPY,
-    RECORD_CODE_FENCE, /* a: VMID */
-    RECORD_MMIO_WRITE  /* a: HPA, b: value */
+    RECORD_CODE_FENCE, /* a: harts */
+    RECORD_ENTER,
+    RECORD_LEAVE,
+    RECORD_HART_FENCE_ALL, /* a: harts */
+    RECORD_MMIO_WRITE      /* a: HPA, b: value */
 };
 
 struct record_event {
