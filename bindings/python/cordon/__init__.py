@@ -11,11 +11,13 @@ from .errors import (AlreadyExists, Busy, CordonError, Corrupt, HardwareError, H
 from .guest import Guest
 from .gva import GpaEnd, GuestStep, GuestWalk, GvaEnd, Rules
 from .iommu import Cause, Fault, Iommu, Nearest
+from .listen import Listening, Told, ToldKind
 from .log import Coalesced, Harvest, Mark, PageSet
 from .moves import Block, MadeRun, Moves
 from .parts import Dma
 from .platform import Platform
 from .shape import Shape
+from .space import Node, NodeKind, Section, Space
 from .touch import Demand, Discard, Touched, TouchWhat
 from .types import PAGE, Drain, Extent, FrameState, Gpa, Gva, Hpa, Iova, Mode, Perm
 from .walk import Leaf, Step, Walk, WalkEnd
@@ -25,9 +27,9 @@ __all__ = [
     "CordonError", "Corrupt", "Demand", "Device", "Discard", "Dma", "Domain", "Drain", "Entry", "Extent",
     "Fault", "FrameInfo", "FrameState", "Gpa", "GpaEnd", "Grant", "Guest", "GuestStep", "GuestWalk",
     "Gva", "GvaEnd", "HardwareError", "HardwareTimeout", "Harvest", "Hit", "Hpa", "InvalidArgument",
-    "Iommu", "Iova", "Leaf", "LibraryError", "LimitReached", "MadeRun", "Mark", "Misaligned",
-    "Mode", "Moves", "Nearest", "NotFound", "NotOwner", "NotSupported", "OutOfMemory", "OutOfRange",
-    "PageSet", "Pending", "Perm", "Platform", "Protect", "Region", "Revoke", "Rules", "Shape",
-    "Step", "TouchWhat", "Touched", "TranslationFault", "UseAfterClose", "Walk", "WalkEnd",
-    "WrongHandle",
+    "Iommu", "Iova", "Leaf", "LibraryError", "LimitReached", "Listening", "MadeRun", "Mark",
+    "Misaligned", "Mode", "Moves", "Nearest", "Node", "NodeKind", "NotFound", "NotOwner",
+    "NotSupported", "OutOfMemory", "OutOfRange", "PageSet", "Pending", "Perm", "Platform",
+    "Protect", "Region", "Revoke", "Rules", "Section", "Shape", "Space", "Step", "Told", "ToldKind",
+    "TouchWhat", "Touched", "TranslationFault", "UseAfterClose", "Walk", "WalkEnd", "WrongHandle",
 ]

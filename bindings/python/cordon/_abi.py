@@ -818,7 +818,7 @@ class Edit(Record):
     _fields_ = [
         ("kind", c_uint32),
         ("reserved", c_uint32),
-        ("node", Node),
+        ("node", Node),  # type: ignore[list-item]
     ]
 
 

@@ -92,6 +92,11 @@ class Context:
         return result
 
     @property
+    def callbacks(self) -> PortTable:
+        """What calls of the library's into Python go through."""
+        return self._port
+
+    @property
     def ptr(self) -> Any:
         if self._ptr is None:
             raise UseAfterClose("this context is closed")

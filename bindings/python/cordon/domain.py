@@ -2,7 +2,7 @@
 import ctypes
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _abi
 from ._base import as_int
@@ -16,6 +16,10 @@ from .types import (Extent, ExtentLike, Extents, Gpa, GpaLike, Hpa, HpaLike, Per
                     extents_array, extents_of, size_bytes)
 from .touch import Demand, Discard, Touched, marks, populate, touch
 from .walk import Leaf, Walk, leaves, walk
+
+if TYPE_CHECKING:
+    from .listen import Listening
+    from .space import Space
 
 
 @dataclass(frozen=True)
@@ -265,6 +269,16 @@ class Domain(Child):
         """Try again to release what a Pending change left."""
         self.context.call("cordon_retire", self.ptr, domain=self.number)
 
+    def space(self) -> "Space":
+        """A tree of regions, and slots, that lead this map."""
+        from .space import Space
+        return Space(self)
+
+    def listen(self, listener: object) -> "Listening":
+        """Have each change of this map told to LISTENER's prepare, commit and abort, from what stands on."""
+        from .listen import Listening
+        return Listening(self, listener)
+
     # ---- questions ----------------------------------------------------------------------------
 
     def region_at(self, gpa: GpaLike, *, next: bool = False) -> Region:
@@ -323,8 +337,11 @@ class Domain(Child):
         self.context.call("cordon_msi_set", self.ptr, index, file, index=index, file=file)
 
     def close(self) -> None:
-        """Revoke all and free the domain. Busy while a device is attached; Pending: call again."""
+        """Revoke all and free the domain, its spaces and its listeners. Busy while a device is attached; Pending:
+        call again."""
         if self._ptr is not None:
+            for child in [c for c in self.context.children if getattr(c, "of_domain", None) is self]:
+                child.close()
             self.context.call("cordon_domain_destroy", self._ptr, domain=self.number)
             self.forget()
 

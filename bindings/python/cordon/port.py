@@ -42,6 +42,18 @@ class PortTable:
         self._keep.append(function)
         setattr(self.ops, name, function)
 
+    def called(self, method: Callable[..., Any], answer: Callable[[BaseException], Any], *args: Any) -> Any:
+        """Call METHOD for the library, which waits; what it raises is kept as of the port's own, and ANSWER says
+        what the library is told then."""
+        self._inside.add(threading.get_ident())
+        try:
+            return method(*args)
+        except BaseException as error:  # kept, and raised again outside of C
+            self._failure = self._failure or error
+            return answer(error)
+        finally:
+            self._inside.discard(threading.get_ident())
+
     @property
     def is_inside(self) -> bool:
         """Whether this thread is in a callback: the library holds its locks then."""
