@@ -210,15 +210,20 @@ static inline uint64_t load(const uint64_t *word)
 
 #define GROUP 16u /* words that are looked at together */
 
-static inline uint64_t any_of_4(const uint64_t *word)
+/* The bits of four words, and of ANY: one after the other, so that they need no registers. */
+static inline uint64_t or_four(uint64_t any, const uint64_t *word)
 {
-    return load(&word[0]) | load(&word[1]) | load(&word[2]) | load(&word[3]);
+    any |= load(&word[0]);
+    any |= load(&word[1]);
+    any |= load(&word[2]);
+    any |= load(&word[3]);
+    return any;
 }
 
 /* The bits that any of a group of words has. */
 static inline uint64_t any_of(const uint64_t *word)
 {
-    return any_of_4(word) | any_of_4(word + 4) | any_of_4(word + 8) | any_of_4(word + 12);
+    return or_four(or_four(or_four(or_four(0, word), word + 4), word + 8), word + 12);
 }
 
 /* Gather BITS, a constant, of some words; bit 0 of what comes is the first one's. */
