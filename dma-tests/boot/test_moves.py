@@ -6,6 +6,7 @@ import pytest
 import bundle
 from cordon.dump import views_of
 from cordon.dump.machine import machine as dump_of
+from cordon.moves import picture
 from machine import MIB, bare, linux
 
 CPUS = 4
@@ -105,3 +106,18 @@ def test_frames_that_a_device_reaches_never_move_and_those_beside_do(beside):
 def test_nonsense_is_refused(beside, command):
     machine, _ = beside
     assert re.match("compact takes|move takes|blocks takes", machine.channel.ask(command, "error")["why"])
+
+
+def test_guest_gets_a_contiguous_run_where_host_memory_is_in_pieces(boots, payload):
+    pieces = {"scatter-pieces": 1, "scatter-seed": 3}
+    blob = bundle.make({"runs": payload("runs"), "echo": payload("echo")},
+                       {"asks": bare("runs", **pieces), "fills": bare("echo", memory=120 * MIB, **pieces)})
+    with boots.machine(blob, ram="256M") as machine:
+        for guest in machine.guests.values():
+            guest.wait("ready")
+        assert "...." not in picture(machine.blocks()), picture(machine.blocks())
+        machine.console.type("x")
+        asks = machine.guests["asks"]
+        asks.wait("PASSED")
+        assert "FAILED" not in asks.said
+        machine.audit()

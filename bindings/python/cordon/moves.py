@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _abi
 from .errors import CordonError, NotFound
-from .types import Extent, GpaLike, Hpa, HpaLike, Size, address, size_bytes
+from .types import PAGE, Extent, GpaLike, Hpa, HpaLike, Size, address, size_bytes
 
 if TYPE_CHECKING:
     from .context import Context
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
 KINDS = ("free", "movable", "pinned", "device", "lent", "revoking", "held", "table", "hyp")
 BLOCK = 2 << 20
-# A letter for a block by the kind of most of what stands in it; capital where something of it never moves.
-_LETTERS = {"free": ".", "movable": "m", "pinned": "P", "device": "D", "lent": "L", "revoking": "R", "held": "H",
+_LETTERS = {"pinned": "P", "device": "D", "lent": "L", "revoking": "R", "held": "H",
             "table": "T", "hyp": "X"}
 _MOVES = ("free", "movable")
 
@@ -63,15 +62,18 @@ class Block:
 
     @property
     def letter(self) -> str:
-        """What most of it is, as picture() draws it: "-" where something free or movable stands beside what never
-        moves."""
+        """What it is, as picture() draws it."""
+        if self.can_be_free:
+            moves = self.pages["movable"]
+            return "." if not moves else ":" if moves < BLOCK // PAGE // 2 else "m"
         most = max(self.pages, key=lambda kind: self.pages[kind])
-        return "-" if most in _MOVES and not self.can_be_free else _LETTERS[most]
+        return "-" if most in _MOVES else _LETTERS[most]
 
 
 def picture(blocks: Iterable[Block], width: int = 64) -> str:
-    """Memory by block as text, WIDTH blocks a line: "." free, "m" movable, "-" these beside what never moves, then
-    P pinned, D devices', L lent, R revoking, H held, T tables, X the hypervisor's."""
+    """Memory by block as text, WIDTH blocks a line: "." free; ":" and "m" free once all moved that can, with less
+    than half of it in use and with more; "-" the same beside what never moves; and by what most of it is: P pinned,
+    D devices', L lent, R revoking, H held, T tables, X the hypervisor's."""
     lines: list[tuple[int, str]] = []
     for block in blocks:
         if lines and len(lines[-1][1]) < width and \

@@ -84,7 +84,7 @@ def test_memory_is_drawn_by_block():
         assert all(sum(b.pages.values()) == 512 and set(b.pages) == set(KINDS) for b in blocks)
         drawn = picture(blocks, width=8).splitlines()
         assert [line.split()[0] for line in drawn] == ["0x000080000000", "0x000081000000"]
-        assert all(set(line.split()[1]) <= set(".m-PDLRHTX") for line in drawn) and "m" in drawn[0]
+        assert all(set(line.split()[1]) <= set(".:m-PDLRHTX") for line in drawn) and "m" in drawn[0]
         made = ctx.make_run("2M")
         number = (made.run.hpa.v - 0x8000_0000) // (2 * MIB)
         assert picture(ctx.blocks(), width=16).split()[1][number] == "H"
