@@ -188,6 +188,7 @@ static int keep_still(struct make *m, struct move_batch *b)
 /* The domain is locked. A large leaf without a place to go to goes in pages. */
 static int move_some(struct make *m, struct move_batch *b)
 {
+    cordon_assert(b->count > 0);
     settle_level(m, b);
     int err = keep_still(m, b);
 

@@ -75,7 +75,7 @@ void survey_block(const struct survey *s, const struct frame_bank *bank, uint64_
                   uint8_t class[BLOCK_FRAMES], uint64_t *kinds)
 {
     const struct frame_block *b = &bank->blocks[index];
-    uint64_t none[CORDON_KINDS];
+    uint64_t none[CORDON_KINDS] = {0};
     uint64_t *count = kinds != NULL ? kinds : none;
 
     lock_take(&s->ctx->frames.lock);
