@@ -44,6 +44,7 @@ def test_guest_address_of_a_live_hart_is_walked_to_host_memory(boots, tmp_path):
     with boots.machine(bundle.make(linux_images(), vms),
                        devices=("-qmp", f"unix:{monitor},server=on,wait=off")) as m:
         m.console.wait("CORDON-GUEST-INIT", 120)
+        live = m.guests["red"].vcpu(0).translate(KERNEL_TEXT, "r", "supervisor")  # by the hypervisor's own account
         stop_in_guests(m, harts=2)
         status, said = cordon("dump", f"qmp:{monitor}", "--save", tmp_path / "live.dump", "--json")
         assert status == 0, said
@@ -58,6 +59,7 @@ def test_guest_address_of_a_live_hart_is_walked_to_host_memory(boots, tmp_path):
                 assert int(told["hpa"], 0) == wanted
                 assert int(told["gpa"], 0) not in (wanted, KERNEL_TEXT)
                 assert told["note"] == "" and int(told["hva"], 0) != wanted  # its own tables lead there too
+                assert [int(told[kind], 0) for kind in ("gpa", "hva", "hpa")] == [live.gpa.v, live.hva, live.hpa.v]
         status, said = cordon("walk", f"qmp:{monitor}", "--gpa", "0x100000", "--domain", "vm1")
         assert status == 1 and "nothing stands" in said
         assert not m.qmp.command("query-status")["running"]  # nobody has let it go on

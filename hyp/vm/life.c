@@ -128,6 +128,9 @@ bool vm_vcpu_begin(struct vcpu *vcpu)
     atomic_store(&vcpu->state, ok ? VCPU_STARTED : VCPU_STOPPED);
     vm->live += ok;
     cordon_lock_give(&vm->lock);
+    if (!ok) {
+        manage_tell_stopped(vcpu); /* who was told that it would start counts on an answer */
+    }
     return ok;
 }
 

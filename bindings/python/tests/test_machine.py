@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from cordon import Cause, Corrupt, Perm
+from cordon import Cause, Corrupt, GpaEnd, GvaEnd, Perm, Rules
 from cordon.expect import FaultMissing
 from cordon.machine import (ChannelError, CommandRefused, ConsoleTimeout, GuestError, GuestState, Machine,
-                            NoSuchGuest)
+                            NoSuchGuest, NoSuchVcpu)
 from cordon.machine import machine as module
 
 FAKE = Path(__file__).with_name("fake_machine.py")
@@ -121,6 +121,35 @@ def test_a_guest_stands_still_between_pause_and_resume(play):
     red.resume()
     assert red.state is GuestState.RUNNING
     assert m.channel.seen("paused", vm="red") and m.channel.seen("resumed", vm="red")
+
+
+TRANSLATED = {
+    "event": "translated", "vm": "red", "vcpu": 1, "state": "running", "gva": "0x5008", "access": 1, "flags": 9,
+    "vsatp": "0x8000000000080000", "end": 14, "end_name": "no page", "cause": 13, "marks": 0, "perms": 3,
+    "span": "0xff8", "steps": [{"level": 2, "index": 0, "gpa": "0x80000000", "hpa": "0x90000000",
+                                "hva": "0xffffffc090000000", "value": "0x20000001"}],
+    "gpa": "0x10000008", "map": 3, "map_name": "hole", "emulated": True,
+    "gstage": {"mode": 8, "root": "0xa0000000", "end": 1, "steps": [
+        {"level": 2, "index": 0, "word": "0xa0000000", "value": "0x0"}]}}
+
+
+def test_a_vcpu_tells_where_an_address_leads(play):
+    wrong = {"event": "error", "why": "that vCPU has not answered the question before", "command": "red"}
+    m = play(**{"translate_red_1_0x5008_r_user": [events(TRANSLATED), events(wrong)]})
+    cpu = m.guests["red"].vcpu(1)
+    walk = cpu.translate("0x5008", "r", "user")
+    assert (walk.end, walk.map, walk.hpa, walk.state) == (GvaEnd.NO_PAGE, GpaEnd.HOLE, None, "running")
+    assert walk.rules == Rules(user=True, adue=True) and walk.mode == "Sv39" and walk.gstage.mode == "Sv39x4"
+    assert walk.reason.endswith("a device that is emulated stands there") and "HVA 0xffffffc090000000" in str(walk)
+    assert walk.chain() == "GVA 0x5008 -> GPA 0x10000008 -> nowhere"
+    with pytest.raises(GuestError, match="cannot translate red: .*has not answered"):
+        cpu.translate(0x5008, "r", "user")
+    with pytest.raises(ValueError, match="one access at a time"):
+        cpu.translate(0, "rw")
+    with pytest.raises(NoSuchVcpu, match="red has 2 vCPUs"):
+        m.guests["red"].vcpu(2)
+    with pytest.raises(GuestError, match="third: it was refused"):
+        m.guests["third"].vcpu(0)
 
 
 def test_what_a_guest_refuses_is_said_with_its_state(play):
