@@ -254,6 +254,59 @@ static void test_pages_that_were_taken_directly_stay_away_and_others_are_in_the_
     free_held(other);
 }
 
+static void test_a_container_without_dma_closes_what_is_below(void **state)
+{
+    struct cordon_extent e = held(8);
+    struct cordon_edit edits[] = {add_of(9, CORDON_NODE_CONTAINER, RAM, 64), ram_of(1, 0, &e)};
+    uint32_t view;
+
+    (void)state;
+    assert_int_equal(domain_view_add(d, &view), 0);
+    edits[0].node.flags = CORDON_REGION_NODMA;
+    edits[1].node.parent = 9;
+    assert_int_equal(cordon_space_update(s, edits, 2), 0);
+    assert_leads(RAM, 8, e.hpa.v);
+    assert_int_equal(bench_leads(d, view, RAM, 0), UINT64_MAX);
+    struct cordon_edit open = set_of(9);
+
+    open.node.flags = 0;
+    assert_int_equal(edit_one(open), 0);
+    assert_int_equal(bench_leads(d, view, RAM, RW), e.hpa.v);
+    const struct cordon_edit gone[] = {remove_of(9), remove_of(1)};
+
+    assert_int_equal(cordon_space_update(s, gone, 2), 0);
+    domain_view_remove(d, view);
+    free_held(e);
+}
+
+/* What the map refuses, after the tree had agreed, is as if it had never been asked. */
+static void test_a_refused_update_leaves_the_tree_as_it_was(void **state)
+{
+    struct cordon_extent e = held(8), other = held(1);
+    const struct cordon_op grant = op_grant(3 * RAM, &other, 1, RW, CORDON_REGION_KEEP);
+    struct cordon_node node;
+    struct cordon_section seen;
+
+    (void)state;
+    assert_int_equal(edit_one(ram_of(1, RAM, &e)), 0);
+    assert_int_equal(cordon_change(d, &grant, 1), 0);
+    struct cordon_edit edits[] = {set_of(1), add_of(2, CORDON_NODE_HOLE, 0, 4)};
+
+    edits[0].node.offset = 3 * RAM;
+    assert_refused(edits, 2, -CORDON_EEXIST);
+    assert_int_equal(cordon_node_find(s, 1, false, &node), 0);
+    assert_int_equal(node.offset, RAM);
+    assert_int_equal(cordon_node_find(s, 2, false, &node), -CORDON_ENOENT);
+    assert_int_equal(cordon_section_find(s, cordon_gpa_make(0), true, &seen), 0);
+    assert_int_equal(seen.gpa.v, RAM);
+    assert_int_equal(bench_revoke(d, 3 * RAM, 1), 0);
+    assert_int_equal(cordon_space_update(s, edits, 2), 0); /* now nothing is in the way */
+    assert_leads(3 * RAM, 8, e.hpa.v);
+    assert_int_equal(edit_one(remove_of(1)), 0);
+    free_held(e);
+    free_held(other);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, space_setup, space_teardown)
@@ -264,6 +317,8 @@ int main(void)
         TEST(test_two_ranges_change_places_in_one_update),
         TEST(test_an_alias_is_a_window_and_a_frame_is_seen_at_one_place),
         TEST(test_rights_change_in_place_and_flags_reach_the_views),
+        TEST(test_a_container_without_dma_closes_what_is_below),
+        TEST(test_a_refused_update_leaves_the_tree_as_it_was),
         TEST(test_resources_move_as_frames_do),
         TEST(test_frames_that_are_the_maps_go_with_their_node_and_are_not_hidden),
         TEST(test_pages_that_were_taken_directly_stay_away_and_others_are_in_the_way),
