@@ -59,6 +59,10 @@ static void print_devices(const struct vm_config *vm)
     printf("]");
 }
 
+static const char *const fills[] = {[VM_FILL_START] = "start",
+                                    [VM_FILL_TOUCH] = "first-touch",
+                                    [VM_FILL_TOUCH_2M] = "first-touch-2M"};
+
 static void print_vm(const struct bundle *b, const struct vm_config *vm)
 {
     printf("{");
@@ -68,6 +72,8 @@ static void print_vm(const struct bundle *b, const struct vm_config *vm)
     print_number("ram_len", vm->ram_len, ", ");
     print_number("scatter_pieces", vm->scatter_pieces, ", ");
     print_number("scatter_seed", vm->scatter_seed, ", ");
+    print_text("fill", fills[vm->fill], ", ");
+    printf("\"overcommit\": %s, ", vm->overcommit ? "true" : "false");
     print_number("pool_len", vm->pool_len, ", ");
     print_blob("kernel", b, &vm->kernel);
     print_blob("ramdisk", b, &vm->initrd);

@@ -101,6 +101,15 @@ BAD = {
     "scatter-too-large": at(RED, "scatter-pieces", u32(1 << 19)),
     "scatter-does-not-fill": at(RED, "scatter-pieces", u32(1 << 18)),
     "seed-alone": at(RED, "scatter-seed", u64(0)),
+    "fill-unknown": at(BLUE, "fill", text("lazily, some day, perhaps")),
+    "fill-empty": at(BLUE, "fill", text("")),
+    "fill-of-another-case": at(BLUE, "fill", text("first-touch-2m")),
+    "fill-no-text": at(BLUE, "fill", u32(1)),
+    "fill-with-scatter": at(BLUE, "fill", text("first-touch")),
+    "overcommit-alone": at(BLUE, "overcommit", b""),
+    "overcommit-at-start": lambda root: root.at(BLUE).set("fill", text("start")).set("overcommit", b""),
+    "overcommit-with-value": lambda root: root.at(RED).set("fill", text("first-touch")).set(
+        "overcommit", u32(1)),
     "pool-odd": at(RED, "pool", u64(0x1000)),
     "pool-too-large": at(RED, "pool", u64(0xE200000)),
     "bootargs-too-long": at(RED, "bootargs", text("x" * 512)),
@@ -167,6 +176,10 @@ GOOD = {
     "limits": lambda root: root.at(RED).set("vcpus", u32(8)).set("memory", u64(0x3F80000000))
     .set("pool", u64(0xE000000)).set("scatter-pieces", u32(0x40001))
     .set("bootargs", text("~" * 511)),
+    "first-touch": at(RED, "fill", text("first-touch")),
+    "first-touch-2M-overcommit": lambda root: root.at(RED).set("fill", text("first-touch-2M")).set(
+        "overcommit", b""),
+    "fill-start": at(RED, "fill", text("start")),
     "empty-devices": lambda root: root.at(RED).remove("devices").add(Node("devices")),
 }
 
@@ -216,7 +229,7 @@ def test_both_refuse_a_tree_without_a_root(program, tmp_path, token):
     assert c_says(program, tmp_path, [data]) == [python]
 
 
-WORDS = ("vcpus", "memory", "ram-base", "scatter-pieces", "scatter-seed", "pool", "kernel",
+WORDS = ("vcpus", "memory", "ram-base", "scatter-pieces", "scatter-seed", "fill", "overcommit", "pool", "kernel",
          "ramdisk", "fdt", "bootargs", "unsafe-devices-without-iommu", "pci", "reset", "data",
          "data-position", "data-size", "arch", "compression", "algo", "value", "hash-1", "devices",
          "images", "vms", "configurations", "red", "blue", "linux", "initramfs", "tree", "disk",
@@ -224,7 +237,7 @@ WORDS = ("vcpus", "memory", "ram-base", "scatter-pieces", "scatter-seed", "pool"
 VALUES = (b"", b"\0", u32(0), u32(1), u32(8), u32(9), u32(0x201), u32(0x2000), u32(0xFFFFFFFF),
           u64(0), u64(1 << 21), u64(1 << 31), u64(1 << 32), u64(3 << 30), u64(1 << 38),
           u64((1 << 64) - 1), text("linux"), text("initramfs"), text("sha256"), text("riscv"),
-          text("none"), text("required"), text("none-allowed"), text("0000:00:01.0"),
+          text("none"), text("required"), text("none-allowed"), text("first-touch"), text("0000:00:01.0"),
           text("0000:00:02.0"), text("ffff:ff:1f.7"), bytes(32), b"\xfe\x01ab\0")
 
 

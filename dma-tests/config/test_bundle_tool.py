@@ -123,6 +123,14 @@ def test_check_says_what_each_vm_gets(make, bundle):
         "UNSAFE: devices without IOMMU allowed"]
 
 
+def test_check_says_when_memory_comes(make, bundle):
+    lazy = SETTINGS.replace('scatter-pieces = ["4K", "2MiB"]\nscatter-seed = 7', 'fill = "first-touch"')
+    lazy = lazy.replace('pool = "8M"', 'fill = "first-touch-2M"\novercommit = true').replace("devices.edu", "#")
+    assert bundle("check", make(lazy)).stdout.splitlines() == [
+        "red: 2 vCPUs, 128 MiB at 0x80000000, filled at start, for it has devices, 0000:00:01.0",
+        "blue: 1 vCPU, 64 MiB at 0x0, first-touch-2M, overcommitted, UNSAFE: devices without IOMMU allowed"]
+
+
 def test_a_byte_changed_in_an_image_is_found(make, bundle):
     path = make()
     data = bytearray(path.read_bytes())
@@ -160,6 +168,10 @@ REFUSED = (
     ('"initramfs.gz"', '"absent"', 'image "initramfs": absent: No such file or directory'),
     ('ramdisk = "initramfs"', 'ramdisk = "other"',
      'VM "red", image "other": the bundle has no such image'),
+    ('pool = "8M"', 'overcommit = 1', 's.toml: VM "blue": overcommit: 1 is no true or false'),
+    ('pool = "8M"', 'overcommit = true', 'VM "blue": overcommit needs fill "first-touch" or "first-touch-2M"'),
+    ('pool = "8M"', 'fill = "late"',
+     'VM "blue": fill "late" must be "start", "first-touch" or "first-touch-2M"'),
     ('ramdisk = "initramfs"', 'ramdisk = 5', 's.toml: VM "red": ramdisk: 5 is no text'),
     ("0000:00:02.0", "0000:00:01.0",
      'VM "blue", device "edu": 0000:00:01.0 is given to VM "red" already'),

@@ -34,6 +34,8 @@ static void test_defaults_where_nothing_is_said(void **state)
     assert_string_equal(vm->bootargs, "");
     assert_int_equal(vm->device_count, 0);
     assert_false(vm->allow_no_iommu);
+    assert_int_equal(vm->fill, VM_FILL_START);
+    assert_false(vm->overcommit);
 }
 
 static void test_settings_arrive_as_they_are(void **state)
@@ -137,6 +139,29 @@ static void test_scatter_pieces_are_page_sizes_that_fill_memory(void **state)
     drop(m, "/vms/red", "scatter-pieces");
     set_u64(m, "/vms/red", "scatter-seed", 0);
     expect_refused(m, "VM \"red\": scatter-seed without scatter-pieces");
+}
+
+static void test_memory_comes_at_the_start_or_at_first_touch(void **state)
+{
+    struct made *m = *state;
+
+    set_text(m, "/vms/red", "fill", "start");
+    assert_int_equal(expect_good(m)->fill, VM_FILL_START);
+    set_text(m, "/vms/red", "fill", "first-touch-2M");
+    assert_int_equal(expect_good(m)->fill, VM_FILL_TOUCH_2M);
+    set_text(m, "/vms/red", "fill", "first-touch");
+    assert_int_equal(expect_good(m)->fill, VM_FILL_TOUCH);
+    assert_false(expect_good(m)->overcommit);
+    set_bytes(m, "/vms/red", "overcommit", "", 0);
+    assert_true(expect_good(m)->overcommit);
+    set_u32(m, "/vms/red", "scatter-pieces", 1);
+    expect_refused(m, "VM \"red\": scatter-pieces needs fill \"start\"");
+    drop(m, "/vms/red", "scatter-pieces");
+    set_text(m, "/vms/red", "fill", "start");
+    expect_refused(m, "VM \"red\": overcommit needs fill \"first-touch\" or \"first-touch-2M\"");
+    set_text(m, "/vms/red", "fill", "never");
+    expect_refused(m, "VM \"red\": fill \"never\" must be \"start\", \"first-touch\" or "
+                      "\"first-touch-2M\"");
 }
 
 static void test_pool_has_a_size_and_a_limit(void **state)
@@ -266,6 +291,7 @@ int main(void)
         TEST(test_low_ram_ends_below_the_device_window),
         TEST(test_high_ram_ends_below_the_64_bit_windows),
         TEST(test_scatter_pieces_are_page_sizes_that_fill_memory),
+        TEST(test_memory_comes_at_the_start_or_at_first_touch),
         TEST(test_pool_has_a_size_and_a_limit),
         TEST(test_bootargs_fit_and_are_printable),
         TEST(test_a_vm_without_its_needs_is_refused),

@@ -18,6 +18,8 @@ enum {
     RAM_BASE,
     PIECES,
     SEED,
+    FILL,
+    OVERCOMMIT,
     POOL,
     KERNEL,
     RAMDISK,
@@ -32,6 +34,8 @@ static const struct prop_rule vm_rules[VM_RULES] = {
     [RAM_BASE] = {"ram-base", PROP_U64, false},
     [PIECES] = {"scatter-pieces", PROP_U32, false},
     [SEED] = {"scatter-seed", PROP_U64, false},
+    [FILL] = {"fill", PROP_TEXT, false},
+    [OVERCOMMIT] = {"overcommit", PROP_FLAG, false},
     [POOL] = {"pool", PROP_U64, false},
     [KERNEL] = {"kernel", PROP_TEXT, true},
     [RAMDISK] = {"ramdisk", PROP_TEXT, false},
@@ -77,6 +81,35 @@ static int check_scatter(const struct vm_config *vm, bool seed_given, const char
         return config_refuse(why,
                              "%s: the smallest of scatter-pieces 0x%x does not divide memory 0x%lx",
                              who, pieces, (unsigned long)vm->ram_len);
+    }
+    return 0;
+}
+
+static int take_fill(const struct prop_value *values, const char *who, struct vm_config *vm,
+                     struct config_error *why)
+{
+    static const char *const words[] = {[VM_FILL_START] = "start",
+                                        [VM_FILL_TOUCH] = "first-touch",
+                                        [VM_FILL_TOUCH_2M] = "first-touch-2M"};
+    const char *word = values[FILL].given ? values[FILL].text : words[VM_FILL_START];
+    size_t i = 0;
+
+    while (i < sizeof words / sizeof words[0] && strcmp(words[i], word) != 0) {
+        i++;
+    }
+    if (i == sizeof words / sizeof words[0]) {
+        return config_refuse(
+            why, "%s: fill \"%.20s\" must be \"start\", \"first-touch\" or \"first-touch-2M\"", who,
+            word);
+    }
+    vm->fill = (enum vm_fill)i;
+    vm->overcommit = values[OVERCOMMIT].given;
+    if (vm->overcommit && vm->fill == VM_FILL_START) {
+        return config_refuse(why, "%s: overcommit needs fill \"first-touch\" or \"first-touch-2M\"",
+                             who);
+    }
+    if (vm->scatter_pieces != 0 && vm->fill != VM_FILL_START) {
+        return config_refuse(why, "%s: scatter-pieces needs fill \"start\"", who);
     }
     return 0;
 }
@@ -171,6 +204,9 @@ static int take_settings(const struct prop_value *values, const char *who, struc
     status = check_ram(vm, who, why);
     if (status == 0) {
         status = check_scatter(vm, values[SEED].given, who, why);
+    }
+    if (status == 0) {
+        status = take_fill(values, who, vm, why);
     }
     if (status == 0) {
         status = check_pool(vm, who, why);

@@ -27,6 +27,14 @@ struct vm_blob {
 /* Reset policy of a passthrough device. */
 enum vm_reset { VM_RESET_REQUIRED = 0, VM_RESET_NONE_ALLOWED = 1 };
 
+/* When the frames of a guest's RAM come. */
+enum vm_fill {
+    VM_FILL_START = 0, /* all of them before it starts */
+    VM_FILL_TOUCH = 1, /* a page at its first touch */
+    VM_FILL_TOUCH_2M =
+        2 /* an aligned 2 MiB at the first touch of any page of it, where one is free */
+};
+
 struct vm_device {
     uint32_t segment; /* PCI segment = number of the host bridge in the device tree, from 0 */
     uint32_t bdf;     /* bus << 8 | device << 3 | function */
@@ -40,6 +48,8 @@ struct vm_config {
     uint64_t ram_len;         /* bytes, 2 MiB multiple; see the guest layout below */
     uint32_t scatter_pieces;  /* as in cordon_scatter_alloc; the smallest divides ram_len */
     uint64_t scatter_seed;
+    enum vm_fill fill;     /* with devices: START, whatever it says */
+    bool overcommit;       /* with first touch: no frames are promised, and a touch may find none */
     uint64_t pool_len;     /* bytes, contiguous in GPA and HPA, beside ram_len, at guest_pool() */
     struct vm_blob kernel; /* a RISC-V Image whose header says that it fits into ram_len */
     struct vm_blob initrd;

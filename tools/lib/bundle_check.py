@@ -79,8 +79,9 @@ IMAGE_RULES = {"data": BYTES, "data-position": U32, "data-size": U32, "descripti
                "type": TEXT, "arch": TEXT, "os": TEXT, "compression": TEXT}
 HASH_RULES = {"algo": TEXT, "value": BYTES}
 VM_RULES = {"vcpus": U32, "memory": U64, "ram-base": U64, "scatter-pieces": U32,
-            "scatter-seed": U64, "pool": U64, "kernel": TEXT, "ramdisk": TEXT, "fdt": TEXT,
+            "scatter-seed": U64, "fill": TEXT, "overcommit": FLAG, "pool": U64, "kernel": TEXT, "ramdisk": TEXT, "fdt": TEXT,
             "bootargs": TEXT, "unsafe-devices-without-iommu": FLAG}
+FILLS = ("start", "first-touch", "first-touch-2M")  # enum vm_fill, in its order
 DEVICE_RULES = {"pci": TEXT, "reset": TEXT}
 
 
@@ -292,6 +293,15 @@ def _check_scatter(vm, seed_given, who):
                       f'{vm["ram_len"]:#x}')
 
 
+def _check_fill(vm, who):
+    if vm["fill"] not in FILLS:
+        raise Refused(f'{who}: fill "{vm["fill"][:20]}" must be "start", "first-touch" or "first-touch-2M"')
+    if vm["overcommit"] and vm["fill"] == "start":
+        raise Refused(f'{who}: overcommit needs fill "first-touch" or "first-touch-2M"')
+    if vm["scatter_pieces"] and vm["fill"] != "start":
+        raise Refused(f'{who}: scatter-pieces needs fill "start"')
+
+
 def _check_pool(vm, who):
     pool, limit = vm["pool_len"], LIMITS["GUEST_POOL_MAX"]
     if pool > limit:
@@ -352,13 +362,15 @@ def _read_vm(bundle, node):
         "name": node.name, "vcpus": values["vcpus"],
         "ram_base": values.get("ram-base", LIMITS["GUEST_RAM_HIGH"]), "ram_len": values["memory"],
         "scatter_pieces": values.get("scatter-pieces", 0),
-        "scatter_seed": values.get("scatter-seed", 0), "pool_len": values.get("pool", 0),
+        "scatter_seed": values.get("scatter-seed", 0), "fill": values.get("fill", "start"),
+        "overcommit": "overcommit" in values, "pool_len": values.get("pool", 0),
         "kernel": None, "ramdisk": None, "fdt": None, "bootargs": values.get("bootargs", ""),
         "devices": [],
         "unsafe_devices_without_iommu": "unsafe-devices-without-iommu" in values,
     }
     _check_ram(vm, who)
     _check_scatter(vm, "scatter-seed" in values, who)
+    _check_fill(vm, who)
     _check_pool(vm, who)
     _check_bootargs(vm["bootargs"], who)
     _read_devices(bundle, vm, node, who)

@@ -7,7 +7,6 @@ import hashlib
 import libfdt
 
 PAGE = 4096
-UNSAFE = "unsafe-devices-without-iommu"
 
 
 def _write_image(tree, name, data, position):
@@ -27,8 +26,8 @@ def _write_vm(tree, vm):
             (tree.property_u32 if bits == 32 else tree.property_u64)(name, value)
         for name, text in vm.texts.items():
             tree.property_string(name, text)
-        if vm.unsafe_devices_without_iommu:
-            tree.property(UNSAFE, b"")
+        for name in vm.flags:
+            tree.property(name, b"")
         if vm.devices:
             with tree.add_node("devices"):
                 for device in vm.devices:

@@ -1,8 +1,9 @@
 """Settings of a bundle: a TOML file in the words of the bundle's own properties.
 
   [images]                     name = "file", relative to the settings file
-  [vm.NAME]                    vcpus, memory, ram-base, scatter-pieces, scatter-seed, pool,
-                               kernel, ramdisk, fdt, bootargs, unsafe-devices-without-iommu
+  [vm.NAME]                    vcpus, memory, ram-base, scatter-pieces, scatter-seed, fill,
+                               overcommit, pool, kernel, ramdisk, fdt, bootargs,
+                               unsafe-devices-without-iommu
   [vm.NAME.devices.LABEL]      pci, reset
 Sizes are numbers, or text such as "512M"; scatter-pieces is a list of sizes.
 Whether the values are within limits is not asked here: bundle_check does that for any bundle.
@@ -33,7 +34,7 @@ class Vm:
     name: str
     numbers: dict  # property: (value, bits)
     texts: dict    # property: text
-    unsafe_devices_without_iommu: bool = False
+    flags: list = field(default_factory=list)  # properties without a value, those that are on
     devices: list = field(default_factory=list)
 
 
@@ -79,8 +80,8 @@ NUMBERS = {  # property: (how to read it, bits)
     "scatter-seed": (_parse_count, 64),
     "pool": (parse_size, 64),
 }
-TEXTS = ("kernel", "ramdisk", "fdt", "bootargs")
-UNSAFE = "unsafe-devices-without-iommu"
+TEXTS = ("fill", "kernel", "ramdisk", "fdt", "bootargs")
+FLAGS = ("overcommit", "unsafe-devices-without-iommu")
 
 
 def _expect(value, kind, where):
@@ -109,7 +110,7 @@ def _read_device(label, table, where):
 def _read_vm(name, table):
     where = f"VM \"{name}\""
     _expect(table, dict, where)
-    _only(table, (*NUMBERS, *TEXTS, UNSAFE, "devices"), where)
+    _only(table, (*NUMBERS, *TEXTS, *FLAGS, "devices"), where)
     numbers = {}
     for key, (read, bits) in NUMBERS.items():
         if key in table:
@@ -118,8 +119,9 @@ def _read_vm(name, table):
                 raise SettingsError(f"{where}: {key}: {value} has more than {bits} bits")
             numbers[key] = (value, bits)
     texts = {key: _expect(table[key], str, f"{where}: {key}") for key in TEXTS if key in table}
+    flags = [key for key in FLAGS if _expect(table.get(key, False), bool, f"{where}: {key}")]
     devices = _expect(table.get("devices", {}), dict, f"{where}: devices")
-    return Vm(name, numbers, texts, _expect(table.get(UNSAFE, False), bool, f"{where}: {UNSAFE}"),
+    return Vm(name, numbers, texts, flags,
               [_read_device(label, device, f"{where}, device \"{label}\"")
                for label, device in devices.items()])
 
