@@ -74,6 +74,22 @@ static int on_query(void *arg, cordon_gpa gpa, uint64_t len, uint64_t *runs, cor
     return hear(arg, OWN_QUERY, gpa.v, len);
 }
 
+static int on_discard(void *arg, cordon_gpa gpa, uint64_t len, uint64_t *freed)
+{
+    *freed = 0x7000;
+    return hear(arg, OWN_DISCARD, gpa.v, len);
+}
+
+static int on_fill(void *arg, cordon_gpa gpa, uint64_t len)
+{
+    return hear(arg, OWN_FILL, gpa.v, len);
+}
+
+static int on_pin(void *arg, cordon_gpa gpa, uint64_t len, bool pinned)
+{
+    return hear(arg, pinned ? OWN_PIN : OWN_UNPIN, gpa.v, len);
+}
+
 static int setup_with(void **state, bool show_hpa, bool all)
 {
     struct own_bench *o = calloc(1, sizeof(*o));
@@ -83,6 +99,9 @@ static int setup_with(void **state, bool show_hpa, bool all)
         calls.run = on_run;
         calls.report = on_report;
         calls.query = on_query;
+        calls.discard = on_discard;
+        calls.fill = on_fill;
+        calls.pin = on_pin;
     }
     assert_int_equal(vbench_setup((void **)&o->b), 0);
     own_init(&o->own, &calls, LIMIT, show_hpa);
@@ -177,8 +196,8 @@ static void test_identifies_itself(void **state)
 {
     struct own_bench *o = *state;
 
-    assert_int_equal(reg(o, 0x00, 8), UINT64_C(0x000100004e445243));
-    assert_int_equal(reg(o, 0x08, 4), 0x3e);
+    assert_int_equal(reg(o, 0x00, 8), UINT64_C(0x000100014e445243));
+    assert_int_equal(reg(o, 0x08, 4), 0x3fe);
     assert_int_equal(reg(o, 0x0c, 4), OWN_REPORT_BYTES);
     assert_int_equal(reg(o, 0x60, 8), LIMIT);
     assert_int_equal(reg(o, 0x44, 4), 0);
@@ -225,7 +244,8 @@ static void test_give_and_take_pass_on_what_was_asked(void **state)
 static void test_ranges_are_checked_before_anything_is_called(void **state)
 {
     struct own_bench *o = *state;
-    const uint32_t commands[] = {OWN_GIVE, OWN_TAKE, OWN_QUERY};
+    const uint32_t commands[] = {OWN_GIVE, OWN_TAKE, OWN_QUERY, OWN_DISCARD,
+                                 OWN_FILL, OWN_PIN,  OWN_UNPIN};
     const struct {
         uint64_t gpa, len;
         uint32_t error;
@@ -238,7 +258,7 @@ static void test_ranges_are_checked_before_anything_is_called(void **state)
         {0x80000000, UINT64_C(1) << 63, CORDON_ELIMIT},
     };
 
-    for (size_t c = 0; c < 3; c++) {
+    for (size_t c = 0; c < sizeof(commands) / sizeof(commands[0]); c++) {
         for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
             set(o, 0x10, row[i].gpa);
             set(o, 0x18, row[i].len);
@@ -312,6 +332,24 @@ static void test_report_sends_the_buffers_bytes(void **state)
     assert_int_equal(o->heard.bytes[OWN_REPORT_BYTES - 1], 0xfc);
 }
 
+static void test_pages_are_dropped_filled_and_pinned(void **state)
+{
+    struct own_bench *o = *state;
+
+    set(o, 0x10, G_RAM);
+    set(o, 0x18, 0x2000);
+    for (uint32_t command = OWN_DISCARD; command <= OWN_UNPIN; command++) {
+        assert_int_equal(run(o, command), 0);
+        assert_int_equal(o->heard.command, command);
+        assert_int_equal(o->heard.gpa, G_RAM);
+        assert_int_equal(o->heard.len, 0x2000);
+        assert_int_equal(reg(o, 0x50, 8), command == OWN_DISCARD ? 0x7000 : 0);
+    }
+    assert_int_equal(o->heard.calls, 4);
+    o->heard.answer = -CORDON_EPERM;
+    assert_int_equal(run(o, OWN_FILL), CORDON_EPERM);
+}
+
 static void test_query_hides_host_addresses(void **state)
 {
     struct own_bench *o = *state;
@@ -344,7 +382,9 @@ static void test_unknown_or_unoffered_commands_are_refused(void **state)
     set(o, 0x18, 0x1000);
     assert_int_equal(run(o, OWN_RUN), CORDON_ENOTSUP);
     assert_int_equal(run(o, OWN_REPORT), CORDON_ENOTSUP);
-    assert_int_equal(run(o, OWN_QUERY), CORDON_ENOTSUP);
+    for (uint32_t command = OWN_QUERY; command < OWN_COMMAND_END; command++) {
+        assert_int_equal(run(o, command), CORDON_ENOTSUP);
+    }
     assert_int_equal(run(o, 0), CORDON_EINVAL);
     assert_int_equal(run(o, OWN_COMMAND_END), CORDON_EINVAL);
     assert_int_equal(run(o, 0xffffffffu), CORDON_EINVAL);
@@ -377,6 +417,7 @@ int main(void)
         TEST(test_ranges_are_checked_before_anything_is_called),
         TEST(test_run_is_checked_and_answers_a_gpa),
         TEST(test_report_sends_the_buffers_bytes),
+        TEST(test_pages_are_dropped_filled_and_pinned),
         TEST(test_query_hides_host_addresses),
         cmocka_unit_test_setup_teardown(test_query_shows_host_addresses_only_by_policy,
                                         setup_showing, teardown),

@@ -2,7 +2,8 @@
 #include "core/machine.h"
 #include "manage/manage.h"
 #include "vm/devices.h"
-#include "vm/vm.h"
+#include "vm/guests.h"
+#include "vm/memory_vm.h"
 
 static void send_stats(uint32_t number, const cordon_iommu *iommu)
 {
@@ -40,14 +41,7 @@ static struct vcpu_counts sum_counts(const struct vm *vm)
     struct vcpu_counts sum = {0};
 
     for (uint32_t i = 0; i < vm->config->vcpus; i++) {
-        const struct vcpu_counts *c = &vm->vcpu[i].counts;
-
-        sum.sbi += c->sbi;
-        sum.mmio += c->mmio;
-        sum.interrupt += c->interrupt;
-        sum.virtual += c->virtual;
-        sum.absent += c->absent;
-        sum.spurious += c->spurious;
+        vcpu_counts_add(&sum, &vm->vcpu[i].counts);
     }
     return sum;
 }
@@ -65,6 +59,8 @@ static void send_exits(const struct vm *vm)
     json_u64(j, "virtual", c.virtual);
     json_u64(j, "absent", c.absent);
     json_u64(j, "spurious", c.spurious);
+    json_u64(j, "touch", c.touch);
+    json_u64(j, "logged", c.logged);
     manage_event_send(&e);
 }
 
@@ -78,5 +74,47 @@ void manage_send_exits(void)
         }
     }
     (void)manage_event_begin(&e, "exits");
+    manage_event_send(&e);
+}
+
+static void send_memory(const struct vm *vm)
+{
+    struct vcpu_counts c = sum_counts(vm);
+    struct manage_event e;
+    struct json *j = manage_event_begin(&e, "vm-memory");
+
+    json_text(j, "vm", vm_name(vm), VM_NAME_BYTES);
+    json_u64(j, "ram_bytes", vm->config->ram_len);
+    json_u64(j, "resident_bytes", vm_memory_resident(vm));
+    json_bool(j, "first_touch", vm_is_lazy(vm));
+    json_bool(j, "overcommit", vm_is_lazy(vm) && vm->config->overcommit);
+    json_u64(j, "touches", c.touch);
+    json_u64(j, "touches_2m", c.touch_large);
+    json_u64(j, "spurious", c.spurious);
+    manage_event_send(&e);
+}
+
+void manage_send_memory(void)
+{
+    struct cordon_memory_stats stats;
+    struct manage_event e;
+    struct json *j;
+
+    for (uint32_t i = 0; i < vm_count; i++) {
+        struct vm *vm = &vms[i];
+
+        cordon_lock_take(&vm->lock); /* its domain does not go */
+        if (atomic_load(&vm->state) == VM_RUNNING) {
+            send_memory(vm);
+        }
+        cordon_lock_give(&vm->lock);
+    }
+    cordon_memory_stats(guests_ctx(), &stats);
+    j = manage_event_begin(&e, "memory");
+    json_u64(j, "total_bytes", stats.total);
+    json_u64(j, "free_bytes", stats.free);
+    json_u64(j, "owned_bytes", stats.owned);
+    json_u64(j, "table_bytes", stats.table);
+    json_u64(j, "largest_free_bytes", stats.largest_free);
     manage_event_send(&e);
 }

@@ -10,6 +10,7 @@
 #include "manage/moves.h"
 #include "manage/translate.h"
 #include "manage/words.h"
+#include "vm/again.h"
 #include "vm/guests.h"
 #include "vm/pause.h"
 #include "vm/report.h"
@@ -118,22 +119,46 @@ bool manage_number(const char *word, uint64_t *out)
 
 const char manage_not_running[] = "that VM does not run";
 
-struct vm *manage_find_vm(char **rest)
+/* The VM that the first word of *REST names; an error is sent when there is none. */
+static struct vm *find_any_vm(char **rest)
 {
     char *name = manage_cut_word(rest);
 
     for (uint32_t i = 0; name != NULL && i < vm_count; i++) {
         if (strcmp(vm_name(&vms[i]), name) == 0) {
-            if (atomic_load(&vms[i].state) == VM_RUNNING) {
-                return &vms[i];
-            }
-            manage_send_error(manage_not_running, name);
-            return NULL;
+            return &vms[i];
         }
     }
     manage_send_error(name != NULL ? "no VM has that name" : "say which VM",
                       name != NULL ? name : "");
     return NULL;
+}
+
+struct vm *manage_find_vm(char **rest)
+{
+    struct vm *vm = find_any_vm(rest);
+
+    if (vm != NULL && atomic_load(&vm->state) != VM_RUNNING) {
+        manage_send_error(manage_not_running, vm_name(vm));
+        return NULL;
+    }
+    return vm;
+}
+
+static void do_start(char *rest)
+{
+    struct vm *vm = find_any_vm(&rest);
+    struct config_error why;
+
+    if (vm != NULL && vm_again(vm, &why) != 0) {
+        manage_send_error(why.text, vm_name(vm));
+    }
+}
+
+static void do_memory(char *rest)
+{
+    (void)rest;
+    manage_send_memory();
 }
 
 static void do_type(char *rest)
@@ -303,7 +328,8 @@ static const struct {
     {"pause", do_pause},         {"resume", do_resume},   {"tables", do_tables},
     {"present", do_present},     {"compact", do_compact}, {"move", do_move},
     {"blocks", do_blocks},       {"log", do_log},         {"coalesce", do_coalesce},
-    {"translate", do_translate}, {"map", do_map},
+    {"translate", do_translate}, {"map", do_map},         {"start", do_start},
+    {"memory", do_memory},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -5,8 +5,8 @@
  * whose "event" names it. Commands: owners [HPA], places, audit, faults, exits, type VM TEXT, pause
  * VM, resume VM, tables VM, present VM [GPA], compact LEN [ALIGN [BOUNDARY [HIGHEST]]], move VM
  * TIMES SEED [LEN], blocks [HPA], log VM on|off|harvest [GPA], coalesce VM, translate VM VCPU GVA
- * [ACCESS [WHO]] (translate.h), map VM. What is not understood is answered by an event "error" that
- * says why.
+ * [ACCESS [WHO]] (translate.h), map VM, start VM, memory. What is not understood is answered by an
+ * event "error" that says why.
  */
 #ifndef HYP_MANAGE_MANAGE_H
 #define HYP_MANAGE_MANAGE_H
@@ -83,6 +83,10 @@ CORDON_MUST_CHECK int manage_coalesce(struct vm *vm);
  * listener was told, as an event "vm-change" each; then "vm-map" with its account. False: it does
  * not run. */
 bool manage_send_map(struct vm *vm);
+
+/* counts.c: how much memory each VM has of what it may have, and what came at first touch: an event
+ * "vm-memory" for each that runs, then "memory" with what the machine has. */
+void manage_send_memory(void);
 
 /* places.c: what stands where in host memory: an event "place" each, then "places". */
 void manage_send_places(void);

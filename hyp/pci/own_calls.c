@@ -9,8 +9,10 @@
 #include "core/sbi_call.h"
 #include "core/tick.h"
 #include "manage/manage.h"
+#include "pci/own_pages.h"
 #include "pci/vm_pci.h"
 #include "vm/guests.h"
+#include "vm/memory_vm.h"
 
 #define LIST_ENTRIES(len) ((len) >> CORDON_PAGE_SHIFT)
 
@@ -42,6 +44,22 @@ static uint64_t ram_part(const struct vm *vm, cordon_gpa gpa, uint64_t len)
     return from < to ? to - from : 0;
 }
 
+/* True if some of the guest's RAM in the range is pinned. The pool and runs always are, and may be
+ * given back all the same. */
+static bool is_pinned(const struct vm *vm, cordon_gpa gpa, uint64_t len)
+{
+    uint64_t end = gpa.v + len;
+    struct cordon_region_info r;
+
+    while (gpa.v < end && cordon_region_find(vm->domain, gpa, false, &r) == 0) {
+        if ((r.flags & CORDON_REGION_PIN) != 0 && ram_part(vm, r.gpa, r.len) != 0) {
+            return true;
+        }
+        gpa = cordon_gpa_make(r.gpa.v + r.len);
+    }
+    return false;
+}
+
 /* Frames that waited may have been let go of since. */
 static void settle(struct vm *vm)
 {
@@ -60,7 +78,7 @@ static int give(struct vm *vm, cordon_gpa gpa, uint64_t len)
     uint64_t ram = ram_part(vm, gpa, len);
     int err;
 
-    if (!is_memory(vm, gpa, len)) {
+    if (!is_memory(vm, gpa, len) || is_pinned(vm, gpa, len)) {
         return -CORDON_EPERM;
     }
     err = cordon_change(vm->domain, &op, 1);
@@ -98,6 +116,26 @@ static void forget_instructions(const struct vm *vm)
     }
 }
 
+/* Memory for GPA.. that comes at first touch. */
+static int take_lazily(struct vm *vm, cordon_gpa gpa, uint64_t len)
+{
+    struct vm_account *a = &vm->pci->account;
+    struct cordon_op op = {.kind = CORDON_OP_GRANT,
+                           .flags = vm_memory_lazy_flags(vm),
+                           .gpa = gpa,
+                           .len = len,
+                           .perms = CORDON_RWX};
+    int err;
+
+    settle(vm);
+    if (a->ram + len > vm->config->ram_len + VM_WAITING_MAX) {
+        return -CORDON_ELIMIT;
+    }
+    err = cordon_change(vm->domain, &op, 1);
+    a->ram += err == 0 ? len : 0;
+    return err;
+}
+
 /* Scattered memory for GPA.., with LIST as room for its extents. */
 static int take_with(struct vm *vm, cordon_gpa gpa, uint64_t len, struct cordon_extent *list)
 {
@@ -129,20 +167,14 @@ static int take_with(struct vm *vm, cordon_gpa gpa, uint64_t len, struct cordon_
     return err;
 }
 
-static int call_take(void *arg, cordon_gpa gpa, uint64_t len)
+static int take_at_once(struct vm *vm, cordon_gpa gpa, uint64_t len)
 {
-    struct vm *vm = arg;
-    uint64_t base = vm->config->ram_base.v;
     struct cordon_run_want want = {.size = sizeof(want),
                                    .flags = CORDON_RUN_NOZERO | CORDON_RUN_FIXED};
     cordon_hpa list;
     int err;
     int freed;
 
-    if (gpa.v < base || gpa.v - base > vm->config->ram_len ||
-        len > vm->config->ram_len - (gpa.v - base)) {
-        return -CORDON_ERANGE;
-    }
     want.len = (LIST_ENTRIES(len) * sizeof(struct cordon_extent) + CORDON_PAGE_SIZE - 1) &
                ~(CORDON_PAGE_SIZE - 1);
     err = cordon_run_alloc(guests_ctx(), &want, &list);
@@ -154,6 +186,25 @@ static int call_take(void *arg, cordon_gpa gpa, uint64_t len)
     cordon_lock_give(&vm->map_lock);
     freed = cordon_run_free(guests_ctx(), list, want.len);
     cordon_assert(freed == 0);
+    return err;
+}
+
+static int call_take(void *arg, cordon_gpa gpa, uint64_t len)
+{
+    struct vm *vm = arg;
+    uint64_t base = vm->config->ram_base.v;
+    int err;
+
+    if (gpa.v < base || gpa.v - base > vm->config->ram_len ||
+        len > vm->config->ram_len - (gpa.v - base)) {
+        return -CORDON_ERANGE;
+    }
+    if (!vm_is_lazy(vm)) {
+        return take_at_once(vm, gpa, len);
+    }
+    cordon_lock_take(&vm->map_lock);
+    err = take_lazily(vm, gpa, len);
+    cordon_lock_give(&vm->map_lock);
     return err;
 }
 
@@ -312,5 +363,8 @@ struct own_calls vm_pci_own_calls(struct vm *vm)
                               .take = call_take,
                               .run = call_run,
                               .report = call_report,
-                              .query = call_query};
+                              .query = call_query,
+                              .discard = vm_is_lazy(vm) ? own_pages_discard : NULL,
+                              .fill = vm_is_lazy(vm) ? own_pages_fill : NULL,
+                              .pin = own_pages_pin};
 }

@@ -8,27 +8,32 @@
 #define BYTES_A_CALL 4096u /* more is left to the next call, as the specification allows */
 
 /* As much of [gpa, gpa+*len) as is contiguous, written or read; *LEN is cut to that. Returns how
- * much was taken, or -1: no memory of the guest. */
+ * much was taken, or -1: no memory of the guest. Without a frame for it the guest ends. */
 static int64_t transfer_some(struct vcpu *vcpu, bool write, uint64_t gpa, uint64_t *len)
 {
     struct vm *vm = vcpu->vm;
     int64_t taken = -1;
     uint8_t *bytes;
+    int err;
 
     cordon_lock_take(&vm->map_lock);
     cordon_hold(vm->domain); /* the bytes stay where they are while we use them */
-    bytes = vm_memory_at(vm, cordon_gpa_make(gpa), write ? CORDON_READ : CORDON_WRITE, len);
-    if (bytes != NULL) {
+    err = vm_memory_at(vm, cordon_gpa_make(gpa), write ? CORDON_READ : CORDON_WRITE, &bytes, len);
+    if (err == 0) {
         taken =
             (int64_t)(write ? vm_console_write(vm, bytes, *len) : vm_console_read(vm, bytes, *len));
     }
     if (!write && taken > 0) { /* not through the guest's own tables: said, for dirty logging */
-        int err = cordon_log_written(vm->domain, cordon_gpa_make(gpa), (uint64_t)taken);
+        int told = cordon_log_written(vm->domain, cordon_gpa_make(gpa), (uint64_t)taken);
 
-        cordon_assert(err == 0);
+        cordon_assert(told == 0);
     }
     cordon_let_go(vm->domain);
     cordon_lock_give(&vm->map_lock);
+    if (err == -CORDON_ENOMEM) {
+        vm_memory_out(vm, cordon_gpa_make(gpa));
+        vcpu_leave(vcpu);
+    }
     return taken;
 }
 

@@ -4,11 +4,13 @@
 #include "sbi/sbi.h"
 #include "vm/vm.h"
 
+/* A page that has not been touched yet is executable all the same. */
 static bool may_execute(const struct vcpu *vcpu, uint64_t address)
 {
-    struct cordon_hit hit;
+    struct cordon_region_info region;
 
-    return cordon_translate(vcpu->vm->domain, 0, cordon_gpa_make(address), CORDON_EXEC, &hit) == 0;
+    return cordon_region_find(vcpu->vm->domain, cordon_gpa_make(address), false, &region) == 0 &&
+           (region.perms & CORDON_EXEC) != 0;
 }
 
 static struct sbi_ret start(struct vcpu *vcpu)

@@ -5,7 +5,7 @@
  * its hart, so registers that C preserves (s0-s11, gp since nothing of ours uses it, and the
  * floating-point and vector registers) simply stay where they are: a call of the SBI saves 18
  * registers and no more, and so does an access to an emulated register that goes to or from one of
- * these. Other exits save all.
+ * these, and the first touch of a page. Other exits save all.
  */
 #include "boot/layout.h"
 #include "core/hart_offsets.h"
@@ -72,13 +72,13 @@ resume:
     ld      a0, VCPU_X(10)(a0)
     sret
 
-/* An emulated register is the next most usual reason. */
+/* An emulated register, or a page that is touched first, is the next most usual reason. */
 exit_other:
     li      t1, CAUSE_LOAD_GUEST_PAGE
     beq     a1, t1, 1f
     li      t1, CAUSE_STORE_GUEST_PAGE
     bne     a1, t1, exit_slow
-1:  call    vcpu_mmio_fast
+1:  call    vcpu_fault_fast
     mv      t0, a0
     ld      a0, HART_VCPU(tp)
     bnez    t0, resume

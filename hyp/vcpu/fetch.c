@@ -1,10 +1,15 @@
 /* Instructions of a guest, read with its own eyes. */
 #include "vcpu/fetch.h"
 
+#include "core/hart.h"
 #include "core/trap.h"
+#include "vcpu/touch.h"
+
+/* Pages that one fetch may find absent: two half words, each with the guest's tables above it. */
+#define TOUCHES_MAX 12u
 
 /* hlvx.hu: a half word at ADDRESS as the guest would fetch it. */
-static bool fetch_half(uint64_t address, uint32_t *out)
+static bool load_half(uint64_t address, uint32_t *out)
 {
     uint64_t value = 0;
     uint64_t ok = 0;
@@ -17,6 +22,23 @@ static bool fetch_half(uint64_t address, uint32_t *out)
                      : "memory");
     *out = (uint32_t)value & 0xffff;
     return ok != 0;
+}
+
+/* True if the load that has just failed will find the page that it missed. */
+static bool is_there_now(void)
+{
+    return csr_read(CSR_SCAUSE) == CAUSE_LOAD_GUEST_PAGE &&
+           touch_page(hart_this()->vcpu, csr_read(CSR_HTVAL) << 2, 0) == 0;
+}
+
+static bool fetch_half(uint64_t address, uint32_t *out)
+{
+    bool ok = load_half(address, out);
+
+    for (uint32_t i = 0; i < TOUCHES_MAX && !ok && is_there_now(); i++) {
+        ok = load_half(address, out);
+    }
+    return ok;
 }
 
 bool fetch_guest_instruction(uint64_t pc, uint32_t *out)

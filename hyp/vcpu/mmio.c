@@ -1,17 +1,15 @@
 /*
- * Guest-page faults [Priv 18.6.1]: an emulated device, a stale translation, or nothing at all.
+ * Guest-page faults [Priv 18.6.1]: an emulated device, a page that comes when it is touched, a
+ * stale translation, or nothing at all.
  */
 #include <cordon/cordon.h>
 
 #include "core/console.h"
 #include "vcpu/decode.h"
 #include "vcpu/fetch.h"
+#include "vcpu/touch.h"
 #include "vcpu/vcpu.h"
-#include "vm/vm.h"
-
-/* htinst of an access that the hardware itself made, to the guest's own page tables. */
-#define PSEUDO_READ 0x3000u
-#define PSEUDO_WRITE 0x3020u
+#include "vm/memory_vm.h"
 
 static uint64_t extend(uint64_t value, const struct access *a)
 {
@@ -54,13 +52,6 @@ static bool find_instruction(struct access *out)
     }
     return htinst == 0 && fetch_guest_instruction(csr_read(CSR_SEPC), &instruction) &&
            decode_access(instruction, out);
-}
-
-static uint32_t access_of(uint64_t cause)
-{
-    return cause == CAUSE_FETCH_GUEST_PAGE  ? CORDON_EXEC
-           : cause == CAUSE_LOAD_GUEST_PAGE ? CORDON_READ
-                                            : CORDON_WRITE;
 }
 
 static const char *access_name(uint64_t cause)
@@ -109,25 +100,17 @@ static void refuse(struct vcpu *vcpu, uint64_t cause, uint64_t gpa, uint64_t stv
     vcpu_inject(vcpu, access_fault(cause), stval);
 }
 
-/* True if the guest may go on: the map does hold the page, and hardware may have kept an invalid
- * entry [Priv 12.2.1; Svvptc], or the page is noted as used or written, for its log. */
+/* True if the guest may go on: its memory has the page, or has it now. Without a frame for it this
+ * guest ends, and no other. */
 static bool is_answered(struct vcpu *vcpu, uint64_t cause, uint64_t gpa)
 {
-    uint64_t htinst = csr_read(CSR_HTINST);
-    uint32_t access = access_of(cause);
-    struct cordon_touched done;
+    int err = touch_page(vcpu, gpa, touch_access(cause, csr_read(CSR_HTINST)));
 
-    if (htinst == PSEUDO_READ || htinst == PSEUDO_WRITE) {
-        access = htinst == PSEUDO_READ ? CORDON_READ : CORDON_WRITE;
+    if (err == -CORDON_ENOMEM) {
+        vm_memory_out(vcpu->vm, cordon_gpa_make(gpa));
+        vcpu_leave(vcpu);
     }
-    if (cordon_touch(vcpu->vm->domain, cordon_gpa_make(gpa), access, &done) != 0) {
-        return false;
-    }
-    if (done.what == CORDON_TOUCH_SPURIOUS) {
-        vcpu->counts.spurious++;
-        hart_fence_gstage_current();
-    }
-    return true;
+    return err == 0;
 }
 
 static void slow_fault(struct vcpu *vcpu, uint64_t cause, uint64_t gpa)
@@ -172,18 +155,29 @@ void vcpu_guest_page_fault(struct vcpu *vcpu, uint64_t cause)
 /* Registers that entry.S saves on every exit: ra, sp, tp, t0-t6, a0-a7. */
 #define SAVED_ALWAYS 0xf003fcf6u
 
-bool vcpu_mmio_fast(struct vcpu *vcpu, uint64_t cause)
+/* A page of RAM that comes when it is touched; what goes wrong is left to the slow way. */
+static __attribute__((noinline)) bool touch_fast(struct vcpu *vcpu, uint64_t cause, uint64_t gpa)
+{
+    return gpa - vcpu->ram_base < vcpu->ram_len &&
+           touch_page(vcpu, gpa, touch_access(cause, csr_read(CSR_HTINST))) == 0;
+}
+
+bool vcpu_fault_fast(struct vcpu *vcpu, uint64_t cause)
 {
     const struct vbus_device *device = vcpu->last_device;
     uint64_t htinst = csr_read(CSR_HTINST);
-    uint64_t offset = fault_address() - device->gpa.v;
+    uint64_t gpa = fault_address();
+    uint64_t offset = gpa - device->gpa.v;
     unsigned funct3 = htinst >> 12 & 7;
     unsigned log2 = funct3 & 3;
     unsigned shift = 64 - (8u << log2);
 
     /* The device of last time, whole: ranges are whole pages, so what is aligned does not stick
      * out. */
-    if (offset >= device->len || (offset & ((1u << log2) - 1)) != 0) {
+    if (offset >= device->len) {
+        return touch_fast(vcpu, cause, gpa);
+    }
+    if ((offset & ((1u << log2) - 1)) != 0) {
         return false;
     }
     /* A transformed load or store of x registers (decode.h), without an address offset; bit 1

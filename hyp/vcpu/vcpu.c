@@ -156,6 +156,19 @@ void vcpu_start_here(struct vcpu *vcpu)
     }
 }
 
+void vcpu_counts_add(struct vcpu_counts *sum, const struct vcpu_counts *c)
+{
+    sum->sbi += c->sbi;
+    sum->mmio += c->mmio;
+    sum->interrupt += c->interrupt;
+    sum->virtual += c->virtual;
+    sum->absent += c->absent;
+    sum->spurious += c->spurious;
+    sum->touch += c->touch;
+    sum->touch_large += c->touch_large;
+    sum->logged += c->logged;
+}
+
 void vcpu_request(struct vcpu *vcpu, unsigned request)
 {
     atomic_fetch_or(&vcpu->requests, request);

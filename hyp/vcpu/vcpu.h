@@ -40,6 +40,9 @@ struct vcpu_question {
 /* Why it left the guest, counted. */
 struct vcpu_counts {
     uint64_t sbi, mmio, interrupt, virtual, absent, spurious;
+    uint64_t touch;       /* pages that came at first touch */
+    uint64_t touch_large; /* of these, 2 MiB at once */
+    uint64_t logged;      /* pages noted as used or written (cordon/log.h) */
 };
 
 struct vcpu {
@@ -53,7 +56,8 @@ struct vcpu {
     atomic_uint state;   /* enum vcpu_state; changed under the VM's lock */
     atomic_uint requests;
     uint64_t start_pc, start_opaque;
-    volatile uint32_t *file_page;          /* its interrupt file: a store sends an interrupt */
+    uint64_t ram_base, ram_len;   /* GPA of its RAM: faults there are for the map to answer */
+    volatile uint32_t *file_page; /* its interrupt file: a store sends an interrupt */
     const struct vbus_device *last_device; /* the last one that answered; never null */
     uint64_t stuck;                        /* the same fault in a row */
     struct vcpu_counts counts;
@@ -73,10 +77,13 @@ _Noreturn void vcpu_leave(struct vcpu *vcpu);
 void fp_clear(void);
 void vector_clear(void);
 
+/* Add what C counted to SUM. */
+void vcpu_counts_add(struct vcpu_counts *sum, const struct vcpu_counts *c);
+
 /* From entry.S: an ecall of the guest; a data access without translation (false: not of the
  * simple kind, and nothing was done); any other exit. */
 void vcpu_ecall(struct vcpu *vcpu);
-bool vcpu_mmio_fast(struct vcpu *vcpu, uint64_t cause);
+bool vcpu_fault_fast(struct vcpu *vcpu, uint64_t cause);
 void vcpu_exit(struct vcpu *vcpu);
 
 /* Do what others asked for; may leave the guest. */

@@ -1,6 +1,4 @@
 /* A guest, built: memory, emulated devices, images; vCPUs that can be started. */
-#include <string.h>
-
 #include "config/config_error.h"
 #include "core/hart.h"
 #include "core/memory.h"
@@ -52,17 +50,22 @@ static int build_devices(struct vm *vm)
 /* Answers nowhere: what a vCPU's last device is at first. */
 static const struct vbus_device no_device;
 
+/* Its hart, and whoever sends fences, may look at it meanwhile, if it ran before. */
 static void build_vcpus(struct vm *vm)
 {
     for (uint32_t i = 0; i < vm->config->vcpus; i++) {
         struct vcpu *vcpu = &vm->vcpu[i];
-        struct hart *hart = vcpu->hart;
 
-        memset(vcpu, 0, sizeof(*vcpu));
-        vcpu->hart = hart;
         vcpu->vm = vm;
         vcpu->id = i;
+        vcpu->file_clean = false;
+        atomic_store(&vcpu->state, VCPU_STOPPED);
+        atomic_store(&vcpu->requests, 0);
         vcpu->last_device = &no_device;
+        vcpu->stuck = 0;
+        vcpu->counts = (struct vcpu_counts){0};
+        vcpu->ram_base = vm->config->ram_base.v;
+        vcpu->ram_len = vm->config->ram_len;
     }
 }
 

@@ -197,6 +197,20 @@ static void choose_ticker(void)
     }
 }
 
+const struct bundle *guests_bundle(void)
+{
+    return &guests.bundle;
+}
+
+bool guests_add(void)
+{
+    unsigned running = atomic_load(&guests.running);
+
+    while (running != 0 && !atomic_compare_exchange_weak(&guests.running, &running, running + 1)) {
+    }
+    return running != 0;
+}
+
 static uint32_t count_failed(void)
 {
     uint32_t failed = guests.refused;

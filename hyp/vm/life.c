@@ -69,19 +69,14 @@ static void finish(struct vm *vm)
 {
     vm_console_flush(vm, 0);
     for (uint32_t i = 0; i < vm->config->vcpus; i++) {
-        const struct vcpu_counts *c = &vm->vcpu[i].counts;
-
-        vm->counts.sbi += c->sbi;
-        vm->counts.mmio += c->mmio;
-        vm->counts.interrupt += c->interrupt;
-        vm->counts.virtual += c->virtual;
-        vm->counts.absent += c->absent;
-        vm->counts.spurious += c->spurious;
+        vcpu_counts_add(&vm->counts, &vm->vcpu[i].counts);
     }
+    vm->ended = hart_time();
+    vm->resident = vm_memory_resident(vm);
     devices_settle(); /* afterwards the faults of its devices are nobody's */
-    report_ended(vm);
     vm_pci_release(vm);
     vm_memory_release(vm);
+    report_ended(vm);
     atomic_store(&vm->state, VM_STOPPED);
     guests_ended();
 }

@@ -101,6 +101,12 @@ static int make_tree(const struct vm *vm, const struct bundle *bundle, const str
     return err == 0 ? 0 : config_refuse(why, "device tree: %s", cordon_strerror(err));
 }
 
+static int refuse_write(struct config_error *why, const char *what, int err)
+{
+    return config_refuse(why, "%s: %s where they belong", what,
+                         err == -CORDON_ENOMEM ? "no frame is left" : "there is no RAM");
+}
+
 /* The device tree is made in memory of ours, then copied. */
 static int load_tree(struct vm *vm, const struct bundle *bundle, const struct layout *l,
                      struct config_error *why)
@@ -114,8 +120,9 @@ static int load_tree(struct vm *vm, const struct bundle *bundle, const struct la
         return config_refuse(why, "device tree: %s", cordon_strerror(err));
     }
     err = make_tree(vm, bundle, l, memory_ptr(run), why);
-    if (err == 0 && vm_memory_write(vm, l->tree, memory_ptr(run), DT_BYTES) != 0) {
-        err = config_refuse(why, "device tree: no RAM at 0x%lx", l->tree.v);
+    if (err == 0) {
+        err = vm_memory_write(vm, l->tree, memory_ptr(run), DT_BYTES);
+        err = err != 0 ? refuse_write(why, "device tree", err) : 0;
     }
     freed = cordon_run_free(guests_ctx(), run, DT_BYTES);
     cordon_assert(freed == 0);
@@ -131,9 +138,12 @@ int load_images(struct vm *vm, const struct bundle *bundle, struct config_error 
     if (err != 0) {
         return err;
     }
-    if (vm_memory_write(vm, l.kernel, blob(bundle, &c->kernel), c->kernel.len) != 0 ||
-        vm_memory_write(vm, l.ramdisk, blob(bundle, &c->initrd), c->initrd.len) != 0) {
-        return config_refuse(why, "images: no RAM where they belong");
+    err = vm_memory_write(vm, l.kernel, blob(bundle, &c->kernel), c->kernel.len);
+    if (err == 0) {
+        err = vm_memory_write(vm, l.ramdisk, blob(bundle, &c->initrd), c->initrd.len);
+    }
+    if (err != 0) {
+        return refuse_write(why, "images", err);
     }
     err = load_tree(vm, bundle, &l, why);
     if (err == 0) {

@@ -27,21 +27,44 @@ static int grant_chunk(struct vm *vm, uint64_t offset, uint64_t len, struct cord
                        size_t count)
 {
     const struct vm_config *c = vm->config;
+    struct cordon_slot slot = {.size = sizeof(slot),
+                               .id = (uint32_t)(offset / CHUNK),
+                               .gpa = cordon_gpa_add(c->ram_base, offset),
+                               .len = len,
+                               .flags = c->fill != VM_FILL_START ? CORDON_REGION_PIN : 0};
     int err = cordon_scatter_alloc(guests_ctx(), len, c->scatter_pieces,
                                    c->scatter_seed + offset / CHUNK, list, &count);
 
     if (err != 0) {
         return err;
     }
-    err = vm_space_slot(vm, (uint32_t)(offset / CHUNK), cordon_gpa_add(c->ram_base, offset), list,
-                        count);
+    slot.extents = list;
+    slot.extent_count = count;
+    err = cordon_slot_set(vm->space, &slot);
     if (err != 0) {
         free_extents(list, count);
     }
     return err;
 }
 
-static int build_ram(struct vm *vm)
+uint32_t vm_memory_lazy_flags(const struct vm *vm)
+{
+    return CORDON_REGION_DEMAND | (vm->config->fill == VM_FILL_TOUCH_2M ? CORDON_REGION_HUGE : 0) |
+           (vm->config->overcommit ? 0 : CORDON_REGION_PROMISED);
+}
+
+/* RAM without frames. */
+static int promise_ram(struct vm *vm)
+{
+    const struct cordon_slot slot = {.size = sizeof(slot),
+                                     .gpa = vm->config->ram_base,
+                                     .len = vm->config->ram_len,
+                                     .flags = vm_memory_lazy_flags(vm)};
+
+    return cordon_slot_set(vm->space, &slot);
+}
+
+static int fill_ram(struct vm *vm)
 {
     uint64_t ram = vm->config->ram_len;
     uint64_t chunk = ram < CHUNK ? ram : CHUNK;
@@ -65,6 +88,19 @@ static int build_ram(struct vm *vm)
     freed = cordon_run_free(guests_ctx(), list, want.len);
     cordon_assert(freed == 0);
     return err;
+}
+
+static int build_ram(struct vm *vm)
+{
+    if (vm_is_lazy(vm)) {
+        return promise_ram(vm);
+    }
+    if (vm->config->fill != VM_FILL_START) {
+        log_line("%s: it has devices, whose DMA cannot wait: its RAM is filled at the start and "
+                 "pinned, not at first touch",
+                 vm_name(vm));
+    }
+    return fill_ram(vm);
 }
 
 static int build_pool(struct vm *vm)
@@ -227,20 +263,59 @@ void vm_memory_release(struct vm *vm)
     }
 }
 
-uint8_t *vm_memory_at(const struct vm *vm, cordon_gpa gpa, uint32_t access, uint64_t *len)
+uint64_t vm_memory_resident(const struct vm *vm)
+{
+    uint64_t bytes = 0;
+    int err = vm->domain == NULL
+                  ? 0
+                  : cordon_resident(vm->domain, vm->config->ram_base, vm->config->ram_len, &bytes);
+
+    cordon_assert(err == 0);
+    return bytes;
+}
+
+void vm_memory_out(struct vm *vm, cordon_gpa gpa)
+{
+    struct cordon_memory_stats stats;
+
+    cordon_memory_stats(guests_ctx(), &stats);
+    vm_stop(vm, VM_END_MEMORY,
+            "no frame is left for 0x%lx: it has %lu KiB of its %lu MiB, %lu KiB are free", gpa.v,
+            vm_memory_resident(vm) >> 10, vm->config->ram_len >> 20, stats.free >> 10);
+}
+
+/* As cordon_translate, for RAM: a page that is absent comes. */
+static int find_ram(struct vm *vm, cordon_gpa gpa, uint32_t access, struct cordon_hit *hit)
+{
+    int err = cordon_translate(vm->domain, 0, gpa, access, hit);
+    struct cordon_touched done;
+
+    if (err != -CORDON_EFAULT) {
+        return err;
+    }
+    err = cordon_touch(vm->domain, gpa, access, &done);
+    return err == 0 ? cordon_translate(vm->domain, 0, gpa, access, hit) : err;
+}
+
+int vm_memory_at(struct vm *vm, cordon_gpa gpa, uint32_t access, uint8_t **at, uint64_t *len)
 {
     struct cordon_region_info region;
     struct cordon_hit hit;
+    int err;
 
     if (cordon_region_find(vm->domain, gpa, false, &region) != 0 ||
-        (region.flags & CORDON_REGION_MMIO) ||
-        cordon_translate(vm->domain, 0, gpa, access, &hit) != 0) {
-        return NULL;
+        (region.flags & CORDON_REGION_MMIO)) {
+        return -CORDON_EFAULT;
+    }
+    err = find_ram(vm, gpa, access, &hit);
+    if (err != 0) {
+        return err == -CORDON_ENOMEM ? err : -CORDON_EFAULT;
     }
     if (*len > hit.span) {
         *len = hit.span;
     }
-    return memory_ptr(hit.hpa);
+    *at = memory_ptr(hit.hpa);
+    return 0;
 }
 
 static int write_held(struct vm *vm, cordon_gpa gpa, const void *bytes, uint64_t len)
@@ -249,10 +324,11 @@ static int write_held(struct vm *vm, cordon_gpa gpa, const void *bytes, uint64_t
 
     while (len != 0) {
         uint64_t now = len;
-        uint8_t *to = vm_memory_at(vm, gpa, CORDON_WRITE, &now);
+        uint8_t *to;
+        int err = vm_memory_at(vm, gpa, CORDON_WRITE, &to, &now);
 
-        if (to == NULL) {
-            return -CORDON_EFAULT;
+        if (err != 0) {
+            return err;
         }
         memcpy(to, from, now);
         from += now;

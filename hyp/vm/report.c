@@ -16,9 +16,9 @@
 static struct channel channel;
 
 static const char *const end_names[] = {
-    [VM_END_NONE] = "none",     [VM_END_REBOOT] = "reboot", [VM_END_SHUTDOWN] = "shutdown",
-    [VM_END_FAILED] = "failed", [VM_END_STUCK] = "stuck",   [VM_END_TRAP] = "trap",
-    [VM_END_ALONE] = "alone",
+    [VM_END_NONE] = "none",     [VM_END_REBOOT] = "reboot",        [VM_END_SHUTDOWN] = "shutdown",
+    [VM_END_FAILED] = "failed", [VM_END_STUCK] = "stuck",          [VM_END_TRAP] = "trap",
+    [VM_END_ALONE] = "alone",   [VM_END_MEMORY] = "out-of-memory",
 };
 
 void report_open(void)
@@ -107,14 +107,14 @@ void report_started(const struct vm *vm)
 void report_ended(const struct vm *vm)
 {
     const struct vcpu_counts *c = &vm->counts;
-    uint64_t ms = (hart_time() - vm->started) / (machine.timebase / 1000);
+    uint64_t ms = (vm->ended - vm->started) / (machine.timebase / 1000);
     char text[FRAME_BYTES];
     struct json j;
 
     log_line("%s: ENDED (%s) after %lu.%03lu s: %s; exits: SBI %lu, MMIO %lu, interrupt %lu, "
-             "virtual instruction %lu, absent %lu, spurious %lu",
+             "virtual instruction %lu, absent %lu, spurious %lu, touch %lu",
              vm_name(vm), end_names[vm->end], ms / 1000, ms % 1000, vm->end_text, c->sbi, c->mmio,
-             c->interrupt, c->virtual, c->absent, c->spurious);
+             c->interrupt, c->virtual, c->absent, c->spurious, c->touch);
     begin(&j, text, "vm-ended", vm_name(vm));
     json_text(&j, "end", end_names[vm->end], 32);
     json_text(&j, "why", vm->end_text, VM_END_BYTES);
@@ -125,6 +125,9 @@ void report_ended(const struct vm *vm)
     json_u64(&j, "exits_virtual", c->virtual);
     json_u64(&j, "exits_absent", c->absent);
     json_u64(&j, "exits_spurious", c->spurious);
+    json_u64(&j, "exits_touch", c->touch);
+    json_u64(&j, "exits_logged", c->logged);
+    json_u64(&j, "resident_bytes", vm->resident);
     channel_send_json(&channel, &j);
 }
 

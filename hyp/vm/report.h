@@ -12,6 +12,7 @@ struct channel *report_channel(void);
 
 void report_refused(const char *name, const char *why);
 void report_started(const struct vm *vm);
+/* It has ended, and what it had has come back, save what lines before say. */
 void report_ended(const struct vm *vm);
 
 /* All guests have ended. FAILED counts those that were refused or did not end by their own will. */

@@ -65,18 +65,6 @@ int vm_space_node(struct vm *vm, const struct cordon_node *node)
     return cordon_space_update(vm->space, &add, 1);
 }
 
-int vm_space_slot(struct vm *vm, uint32_t slot, cordon_gpa gpa, const struct cordon_extent *extents,
-                  size_t n)
-{
-    struct cordon_slot s = {
-        .size = sizeof(s), .id = slot, .gpa = gpa, .extents = extents, .extent_count = n};
-
-    for (size_t i = 0; i < n; i++) {
-        s.len += extents[i].len;
-    }
-    return cordon_slot_set(vm->space, &s);
-}
-
 static int open_holes(struct vm *vm)
 {
     int err = 0;

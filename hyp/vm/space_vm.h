@@ -38,10 +38,7 @@ struct vm_changes {
 CORDON_MUST_CHECK int vm_space_open(struct vm *vm);
 void vm_space_close(struct vm *vm);
 
-/* RAM that the map owns from here on, as slot SLOT; any other node. Errors: of cordon_slot_set and
- * cordon_space_update. */
-CORDON_MUST_CHECK int vm_space_slot(struct vm *vm, uint32_t slot, cordon_gpa gpa,
-                                    const struct cordon_extent *extents, size_t count);
+/* A node beside the slots of RAM. Errors: of cordon_space_update. */
 CORDON_MUST_CHECK int vm_space_node(struct vm *vm, const struct cordon_node *node);
 
 /* What stands at GPA, as people call it. */

@@ -27,7 +27,8 @@ enum vm_end {
     VM_END_FAILED,
     VM_END_STUCK,
     VM_END_TRAP,
-    VM_END_ALONE
+    VM_END_ALONE,
+    VM_END_MEMORY /* a page was touched, and no frame was left for it */
 };
 
 struct vm_pci;
@@ -57,8 +58,9 @@ struct vm {
     bool reads_by_sbi;  /* it has asked the debug console for input */
     uint8_t input[VM_INPUT_BYTES];
     uint64_t input_first, input_count;
-    atomic_ullong faults; /* that were worth a line */
-    uint64_t started;     /* time */
+    atomic_ullong faults;    /* that were worth a line */
+    uint64_t started, ended; /* time */
+    uint64_t resident;       /* bytes of its RAM that had frames when it ended */
     enum vm_end end;
     char end_text[VM_END_BYTES];
     struct vcpu_counts counts; /* of all vCPUs, once it has stopped */

@@ -31,6 +31,13 @@ static bool is_offered(const struct own_function *o, uint32_t command)
         return o->calls.report != NULL;
     case OWN_QUERY:
         return o->calls.query != NULL;
+    case OWN_DISCARD:
+        return o->calls.discard != NULL;
+    case OWN_FILL:
+        return o->calls.fill != NULL;
+    case OWN_PIN:
+    case OWN_UNPIN:
+        return o->calls.pin != NULL;
     default:
         return false;
     }
@@ -126,6 +133,13 @@ static int perform(struct own_function *o, const struct request *r, struct answe
         return err;
     case OWN_REPORT:
         return o->calls.report(o->calls.arg, o->sending, (uint32_t)r->len);
+    case OWN_DISCARD:
+        return o->calls.discard(o->calls.arg, r->gpa, r->len, &out->result);
+    case OWN_FILL:
+        return o->calls.fill(o->calls.arg, r->gpa, r->len);
+    case OWN_PIN:
+    case OWN_UNPIN:
+        return o->calls.pin(o->calls.arg, r->gpa, r->len, r->command == OWN_PIN);
     default:
         err = o->calls.query(o->calls.arg, r->gpa, r->len, &out->result, &first);
         out->detail = err == 0 && o->show_hpa ? first.v : 0;

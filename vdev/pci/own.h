@@ -16,7 +16,7 @@
 #define OWN_DEVICE 0x0001u
 #define OWN_BAR_BYTES UINT64_C(4096)
 #define OWN_MAGIC 0x4e445243u /* "CRDN" */
-#define OWN_VERSION 0x00010000u
+#define OWN_VERSION 0x00010001u
 #define OWN_REPORT_BYTES 1024u
 
 /* Offsets in BAR 0. */
@@ -44,6 +44,10 @@ enum own_command {
     OWN_REPORT = 4, /* LEN bytes of the buffer go to the host channel */
     OWN_QUERY = 5, /* GPA, LEN: RESULT is how many runs of host memory back it, DETAIL the first HPA
                        if the hypervisor's policy shows it, else 0 */
+    OWN_DISCARD = 6, /* GPA, LEN: what stands there is not needed; RESULT: bytes that came free */
+    OWN_FILL = 7,    /* GPA, LEN: pages that were not touched come at once */
+    OWN_PIN = 8,     /* GPA, LEN: they come, and stay where they are, until */
+    OWN_UNPIN = 9,
     OWN_COMMAND_END
 };
 
@@ -62,6 +66,9 @@ struct own_calls {
     int (*run)(void *arg, const struct cordon_run_want *want, cordon_gpa *out);
     int (*report)(void *arg, const uint8_t *bytes, uint32_t len);
     int (*query)(void *arg, cordon_gpa gpa, uint64_t len, uint64_t *runs, cordon_hpa *first);
+    int (*discard)(void *arg, cordon_gpa gpa, uint64_t len, uint64_t *freed);
+    int (*fill)(void *arg, cordon_gpa gpa, uint64_t len);
+    int (*pin)(void *arg, cordon_gpa gpa, uint64_t len, bool pinned); /* PIN and UNPIN */
 };
 
 struct own_function {

@@ -1270,6 +1270,16 @@ PROTOTYPES = (
      '(MMIO or borrowed frames; extents that are not HELD, or for a DEMAND or PIN region), '
      'EBUSY (others borrow what would be replaced), ENOMEM. Error with the map changed: '
      'EPENDING, as cordon_change.'),
+    ("cordon_resident", c_int, (
+        ("d", POINTER(Domain)),
+        ("gpa", Gpa),
+        ("len", c_uint64),
+        ("bytes", POINTER(c_uint64)),
+    ),
+     'How many bytes of memory (its own or borrowed) a range of the map has frames for; holes '
+     'count as none. While others touch and give back it is a number that held somewhere in '
+     'between. Linear in regions and in the tables below the range. Errors: EINVAL, EALIGN, '
+     'ERANGE.'),
     ("cordon_resource_add", c_int, (
         ("ctx", POINTER(Ctx)),
         ("hpa", Hpa),

@@ -7,7 +7,7 @@ import pytest
 
 from cordon import Cause, Corrupt, GpaEnd, GvaEnd, Perm, Rules
 from cordon.expect import FaultMissing
-from cordon.machine import (ChannelError, CommandRefused, ConsoleTimeout, GuestError, GuestState, Machine,
+from cordon.machine import (ChannelError, CommandRefused, ConsoleTimeout, GuestError, GuestMemory, GuestState, Machine,
                             NoSuchGuest, NoSuchVcpu)
 from cordon.machine import machine as module
 
@@ -17,8 +17,9 @@ RED = {"event": "vm-started", "vm": "red", "domain": 1, "vcpus": 2, "ram_base": 
 BLUE = {"event": "vm-started", "vm": "blue", "domain": 2, "vcpus": 1, "ram_base": "0x0", "ram_bytes": 4096,
         "devices": []}
 THIRD = {"event": "vm-refused", "vm": "third", "why": "8 vCPUs, 1 harts are left"}
-EXITS = {"sbi": 1, "mmio": 2, "interrupt": 3, "virtual": 4, "absent": 5, "spurious": 6}
+EXITS = {"sbi": 1, "mmio": 2, "interrupt": 3, "virtual": 4, "absent": 5, "spurious": 6, "touch": 7, "logged": 8}
 RED_ENDED = {"event": "vm-ended", "vm": "red", "end": "stuck", "why": "it trapped", "ms": 1500,
+             "resident_bytes": 8192,
              **{f"exits_{name}": count + 10 for name, count in EXITS.items()}}
 FAULT = {"event": "fault", "device_id": "0x8", "device": "0000:00:01.0", "domain": 1, "cause": 23,
          "cause_name": "write guest page fault", "access": 2, "iova": "0x5000", "span": 8, "count": 3}
@@ -181,8 +182,45 @@ def test_exits_are_those_of_this_guest_at_this_moment(play):
     more = [{**answer[0], "sbi": 7}, {"event": "exits"}]
     m = play(exits=[events({"event": "exits"}), events(*answer, {"event": "exits"}), events(*more)])
     blue = m.guests["blue"].exits()
-    assert (blue.sbi, blue.mmio, blue.interrupt, blue.virtual, blue.absent, blue.spurious) == (1, 2, 3, 4, 5, 6)
+    assert (blue.sbi, blue.mmio, blue.interrupt, blue.virtual, blue.absent, blue.spurious,
+            blue.touch, blue.logged) == (1, 2, 3, 4, 5, 6, 7, 8)
     assert m.guests["blue"].exits().sbi == 7
+
+
+MEMORY = {"event": "vm-memory", "vm": "red", "ram_bytes": 1 << 24, "resident_bytes": 4096, "first_touch": True,
+          "overcommit": False, "touches": 5, "touches_2m": 1, "spurious": 2}
+
+
+def test_memory_is_that_of_this_guest_at_this_moment(play):
+    told = {"event": "memory", "free_bytes": 0}
+    m = play(memory=[events({**MEMORY, "vm": "blue"}, MEMORY, told), events({**MEMORY, "touches": 6}, told),
+                     events(RED_ENDED, told)])
+    red = m.guests["red"]
+    assert red.memory() == GuestMemory(1 << 24, 4096, True, False, 5, 1, 2)
+    assert red.memory().touches == 6
+    with pytest.raises(GuestError, match="red has no memory: it has ended .stuck after 1.500 s"):
+        red.memory()
+
+
+def test_guest_that_has_ended_lives_again_once_it_is_started(play):
+    again = {**RED, "domain": 3, "devices": []}
+    m = play({"event": RED_ENDED}, {"say": "[red] first"}, {"say": "[cordon] red: ENDED (stuck) after 1 s"},
+             start_red=[[*events(again), {"say": "[red] second"}]])
+    red = m.guests["red"]
+    assert red.wait_end(5).how == "stuck" and red.ended.resident_bytes == 8192
+    red.start()
+    assert (red.state, red.ended, red.domain, red.given) == (GuestState.RUNNING, None, 3, ())
+    assert red.wait("first|second")[0] == "second"
+    with pytest.raises(GuestError, match="cannot start red: it has not ended"):
+        red.start()
+
+
+def test_guest_that_cannot_be_started_again_says_why(play):
+    m = play({"event": RED_ENDED}, {"say": "[cordon] red: ENDED (stuck) after 1 s"},
+             start_red=[events({"event": "error", "why": "no frames", "command": "red"})])
+    with pytest.raises(GuestError, match="cannot start red: .*no frames"):
+        m.guests["red"].start()
+    assert m.guests["red"].state == GuestState.ENDED
 
 
 def test_text_that_is_typed_is_taken_whole_or_refused(play):

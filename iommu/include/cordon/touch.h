@@ -44,4 +44,12 @@ CORDON_API CORDON_MUST_CHECK int cordon_touch(cordon_domain *d, cordon_gpa gpa, 
  */
 CORDON_API CORDON_MUST_CHECK int cordon_populate(cordon_domain *d, cordon_gpa gpa, uint64_t len);
 
+/*
+ * How many bytes of memory (its own or borrowed) a range of the map has frames for; holes count as
+ * none. While others touch and give back it is a number that held somewhere in between. Linear in
+ * regions and in the tables below the range. Errors: EINVAL, EALIGN, ERANGE.
+ */
+CORDON_API CORDON_MUST_CHECK int cordon_resident(cordon_domain *d, cordon_gpa gpa, uint64_t len,
+                                                 uint64_t *bytes);
+
 #endif

@@ -20,7 +20,8 @@ from .vcpu import NoSuchVcpu, Vcpu
 
 COMMAND_BYTES = 512  # of hyp/manage/manage.h
 UART_BYTES = 1024    # that a guest has not read yet
-_EXITS = ("sbi", "mmio", "interrupt", "virtual", "absent", "spurious")
+_EXITS = ("sbi", "mmio", "interrupt", "virtual", "absent", "spurious", "touch", "logged")
+_MEMORY = ("ram_bytes", "resident_bytes", "first_touch", "overcommit", "touches", "touches_2m", "spurious")
 
 
 class GuestError(Exception):
@@ -43,7 +44,8 @@ class GuestState(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Exits:
-    """Why a guest was left, how often."""
+    """Why a guest was left, how often. `touch`: for a page of its memory that nobody had touched;
+    `logged`: for one that had to be noted as used or written."""
 
     sbi: int
     mmio: int
@@ -51,6 +53,8 @@ class Exits:
     virtual: int
     absent: int
     spurious: int
+    touch: int
+    logged: int
 
     @classmethod
     def of(cls, event: Event, prefix: str = "") -> "Exits":
@@ -58,13 +62,34 @@ class Exits:
 
 
 @dataclass(frozen=True)
+class GuestMemory:
+    """How much of its memory a guest has. `resident_bytes` of its `ram_bytes` have frames; with `first_touch` the
+    others come when they are touched, and with `overcommit` nobody promises that there will be some. `touches` is
+    how often its vCPUs had a page brought, `touches_2m` of them 2 MiB at once; `spurious` faults found it there."""
+
+    ram_bytes: int
+    resident_bytes: int
+    first_touch: bool
+    overcommit: bool
+    touches: int
+    touches_2m: int
+    spurious: int
+
+    @classmethod
+    def of(cls, event: Event) -> "GuestMemory":
+        return cls(*(event[name] for name in _MEMORY))
+
+
+@dataclass(frozen=True)
 class Ended:
-    """How a guest has ended: `how` is shutdown, reboot, failed, stuck, trap or alone."""
+    """How a guest has ended: `how` is shutdown, reboot, failed, stuck, trap, alone or out-of-memory. Of its memory
+    `resident_bytes` had frames then."""
 
     how: str
     why: str
     ms: int
     exits: Exits
+    resident_bytes: int
 
     @property
     def failed(self) -> bool:
@@ -82,14 +107,20 @@ class MachineGuest:
         self._channel, self._console = channel, console
         self.name: str = event["vm"]
         self._refused: str | None = event.get("why")
+        self.looked_at = False  # somebody has asked what became of it
+        self._end: Ended | None = None
+        self._awaited = 0  # characters of what it said
+        self._since = 0    # events from here on are of its present life
+        self._lives = 0    # that are over
+        self._take(event)
+
+    def _take(self, event: Event) -> None:
+        """What it has in this life."""
         self.domain: int = event.get("domain", 0)
         self.vcpus: int = event.get("vcpus", 0)
         self.ram_base = int(event.get("ram_base", "0"), 0)
         self.ram_bytes: int = event.get("ram_bytes", 0)
         self.given: tuple[str, ...] = tuple(event.get("devices", ()))
-        self.looked_at = False  # somebody has asked what became of it
-        self._end: Ended | None = None
-        self._awaited = 0  # characters of what it said
 
     # ---- what became of it --------------------------------------------------------------------------
 
@@ -108,9 +139,10 @@ class MachineGuest:
 
     def peek_end(self) -> Ended | None:
         """As `ended`; it does not count as having been looked at."""
-        if self._end is None and (told := self._channel.seen("vm-ended", vm=self.name)):
+        if self._end is None and (told := self._channel.seen("vm-ended", self._since, vm=self.name)):
             event = told[0]
-            self._end = Ended(event["end"], event["why"], event["ms"], Exits.of(event, "exits_"))
+            self._end = Ended(event["end"], event["why"], event["ms"], Exits.of(event, "exits_"),
+                              event["resident_bytes"])
         return self._end
 
     @property
@@ -124,7 +156,7 @@ class MachineGuest:
             return GuestState.REFUSED
         if self.peek_end():
             return GuestState.ENDED
-        stops, goes = (len(self._channel.seen(what, vm=self.name)) for what in ("paused", "resumed"))
+        stops, goes = (len(self._channel.seen(what, self._since, vm=self.name)) for what in ("paused", "resumed"))
         return GuestState.PAUSED if stops > goes else GuestState.RUNNING
 
     def trouble(self) -> str | None:
@@ -139,7 +171,7 @@ class MachineGuest:
     def wait_end(self, timeout: float = 60.0) -> Ended:
         """Wait until it has ended; how."""
         self._must_have_started("wait for the end of")
-        self._channel.wait("vm-ended", timeout, vm=self.name)
+        self._channel.wait("vm-ended", timeout, self._since, vm=self.name)
         end = self.ended
         assert end is not None
         return end
@@ -171,8 +203,11 @@ class MachineGuest:
 
     def _hopeless(self) -> str:
         """The hypervisor's line of its end, which comes behind all that it said."""
-        told = self._console.find(rf"^\[cordon\] {re.escape(self.name)}: ENDED (\(\w+\))")
-        return f"{self.name} has ended {told[0][1]}" if told else ""
+        told = self._console.find(self._ended_line())
+        return f"{self.name} has ended {told[-1][1]}" if len(told) > self._lives else ""
+
+    def _ended_line(self) -> str:
+        return rf"^\[cordon\] {re.escape(self.name)}: ENDED (\([\w-]+\))"
 
     def type(self, text: str) -> None:
         """Type TEXT and the end of a line at its UART. (To a guest that reads by the SBI: Console.type.)"""
@@ -240,6 +275,32 @@ class MachineGuest:
         was moved, and how often it was refused, for something there may not move."""
         told = self._order(f"move {self.name} {times} {seed} {size_bytes(length):#x}", "moved", vm=self.name)
         return moves_of(told), told["refused"]
+
+    def start(self) -> None:
+        """Start it again, which has ended: from nothing, as the bundle says. What it said before stays in `said`;
+        wait() looks behind it. Another guest must still run: with the last one the machine goes off."""
+        if self.peek_end() is None:
+            raise GuestError(f"cannot start {self.name}: it has not ended")
+        self.looked_at = True
+        line = 0
+        for _ in range(self._lives + 1):  # the console may lag behind: nothing of its last life comes after this
+            line = self._console.wait(self._ended_line(), 30.0, line)[0] + 1
+        since, said = len(self._channel.events), len(self.said)
+        try:
+            event = self._channel.order(f"start {self.name}", "vm-started", vm=self.name)
+        except CommandRefused as why:
+            raise GuestError(f"cannot start {self.name}: {why}") from None
+        self._end, self._since, self._awaited, self.looked_at = None, since, said, False
+        self._lives += 1
+        self._take(event)
+
+    def memory(self) -> GuestMemory:
+        """How much memory it has at this moment, and how it came."""
+        start = len(self._channel.events)
+        self._order("memory", "memory")
+        if told := self._channel.seen("vm-memory", start, vm=self.name):
+            return GuestMemory.of(told[0])
+        raise GuestError(f"{self.name} has no memory: it has ended ({self.wait_end(5.0)})")
 
     def exits(self) -> Exits:
         """Why it was left up to now, how often; of one that has ended, up to its end."""
@@ -330,4 +391,4 @@ class Guests(Mapping[str, MachineGuest]):
         return f"<Guests {', '.join(map(repr, self._found.values()))}>"
 
 
-__all__ = ["Ended", "Exits", "GuestError", "GuestState", "Guests", "MachineGuest", "NoSuchGuest"]
+__all__ = ["Ended", "Exits", "GuestError", "GuestMemory", "GuestState", "Guests", "MachineGuest", "NoSuchGuest"]
