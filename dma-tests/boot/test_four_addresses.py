@@ -81,6 +81,8 @@ def mazes(boots, payload):
     with boots.machine(bundle.make({"guest": payload("mazes")}, {"maze": bare(vcpus=4)})) as m:
         maze = m.guests["maze"]
         yield m, maze, int(maze.wait(r"tables at (\d+)")[1])
+        if maze.state is GuestState.PAUSED:
+            maze.resume()
         m.console.type("x")
         maze.wait("PASSED")
 
