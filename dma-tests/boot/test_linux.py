@@ -1,5 +1,6 @@
 """Debian's kernel as a guest: to its init, and off."""
 import bundle
+import pytest
 from machine import MIB, linux
 
 SCATTER = {"scatter-pieces": 0x201, "scatter-seed": 7}
@@ -45,3 +46,19 @@ def test_typing_reaches_the_shell_by_uart_and_interrupt(boots, linux_images):
         _, found = machine.console.wait(r"\[red\] +\d+: +(\d+) .*ttyS0", timeout=30)
         assert int(found[1]) > 0
         assert machine.wait_end(30) == 0
+
+
+@pytest.mark.parametrize("mode", [39, 48, 57])
+def test_linux_runs_in_every_mode(boots, linux_images, mode):
+    run = boots.run(linux_images, {"red": linux("red", vcpus=2, gstage=f"sv{mode}x4", **SCATTER)}, timeout=110)
+    assert run.has("cordon", f"256 MiB at 0x80000000, Sv{mode}x4")
+    assert reached_init(run, "red") and run.status == 0
+
+
+@pytest.mark.parametrize("pieces", [0x1, 0x200, 0x40000], ids=["4K", "2M", "1G"])
+def test_linux_runs_on_pages_of_one_size(boots, linux_images, pieces):
+    memory = {"memory": 1 << 30} if pieces == 0x40000 else {}
+    run = boots.run(linux_images, {"red": linux("red", **memory | {"scatter-pieces": pieces})}, timeout=110,
+                    ram="3G" if memory else "1G")
+    assert run.has("cordon", "MiB at 0x80000000, Sv39x4")
+    assert reached_init(run, "red") and run.status == 0

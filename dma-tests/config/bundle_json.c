@@ -74,6 +74,7 @@ static void print_vm(const struct bundle *b, const struct vm_config *vm)
     print_number("scatter_seed", vm->scatter_seed, ", ");
     print_text("fill", fills[vm->fill], ", ");
     printf("\"overcommit\": %s, ", vm->overcommit ? "true" : "false");
+    print_number("gstage", vm->gstage, ", ");
     print_number("pool_len", vm->pool_len, ", ");
     print_blob("kernel", b, &vm->kernel);
     print_blob("ramdisk", b, &vm->initrd);

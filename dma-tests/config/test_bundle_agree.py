@@ -110,6 +110,9 @@ BAD = {
     "overcommit-at-start": lambda root: root.at(BLUE).set("fill", text("start")).set("overcommit", b""),
     "overcommit-with-value": lambda root: root.at(RED).set("fill", text("first-touch")).set(
         "overcommit", u32(1)),
+    "gstage-unknown": at(RED, "gstage", text("sv39")),
+    "gstage-empty": at(RED, "gstage", text("")),
+    "gstage-number": at(RED, "gstage", u32(8)),
     "pool-odd": at(RED, "pool", u64(0x1000)),
     "pool-too-large": at(RED, "pool", u64(0xE200000)),
     "bootargs-too-long": at(RED, "bootargs", text("x" * 512)),
@@ -229,14 +232,14 @@ def test_both_refuse_a_tree_without_a_root(program, tmp_path, token):
     assert c_says(program, tmp_path, [data]) == [python]
 
 
-WORDS = ("vcpus", "memory", "ram-base", "scatter-pieces", "scatter-seed", "fill", "overcommit", "pool", "kernel",
+WORDS = ("vcpus", "memory", "ram-base", "scatter-pieces", "scatter-seed", "fill", "overcommit", "gstage", "pool", "kernel",
          "ramdisk", "fdt", "bootargs", "unsafe-devices-without-iommu", "pci", "reset", "data",
          "data-position", "data-size", "arch", "compression", "algo", "value", "hash-1", "devices",
          "images", "vms", "configurations", "red", "blue", "linux", "initramfs", "tree", "disk",
          "x")
 VALUES = (b"", b"\0", u32(0), u32(1), u32(8), u32(9), u32(0x201), u32(0x2000), u32(0xFFFFFFFF),
           u64(0), u64(1 << 21), u64(1 << 31), u64(1 << 32), u64(3 << 30), u64(1 << 38),
-          u64((1 << 64) - 1), text("linux"), text("initramfs"), text("sha256"), text("riscv"),
+          u64((1 << 64) - 1), text("linux"), text("initramfs"), text("sha256"), text("riscv"), text("sv48x4"),
           text("none"), text("required"), text("none-allowed"), text("first-touch"), text("0000:00:01.0"),
           text("0000:00:02.0"), text("ffff:ff:1f.7"), bytes(32), b"\xfe\x01ab\0")
 

@@ -30,6 +30,7 @@ static void test_defaults_where_nothing_is_said(void **state)
     assert_int_equal(vm->ram_base.v, 0x80000000);
     assert_int_equal(vm->ram_len, 0x8000000);
     assert_int_equal(vm->scatter_pieces, 0);
+    assert_int_equal(vm->gstage, 0);
     assert_int_equal(vm->pool_len, 0);
     assert_string_equal(vm->bootargs, "");
     assert_int_equal(vm->device_count, 0);
@@ -48,6 +49,7 @@ static void test_settings_arrive_as_they_are(void **state)
     set_u64(m, "/vms/red", "memory", 0xC0000000);
     set_u32(m, "/vms/red", "scatter-pieces", 0x201);
     set_u64(m, "/vms/red", "scatter-seed", 0x1122334455667788);
+    set_text(m, "/vms/red", "gstage", "sv57x4");
     set_u64(m, "/vms/red", "pool", 0xE000000);
     set_text(m, "/vms/red", "bootargs", "console=ttyS0 a=~");
     set_bytes(m, "/vms/red", "unsafe-devices-without-iommu", "", 0);
@@ -59,11 +61,24 @@ static void test_settings_arrive_as_they_are(void **state)
     assert_int_equal(vm->ram_len, 0xC0000000);
     assert_int_equal(vm->scatter_pieces, 0x201);
     assert_int_equal(vm->scatter_seed, 0x1122334455667788);
+    assert_int_equal(vm->gstage, 10);
     assert_int_equal(vm->pool_len, 0xE000000);
     assert_string_equal(vm->bootargs, "console=ttyS0 a=~");
     assert_true(vm->allow_no_iommu);
     assert_int_equal(vm->initrd.len, 0);
     assert_int_equal(vm->dtb.offset, INITRD_AT);
+}
+
+static void test_a_mode_by_its_name(void **state)
+{
+    struct made *m = *state;
+
+    set_text(m, "/vms/red", "gstage", "sv39x4");
+    assert_int_equal(expect_good(m)->gstage, 8);
+    set_text(m, "/vms/red", "gstage", "sv48x4");
+    assert_int_equal(expect_good(m)->gstage, 9);
+    set_text(m, "/vms/red", "gstage", "sv48");
+    expect_refused(m, "VM \"red\": gstage must be sv39x4, sv48x4 or sv57x4");
 }
 
 static void test_vcpus_from_one_to_eight(void **state)
@@ -286,6 +301,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_defaults_where_nothing_is_said),
         TEST(test_settings_arrive_as_they_are),
+        TEST(test_a_mode_by_its_name),
         TEST(test_vcpus_from_one_to_eight),
         TEST(test_memory_is_in_units_of_two_mebibytes),
         TEST(test_low_ram_ends_below_the_device_window),

@@ -20,6 +20,7 @@ enum {
     SEED,
     FILL,
     OVERCOMMIT,
+    GSTAGE,
     POOL,
     KERNEL,
     RAMDISK,
@@ -36,6 +37,7 @@ static const struct prop_rule vm_rules[VM_RULES] = {
     [SEED] = {"scatter-seed", PROP_U64, false},
     [FILL] = {"fill", PROP_TEXT, false},
     [OVERCOMMIT] = {"overcommit", PROP_FLAG, false},
+    [GSTAGE] = {"gstage", PROP_TEXT, false},
     [POOL] = {"pool", PROP_U64, false},
     [KERNEL] = {"kernel", PROP_TEXT, true},
     [RAMDISK] = {"ramdisk", PROP_TEXT, false},
@@ -127,6 +129,21 @@ static int check_pool(const struct vm_config *vm, const char *who, struct config
     return 0;
 }
 
+static int take_gstage(const struct prop_value *value, const char *who, struct vm_config *vm,
+                       struct config_error *why)
+{
+    static const char *const names[] = {"sv39x4", "sv48x4", "sv57x4"};
+
+    for (uint32_t i = 0; value->given && i < 3; i++) {
+        if (strcmp(value->text, names[i]) == 0) {
+            vm->gstage = 8 + i;
+        }
+    }
+    return !value->given || vm->gstage != 0
+               ? 0
+               : config_refuse(why, "%s: gstage must be sv39x4, sv48x4 or sv57x4", who);
+}
+
 static int take_bootargs(const struct prop_value *value, const char *who, struct vm_config *vm,
                          struct config_error *why)
 {
@@ -201,7 +218,10 @@ static int take_settings(const struct prop_value *values, const char *who, struc
     vm->scatter_seed = values[SEED].number;
     vm->pool_len = values[POOL].number;
     vm->allow_no_iommu = values[NO_IOMMU].given;
-    status = check_ram(vm, who, why);
+    status = take_gstage(&values[GSTAGE], who, vm, why);
+    if (status == 0) {
+        status = check_ram(vm, who, why);
+    }
     if (status == 0) {
         status = check_scatter(vm, values[SEED].given, who, why);
     }

@@ -50,6 +50,8 @@ struct vm_config {
     uint64_t scatter_seed;
     enum vm_fill fill;     /* with devices: START, whatever it says */
     bool overcommit;       /* with first touch: no frames are promised, and a touch may find none */
+    uint32_t gstage;       /* a mode for its tables: 0 the smallest that will do, 8 Sv39x4, 9
+                              Sv48x4, 10 Sv57x4, as in hgatp */
     uint64_t pool_len;     /* bytes, contiguous in GPA and HPA, beside ram_len, at guest_pool() */
     struct vm_blob kernel; /* a RISC-V Image whose header says that it fits into ram_len */
     struct vm_blob initrd;

@@ -183,7 +183,10 @@ static int build_msi(struct vm *vm)
 
 int vm_memory_open(struct vm *vm, struct config_error *why)
 {
+    static const uint32_t modes[] = {CORDON_MODE_SV39X4, CORDON_MODE_SV48X4, CORDON_MODE_SV57X4};
+    uint32_t mode = vm->config->gstage;
     struct cordon_domain_config cfg = {.size = sizeof(cfg),
+                                       .modes = mode != 0 ? modes[mode - 8] : 0,
                                        .gpa_limit = GUEST_MMIO64 + GUEST_MMIO64_LEN};
     int err = cordon_domain_create(guests_ctx(), &cfg, &vm->domain);
 

@@ -90,14 +90,17 @@ void report_started(const struct vm *vm)
     char text[FRAME_BYTES];
     struct json j;
 
-    log_line("%s: starts: domain %u, %u vCPUs from hart %lu on, %lu MiB at 0x%lx", vm_name(vm),
-             cordon_domain_number(vm->domain), vm->config->vcpus, vm->vcpu[0].hart->id,
-             vm->config->ram_len >> 20, vm->config->ram_base.v);
+    uint64_t mode = cordon_domain_hgatp(vm->domain) >> 60;
+
+    log_line("%s: starts: domain %u, %u vCPUs from hart %lu on, %lu MiB at 0x%lx, Sv%lux4",
+             vm_name(vm), cordon_domain_number(vm->domain), vm->config->vcpus, vm->vcpu[0].hart->id,
+             vm->config->ram_len >> 20, vm->config->ram_base.v, 9 * mode - 33);
     begin(&j, text, "vm-started", vm_name(vm));
     json_u64(&j, "domain", cordon_domain_number(vm->domain));
     json_u64(&j, "vcpus", vm->config->vcpus);
     json_hex(&j, "ram_base", vm->config->ram_base.v);
     json_u64(&j, "ram_bytes", vm->config->ram_len);
+    json_u64(&j, "gstage_mode", mode);
     json_hex(&j, "pool_hpa", vm->pool.v);
     json_u64(&j, "pool_bytes", vm->config->pool_len);
     put_devices(&j, vm->config);

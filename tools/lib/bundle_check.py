@@ -79,9 +79,10 @@ IMAGE_RULES = {"data": BYTES, "data-position": U32, "data-size": U32, "descripti
                "type": TEXT, "arch": TEXT, "os": TEXT, "compression": TEXT}
 HASH_RULES = {"algo": TEXT, "value": BYTES}
 VM_RULES = {"vcpus": U32, "memory": U64, "ram-base": U64, "scatter-pieces": U32,
-            "scatter-seed": U64, "fill": TEXT, "overcommit": FLAG, "pool": U64, "kernel": TEXT, "ramdisk": TEXT, "fdt": TEXT,
-            "bootargs": TEXT, "unsafe-devices-without-iommu": FLAG}
+            "scatter-seed": U64, "fill": TEXT, "overcommit": FLAG, "gstage": TEXT, "pool": U64, "kernel": TEXT,
+            "ramdisk": TEXT, "fdt": TEXT, "bootargs": TEXT, "unsafe-devices-without-iommu": FLAG}
 FILLS = ("start", "first-touch", "first-touch-2M")  # enum vm_fill, in its order
+GSTAGE = {"sv39x4": 8, "sv48x4": 9, "sv57x4": 10}  # as in hgatp
 DEVICE_RULES = {"pci": TEXT, "reset": TEXT}
 
 
@@ -363,11 +364,14 @@ def _read_vm(bundle, node):
         "ram_base": values.get("ram-base", LIMITS["GUEST_RAM_HIGH"]), "ram_len": values["memory"],
         "scatter_pieces": values.get("scatter-pieces", 0),
         "scatter_seed": values.get("scatter-seed", 0), "fill": values.get("fill", "start"),
-        "overcommit": "overcommit" in values, "pool_len": values.get("pool", 0),
+        "overcommit": "overcommit" in values,
+        "gstage": GSTAGE.get(values.get("gstage"), 0), "pool_len": values.get("pool", 0),
         "kernel": None, "ramdisk": None, "fdt": None, "bootargs": values.get("bootargs", ""),
         "devices": [],
         "unsafe_devices_without_iommu": "unsafe-devices-without-iommu" in values,
     }
+    if "gstage" in values and not vm["gstage"]:
+        raise Refused(f"{who}: gstage must be sv39x4, sv48x4 or sv57x4")
     _check_ram(vm, who)
     _check_scatter(vm, "scatter-seed" in values, who)
     _check_fill(vm, who)

@@ -2,7 +2,7 @@
 
   [images]                     name = "file", relative to the settings file
   [vm.NAME]                    vcpus, memory, ram-base, scatter-pieces, scatter-seed, fill,
-                               overcommit, pool, kernel, ramdisk, fdt, bootargs,
+                               overcommit, gstage, pool, kernel, ramdisk, fdt, bootargs,
                                unsafe-devices-without-iommu
   [vm.NAME.devices.LABEL]      pci, reset
 Sizes are numbers, or text such as "512M"; scatter-pieces is a list of sizes.
@@ -80,7 +80,7 @@ NUMBERS = {  # property: (how to read it, bits)
     "scatter-seed": (_parse_count, 64),
     "pool": (parse_size, 64),
 }
-TEXTS = ("fill", "kernel", "ramdisk", "fdt", "bootargs")
+TEXTS = ("fill", "gstage", "kernel", "ramdisk", "fdt", "bootargs")
 FLAGS = ("overcommit", "unsafe-devices-without-iommu")
 
 
