@@ -20,7 +20,7 @@ def written(request, boots, payload):
     with boots.machine(blob, cpu=f"rv64,h=true,{CPUS[request.param]}") as machine:
         red = machine.guests["red"]
         window = int(red.wait(r"window at (-?\d+)")[1]) & (1 << 64) - 1
-        yield machine, red, window
+        yield machine, red, window, request.param == "svade"
 
 
 def order(machine, red, letter, answer):
@@ -38,12 +38,14 @@ def sizes(red):
 
 
 def test_harvest_of_a_guest_has_exactly_the_pages_that_were_written(written):
-    machine, red, window = written
+    machine, red, window, faults = written
     order(machine, red, "a", "wrote a")
     red.log()
     assert sizes(red) == {"4K"}
     assert in_window(red.dirty().dirty, window) == set()
+    before = red.exits().logged
     order(machine, red, "a", "wrote a")
+    assert (red.exits().logged - before >= len(A)) == faults  # a fault for each page, or none
     first = red.dirty()
     assert in_window(first.dirty, window) == A | {0}  # and the page that the hypervisor wrote to
     assert first.unknown == 0 and first.logged == red.ram_bytes // PAGE
@@ -61,3 +63,17 @@ def test_harvest_of_a_guest_has_exactly_the_pages_that_were_written(written):
     order(machine, red, "v", "ok each page holds what was written")
     assert machine.channel.ask("audit", "audit")["clean"]
     order(machine, red, "q", "PASSED")
+
+
+def test_pages_that_come_at_first_touch_are_dirty_when_they_do(boots, payload):
+    blob = bundle.make({"writes": payload("writes")}, {"red": bare("writes", memory=32 << 20, fill="first-touch")})
+    with boots.machine(blob) as machine:
+        red = machine.guests["red"]
+        window = int(red.wait(r"window at (-?\d+)")[1]) & (1 << 64) - 1
+        red.log()
+        assert in_window(red.dirty().dirty, window) <= {0}
+        order(machine, red, "b", "wrote b")
+        assert in_window(red.dirty().dirty, window) == B | {0}
+        order(machine, red, "b", "wrote b")
+        assert in_window(red.dirty().dirty, window) == B | {0}
+        order(machine, red, "q", "PASSED")
