@@ -426,6 +426,22 @@ static void test_what_gets_other_frames_is_dirty(void **state)
     assert_int_equal(harvest(0, PAGES, dirty, NULL, 0).dirty, 1); /* they are small leaves again */
 }
 
+static void test_frames_that_move_take_what_was_noted_along(void **state)
+{
+    uint64_t dirty[WORDS];
+
+    (void)state;
+    assert_int_equal(mark(0, PAGES, CORDON_REGION_LOG), 0);
+    hart_store(3);
+    hart_store(700);
+    assert_int_equal(cordon_relocate(red, cordon_gpa_make(GPA), PAGES * PAGE, NULL), 0);
+    bench_sound(&b);
+    assert_int_not_equal(bench_leads(red, 0, GPA, RWX), ram.v);
+    assert_int_equal(harvest(0, PAGES, dirty, NULL, 0).dirty, 2); /* to the guest nothing changed */
+    assert_true(has(dirty, 3) && has(dirty, 700));
+    assert_int_equal(harvest(0, PAGES, dirty, NULL, 0).dirty, 0);
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -445,6 +461,7 @@ int main(void)
         T(test_marks_that_cannot_be_are_refused_with_nothing_changed),
         T(test_a_beginning_that_runs_out_of_memory_changes_nothing),
         T(test_what_gets_other_frames_is_dirty),
+        T(test_frames_that_move_take_what_was_noted_along),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
