@@ -37,14 +37,16 @@ struct free_list {
     uint32_t *nonempty;
 };
 
-static bool block_fixed(const struct frame_block *b)
+static inline bool block_fixed(const struct frame_block *b)
 {
     return b->words != NULL && (b->word & FW_SPLIT_FIXED) != 0;
 }
 
-static struct free_list list_of(struct frame_pool *p, uint64_t hfn, unsigned order)
+/* B is the block that the run begins in. */
+static inline struct free_list list_of(struct frame_pool *p, const struct frame_block *b,
+                                       unsigned order)
 {
-    return order < BLOCK_ORDER && block_fixed(pool_block(p, hfn))
+    return order < BLOCK_ORDER && block_fixed(b)
                ? (struct free_list){&p->fixed[order], &p->nonempty_fixed}
                : (struct free_list){&p->free[order], &p->nonempty};
 }
@@ -54,12 +56,12 @@ uint64_t buddy_first(const struct frame_pool *p, unsigned order, enum frame_kind
     return order < BLOCK_ORDER && kind == KIND_FIXED ? p->fixed[order] : p->free[order];
 }
 
-bool buddy_node_ok(const struct frame_pool *p, uint64_t hfn, unsigned order, uint64_t *next)
+static inline bool node_ok(const struct frame_pool *p, const struct frame_block *b, uint64_t hfn,
+                           unsigned order, uint64_t *next)
 {
     const struct free_node *n = node_at(p, hfn);
-    const struct frame_block *b = pool_block(p, hfn);
 
-    if (b == NULL || n->mark != node_mark(p, hfn, order) || pool_word(b, hfn) != free_word(order)) {
+    if (n->mark != node_mark(p, hfn, order) || pool_word(b, hfn) != free_word(order)) {
         return false;
     }
     if (n->prev == HFN_NONE
@@ -75,10 +77,17 @@ bool buddy_node_ok(const struct frame_pool *p, uint64_t hfn, unsigned order, uin
     return true;
 }
 
+bool buddy_node_ok(const struct frame_pool *p, uint64_t hfn, unsigned order, uint64_t *next)
+{
+    const struct frame_block *b = pool_block(p, hfn);
+
+    return b != NULL && node_ok(p, b, hfn, order, next);
+}
+
 static void node_link(struct frame_pool *p, uint64_t hfn, unsigned order)
 {
     struct free_node *n = node_at(p, hfn);
-    struct free_list list = list_of(p, hfn, order);
+    struct free_list list = list_of(p, pool_block(p, hfn), order);
 
     n->mark = node_mark(p, hfn, order);
     n->prev = HFN_NONE;
@@ -93,10 +102,11 @@ static void node_link(struct frame_pool *p, uint64_t hfn, unsigned order)
 static void node_unlink(struct frame_pool *p, uint64_t hfn, unsigned order)
 {
     struct free_node *n = node_at(p, hfn);
-    struct free_list list = list_of(p, hfn, order);
+    const struct frame_block *b = pool_block(p, hfn);
+    struct free_list list = list_of(p, b, order);
     uint64_t next;
 
-    cordon_assert(buddy_node_ok(p, hfn, order, &next)); /* INV 4 */
+    cordon_assert(b != NULL && node_ok(p, b, hfn, order, &next)); /* INV 4 */
     n->mark = 0;
     if (n->prev != HFN_NONE) {
         node_at(p, n->prev)->next = n->next;
