@@ -163,6 +163,37 @@ static void *make_runs(void *arg)
     return NULL;
 }
 
+/* A domain that comes and goes: whoever moves its frames lets go of it before its end. */
+static void *come_and_go(void *arg)
+{
+    const struct cordon_domain_config cfg = {.size = sizeof(cfg), .gpa_limit = UINT64_C(1) << 40};
+
+    (void)arg;
+    while (!atomic_load(&t.stop)) {
+        struct cordon_extent list[64];
+        size_t count = 64;
+        cordon_domain *d = NULL;
+
+        if (cordon_domain_create(t.ctx, &cfg, &d) != 0) {
+            continue; /* all that is free is a run at this moment */
+        }
+        if (cordon_scatter_alloc(t.ctx, 64 * PAGE, 1, 7, list, &count) == 0) {
+            const struct cordon_op op = {.kind = CORDON_OP_GRANT,
+                                         .gpa = {G_RAM},
+                                         .len = 64 * PAGE,
+                                         .perms = CORDON_RWX,
+                                         .extents = list,
+                                         .extent_count = count};
+
+            for (int err = cordon_change(d, &op, 1); err != 0 && count > 0; count--) {
+                MUST(cordon_run_free(t.ctx, list[count - 1].hpa, list[count - 1].len) == 0);
+            }
+        }
+        MUST(cordon_domain_destroy(d) == 0);
+    }
+    return NULL;
+}
+
 static void move_about(void)
 {
     uint64_t random = 99;
@@ -227,7 +258,7 @@ static void open_all(void)
 static void test_guests_that_run_see_no_wrong_byte_while_their_frames_move(void **state)
 {
     struct cordon_finding found;
-    pthread_t maker;
+    pthread_t maker, other;
 
     (void)state;
     open_all();
@@ -235,9 +266,11 @@ static void test_guests_that_run_see_no_wrong_byte_while_their_frames_move(void 
         assert_int_equal(pthread_create(&t.hart[i].thread, NULL, run, (void *)(uintptr_t)i), 0);
     }
     assert_int_equal(pthread_create(&maker, NULL, make_runs, NULL), 0);
+    assert_int_equal(pthread_create(&other, NULL, come_and_go, NULL), 0);
     move_about();
     (void)pthread_join(maker, NULL);
     atomic_store(&t.stop, true);
+    (void)pthread_join(other, NULL);
     for (unsigned i = 0; i < HARTS; i++) {
         (void)pthread_join(t.hart[i].thread, NULL);
         assert_int_not_equal(t.hart[i].done, 0);
