@@ -74,7 +74,7 @@ static bool lent(const struct txn *t, const struct cordon_extent *runs, uint64_t
     return any;
 }
 
-/* Frames that go are noted, and REVOKING from here on; *PAGES of them. */
+/* Frames that go are noted, and REVOKING from here on; *PAGES of them, if that is asked for. */
 static int reserve_frames_gone(struct txn *t, struct backing b, uint64_t *pages)
 {
     struct cordon_ctx *ctx = t->d->ctx;
@@ -86,7 +86,7 @@ static int reserve_frames_gone(struct txn *t, struct backing b, uint64_t *pages)
         gone.count = backing_next(&b, gone.run, gone.count);
         err = lent(t, gone.run, gone.count) ? -CORDON_EBUSY : frames_revoke(ctx, &gone, t->stamp);
         gone_noted(&t->gone, gone.count);
-        for (uint64_t i = 0; i < gone.count; i++) {
+        for (uint64_t i = 0; pages != NULL && i < gone.count; i++) {
             *pages += gone.run[i].len >> CORDON_PAGE_SHIFT;
         }
     }
@@ -102,9 +102,10 @@ static int reserve_piece_gone(struct txn *t, const struct piece *p, bool discard
     uint64_t n, present = 0;
 
     if (!region_held(p->flags)) {
-        int err = reserve_frames_gone(t, b, &present);
+        bool promised = region_promised(p->flags);
+        int err = reserve_frames_gone(t, b, promised ? &present : NULL);
 
-        if (region_promised(p->flags)) {
+        if (promised) {
             t->promises = true;
             t->more += discard ? present : 0;
             t->fewer += discard ? 0 : p->pages - present;
