@@ -1047,7 +1047,7 @@ PROTOTYPES = (
         ("d", POINTER(Domain)),
         ("out", POINTER(FenceStats)),
     ),
-     'Errors: EINVAL, EHANDLE.'),
+     'How often harts were told of changes of D. Errors: EINVAL, EHANDLE.'),
     ("cordon_domain_hgatp", c_uint64, (
         ("d", POINTER(Domain)),
     ),
@@ -1111,10 +1111,10 @@ PROTOTYPES = (
     ("cordon_hold", None, (
         ("d", POINTER(Domain)),
     ),
-     'While a domain is held, none of its frames moves: for who reaches guest memory at '
-     'addresses of the host, between the question where it is and the last access. Each hold '
-     'is ended by one cordon_let_go, soon: who wants to move a frame waits 1 s at most, and '
-     'then looks for another place, or is refused. A closed handle, or null, is ignored.'),
+     'Hold a domain: while it is held, none of its frames moves. For who reaches guest memory '
+     'at addresses of the host, between the question where it is and the last access. Each '
+     'hold is ended by one cordon_let_go, soon: who wants to move a frame waits 1 s at most, '
+     'and then looks for another place, or is refused. A closed handle, or null, is ignored.'),
     ("cordon_iommu_add", c_int, (
         ("ctx", POINTER(Ctx)),
         ("cfg", POINTER(IommuConfig)),
@@ -1148,10 +1148,7 @@ PROTOTYPES = (
     ("cordon_let_go", None, (
         ("d", POINTER(Domain)),
     ),
-     'While a domain is held, none of its frames moves: for who reaches guest memory at '
-     'addresses of the host, between the question where it is and the last access. Each hold '
-     'is ended by one cordon_let_go, soon: who wants to move a frame waits 1 s at most, and '
-     'then looks for another place, or is refused. A closed handle, or null, is ignored.'),
+     'End one hold of a domain. One that nobody holds, a closed handle, or null, is ignored.'),
     ("cordon_listener_add", c_int, (
         ("d", POINTER(Domain)),
         ("l", POINTER(Listener)),
@@ -1459,7 +1456,7 @@ PROTOTYPES = (
         ("ctx", POINTER(Ctx)),
         ("out", POINTER(VmidStats)),
     ),
-     'Errors: EINVAL, EHANDLE.'),
+     'What the VMIDs of a context are at this moment. Errors: EINVAL, EHANDLE.'),
     ("cordon_walk", c_int, (
         ("d", POINTER(Domain)),
         ("view", c_uint32),

@@ -47,7 +47,7 @@ struct cordon_fence_stats {
     uint64_t harts;  /* harts told, over all these calls */
 };
 
-/* Errors: EINVAL, EHANDLE. */
+/* How often harts were told of changes of D. Errors: EINVAL, EHANDLE. */
 CORDON_API CORDON_MUST_CHECK int cordon_domain_fences(const cordon_domain *d,
                                                       struct cordon_fence_stats *out);
 
@@ -60,7 +60,7 @@ struct cordon_vmid_stats {
     uint64_t given;      /* VMIDs so far, over all generations */
 };
 
-/* Errors: EINVAL, EHANDLE. */
+/* What the VMIDs of a context are at this moment. Errors: EINVAL, EHANDLE. */
 CORDON_API CORDON_MUST_CHECK int cordon_vmid_stats(const cordon_ctx *ctx,
                                                    struct cordon_vmid_stats *out);
 
