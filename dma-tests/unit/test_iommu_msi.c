@@ -119,7 +119,7 @@ static int grant_file(cordon_domain *d, uint64_t gpa, cordon_hpa file)
 static void test_files_of_the_map_lead_the_tables_by_themselves(void **state)
 {
     const struct cordon_extent run = {FILE(2), 2 * CORDON_PAGE_SIZE};
-    struct cordon_edit e = {.kind = CORDON_EDIT_ADD,
+    struct cordon_edit e = {.kind = CORDON_TREE_ADD,
                             .node = {.size = sizeof(e.node),
                                      .id = 1,
                                      .kind = CORDON_NODE_MMIO,
@@ -145,7 +145,7 @@ static void test_files_of_the_map_lead_the_tables_by_themselves(void **state)
         assert_int_equal(led_to(id, (WINDOW >> 12) + 2), FILE(2).v);
         assert_int_equal(led_to(id, (WINDOW >> 12) + 3), FILE(3).v);
     }
-    e.kind = CORDON_EDIT_SET;
+    e.kind = CORDON_TREE_SET;
     e.node.extents = NULL;
     e.node.extent_count = 0;
     e.node.offset = WINDOW + 0x3000; /* its second page beside the window now */
@@ -154,7 +154,7 @@ static void test_files_of_the_map_lead_the_tables_by_themselves(void **state)
         assert_int_equal(led_to(id, (WINDOW >> 12) + 2), 262);
         assert_int_equal(led_to(id, (WINDOW >> 12) + 3), FILE(2).v);
     }
-    e.kind = CORDON_EDIT_REMOVE;
+    e.kind = CORDON_TREE_REMOVE;
     assert_int_equal(cordon_space_update(s, &e, 1), 0);
     assert_int_equal(led_to(5, (WINDOW >> 12) + 3), 262);
     assert_clean();

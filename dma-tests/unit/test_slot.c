@@ -328,9 +328,9 @@ static void test_edits_that_make_no_sense_change_nothing(void **state)
     bad[0] = box;
     bad[0].kind = 9;
     assert_refused(bad, 1, -CORDON_EINVAL);
-    bad[0].kind = CORDON_EDIT_SET;
+    bad[0].kind = CORDON_TREE_SET;
     assert_refused(bad, 1, -CORDON_ENOENT);
-    bad[0].kind = CORDON_EDIT_REMOVE;
+    bad[0].kind = CORDON_TREE_REMOVE;
     assert_refused(bad, 1, -CORDON_ENOENT);
     bad[0] = ram;
     bad[1] = box;

@@ -112,7 +112,7 @@ static void test_two_ranges_change_places_in_one_update(void **state)
     assert_leads(RAM, 600, y.hpa.v);
     assert_leads(RAM + 600 * PAGE, 600, x.hpa.v);
     assert_int_equal(b.hart_fences, 1); /* one break for all of it */
-    swap[0].kind = swap[1].kind = CORDON_EDIT_REMOVE;
+    swap[0].kind = swap[1].kind = CORDON_TREE_REMOVE;
     assert_int_equal(cordon_space_update(s, swap, 2), 0);
     free_held(x);
     free_held(y);

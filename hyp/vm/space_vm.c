@@ -60,7 +60,7 @@ static void no_more(void *user, const struct cordon_told *told, size_t n)
 
 int vm_space_node(struct vm *vm, const struct cordon_node *node)
 {
-    const struct cordon_edit add = {.kind = CORDON_EDIT_ADD, .node = *node};
+    const struct cordon_edit add = {.kind = CORDON_TREE_ADD, .node = *node};
 
     return cordon_space_update(vm->space, &add, 1);
 }

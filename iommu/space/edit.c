@@ -254,13 +254,13 @@ int edit_do(struct cordon_space *s, struct tree *t, const struct cordon_edit *e)
         return -CORDON_EINVAL;
     }
     switch (e->kind) {
-    case CORDON_EDIT_ADD:
+    case CORDON_TREE_ADD:
         err = check_form(&e->node, s->d->gfn_limit);
         return err != 0 ? err : add(s, t, &e->node);
-    case CORDON_EDIT_SET:
+    case CORDON_TREE_SET:
         err = check_form(&e->node, s->d->gfn_limit);
         return err != 0 ? err : set(s, t, &e->node);
-    case CORDON_EDIT_REMOVE:
+    case CORDON_TREE_REMOVE:
         return take(t, e->node.id);
     default:
         return -CORDON_EINVAL;

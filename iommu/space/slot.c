@@ -21,9 +21,9 @@ static struct cordon_edit edit_of(const struct cordon_space *s, const struct cor
     uint32_t id = CORDON_NODE_SLOT | slot->id;
     bool there = tree_find(&s->tree, id) != NULL;
     struct cordon_edit e = {
-        .kind = slot->len == 0 ? CORDON_EDIT_REMOVE
-                : there        ? CORDON_EDIT_SET
-                               : CORDON_EDIT_ADD,
+        .kind = slot->len == 0 ? CORDON_TREE_REMOVE
+                : there        ? CORDON_TREE_SET
+                               : CORDON_TREE_ADD,
         .node = {.size = sizeof(e.node),
                  .id = id,
                  .kind = CORDON_NODE_RAM,
@@ -50,7 +50,7 @@ static int slot_set(struct cordon_space *s, const struct cordon_slot *slot)
     struct cordon_extent one;
     struct cordon_edit e = edit_of(s, slot, &one);
 
-    if (e.kind == CORDON_EDIT_ADD && e.node.extents == NULL &&
+    if (e.kind == CORDON_TREE_ADD && e.node.extents == NULL &&
         (slot->flags & CORDON_REGION_DEMAND) == 0) {
         return -CORDON_ENOENT;
     }

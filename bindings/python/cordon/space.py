@@ -47,11 +47,11 @@ class Node:
 
     def set(self, **changes: Any) -> None:
         """Change any of at, length, perms, priority, parent, enabled, dma, log, target_at, extents."""
-        self.space._submit(_edit(_abi.CORDON_EDIT_SET, _changed(self.space._standing(self.id), changes)))
+        self.space._submit(_edit(_abi.CORDON_TREE_SET, _changed(self.space._standing(self.id), changes)))
 
     def remove(self) -> None:
         """Take it out of the tree. Busy while it has children, or is the target of an alias."""
-        self.space._submit(_edit(_abi.CORDON_EDIT_REMOVE, _abi.Node(id=self.id)))
+        self.space._submit(_edit(_abi.CORDON_TREE_REMOVE, _abi.Node(id=self.id)))
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
@@ -187,7 +187,7 @@ class Space(Child):
                          perms=int(Perm.of(perms)))
         node = _changed(node, {"at": address(Gpa, at), "length": length or 0, "parent": parent, "priority": priority,
                                **({"extents": extents} if extents is not None else {}), **flags})
-        self._submit(_edit(_abi.CORDON_EDIT_ADD, node))
+        self._submit(_edit(_abi.CORDON_TREE_ADD, node))
         self._last += 1
         self._names[self._last] = name
         return Node(self, self._last, name)
@@ -258,7 +258,7 @@ class Space(Child):
 
     def _standing(self, number: int) -> _abi.Node:
         """As an edit wants it, with what this update has already said of it."""
-        said = [e.node for e in self._edits or () if e.node.id == number and e.kind != _abi.CORDON_EDIT_REMOVE]
+        said = [e.node for e in self._edits or () if e.node.id == number and e.kind != _abi.CORDON_TREE_REMOVE]
         node = _abi.Node.from_buffer_copy(said[-1]) if said else self._node(number)
         node.extents, node.extent_count = None, 0
         node.flags &= ~_abi.CORDON_REGION_MMIO

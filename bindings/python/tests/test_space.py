@@ -111,7 +111,7 @@ def test_a_slot_is_set_as_in_kvm(context, domain, space):
     assert domain.region_at(MIB).perms == Perm.of("rx") and domain.region_at(MIB).len == 32 << 10
     with pytest.raises(AlreadyExists):
         space.slot(1, MIB + 0x7000, extents=context.alloc(PAGE))
-    with pytest.raises(OutOfRange):
+    with pytest.raises(OutOfRange, match="CORDON_ERANGE"):
         space.slot(1, (1 << 64) - PAGE, extents=context.alloc("8K"))
     with pytest.raises(NotFound):
         space.slot(1, 0, "64K")

@@ -32,7 +32,7 @@ static inline int space_teardown(void **state)
 static inline struct cordon_edit add_of(uint32_t id, uint32_t kind, uint64_t offset, uint64_t pages)
 {
     return (struct cordon_edit){
-        .kind = CORDON_EDIT_ADD,
+        .kind = CORDON_TREE_ADD,
         .node = {.size = sizeof(struct cordon_node),
                  .id = id,
                  .kind = kind,
@@ -66,7 +66,7 @@ static inline struct cordon_edit alias_of(uint32_t id, uint64_t offset, uint64_t
 /* A node as it stands, to be changed. */
 static inline struct cordon_edit set_of(uint32_t id)
 {
-    struct cordon_edit edit = {.kind = CORDON_EDIT_SET};
+    struct cordon_edit edit = {.kind = CORDON_TREE_SET};
 
     assert_int_equal(cordon_node_find(s, id, false, &edit.node), 0);
     edit.node.extent_count = 0;
@@ -76,7 +76,7 @@ static inline struct cordon_edit set_of(uint32_t id)
 
 static inline struct cordon_edit remove_of(uint32_t id)
 {
-    return (struct cordon_edit){.kind = CORDON_EDIT_REMOVE,
+    return (struct cordon_edit){.kind = CORDON_TREE_REMOVE,
                                 .node = {.size = sizeof(struct cordon_node), .id = id}};
 }
 

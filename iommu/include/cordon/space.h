@@ -62,9 +62,9 @@ struct cordon_node {
 };
 
 enum cordon_edit_kind {
-    CORDON_EDIT_ADD = 1,   /* a new node */
-    CORDON_EDIT_SET = 2,   /* all of NODE as it says, but for its kind, which stays */
-    CORDON_EDIT_REMOVE = 3 /* the node named ID; the rest of NODE does not matter */
+    CORDON_TREE_ADD = 1,   /* a new node */
+    CORDON_TREE_SET = 2,   /* all of NODE as it says, but for its kind, which stays */
+    CORDON_TREE_REMOVE = 3 /* the node named ID; the rest of NODE does not matter */
 };
 
 /* SET of RAM or MMIO without extents keeps those it has. With extents that go on where the old ones
