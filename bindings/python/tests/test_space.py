@@ -1,7 +1,7 @@
 """Spaces, slots and listeners: the flattening against a model of single pages, refusals that change nothing in any
 view, and pictures."""
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -328,5 +328,7 @@ class SpaceMachine(RuleBasedStateMachine):
         self.context.audit()
 
 
-SpaceMachine.TestCase.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+SpaceMachine.TestCase.settings = settings(
+    max_examples=25, stateful_step_count=15, deadline=None,
+    suppress_health_check=[HealthCheck.data_too_large, HealthCheck.too_slow])
 TestSpaceAtRandom = SpaceMachine.TestCase
