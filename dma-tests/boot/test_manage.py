@@ -59,3 +59,11 @@ def test_unknown_command_and_unknown_guest_are_named(pair):
     assert pair.channel.ask("pause nobody", "error", command="nobody")["why"].startswith("no VM")
     assert pair.channel.ask("pause", "error")["why"] == "say which VM"
     assert pair.channel.ask("owners here", "error", command="here")["why"].startswith("owners takes a host address")
+
+
+def test_harts_that_were_told_are_counted_and_vmids_with_them(pair):
+    here = pair.guests["here"].fences()
+    assert here.nobody <= here.asked and (here.ranges + here.whole == 0) == (here.harts == 0)
+    machine = pair.channel.ask("fences", "fences")
+    assert machine["vmid_bits"] == 14 and machine["running"] == 1
+    assert machine["vmids_given"] == 2 and machine["generation"] == 1  # nobody ran out of them

@@ -118,3 +118,47 @@ void manage_send_memory(void)
     json_u64(j, "largest_free_bytes", stats.largest_free);
     manage_event_send(&e);
 }
+
+static void send_fences(const struct vm *vm)
+{
+    struct cordon_fence_stats stats;
+    struct manage_event e;
+    struct json *j = manage_event_begin(&e, "vm-fences");
+    int err = cordon_domain_fences(vm->domain, &stats);
+
+    cordon_assert(err == 0);
+    json_text(j, "vm", vm_name(vm), VM_NAME_BYTES);
+    json_u64(j, "asked", stats.asked);
+    json_u64(j, "nobody", stats.nobody);
+    json_u64(j, "ranges", stats.ranges);
+    json_u64(j, "whole", stats.whole);
+    json_u64(j, "harts", stats.harts);
+    manage_event_send(&e);
+}
+
+void manage_fences(char *rest)
+{
+    struct cordon_vmid_stats stats;
+    struct manage_event e;
+    struct json *j;
+    int err;
+
+    (void)rest;
+    for (uint32_t i = 0; i < vm_count; i++) {
+        struct vm *vm = &vms[i];
+
+        cordon_lock_take(&vm->lock); /* its domain does not go */
+        if (atomic_load(&vm->state) == VM_RUNNING) {
+            send_fences(vm);
+        }
+        cordon_lock_give(&vm->lock);
+    }
+    err = cordon_vmid_stats(guests_ctx(), &stats);
+    cordon_assert(err == 0);
+    j = manage_event_begin(&e, "fences");
+    json_u64(j, "vmid_bits", stats.bits);
+    json_u64(j, "vmids_given", stats.given);
+    json_u64(j, "generation", stats.generation);
+    json_u64(j, "running", stats.running);
+    manage_event_send(&e);
+}

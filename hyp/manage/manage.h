@@ -88,6 +88,10 @@ bool manage_send_map(struct vm *vm);
  * "vm-memory" for each that runs, then "memory" with what the machine has. */
 void manage_send_memory(void);
 
+/* counts.c: how often harts were told of changes of each VM's map: an event "vm-fences" for each
+ * that runs, then "fences" with the VMIDs of the machine. */
+void manage_fences(char *rest);
+
 /* places.c: what stands where in host memory: an event "place" each, then "places". */
 void manage_send_places(void);
 

@@ -7,7 +7,7 @@ import pytest
 
 from cordon import Cause, Corrupt, GpaEnd, GvaEnd, Perm, Rules
 from cordon.expect import FaultMissing
-from cordon.machine import (ChannelError, CommandRefused, ConsoleTimeout, GuestError, GuestMemory, GuestState, Machine,
+from cordon.machine import (ChannelError, CommandRefused, ConsoleTimeout, Fences, GuestError, GuestMemory, GuestState, Machine,
                             NoSuchGuest, NoSuchVcpu)
 from cordon.machine import machine as module
 
@@ -200,6 +200,15 @@ def test_memory_is_that_of_this_guest_at_this_moment(play):
     assert red.memory().touches == 6
     with pytest.raises(GuestError, match="red has no memory: it has ended .stuck after 1.500 s"):
         red.memory()
+
+
+def test_fences_are_those_of_this_guests_map(play):
+    mine = {"event": "vm-fences", "vm": "red", "asked": 5, "nobody": 1, "ranges": 3, "whole": 1, "harts": 7}
+    told = {"event": "fences", "generation": 1}
+    m = play(fences=[events({**mine, "vm": "blue", "asked": 9}, mine, told), events(RED_ENDED, told)])
+    assert m.guests["red"].fences() == Fences(5, 1, 3, 1, 7)
+    with pytest.raises(GuestError, match="red has no map: it has ended"):
+        m.guests["red"].fences()
 
 
 def test_guest_that_has_ended_lives_again_once_it_is_started(play):

@@ -1,7 +1,7 @@
 """The whole system: QEMU with OpenSBI, the hypervisor, its guests; console, host channel, QMP."""
 from .channel import Channel, ChannelError, CommandRefused
 from .console import Console, ConsoleTimeout
-from .guests import Ended, Exits, GuestError, GuestMemory, Guests, GuestState, MachineGuest, NoSuchGuest
+from .guests import Ended, Exits, Fences, GuestError, GuestMemory, Guests, GuestState, MachineGuest, NoSuchGuest
 from .machine import Machine
 from .mapped import GuestMap, MapChange, MapRegion
 from .moves import Compacted
@@ -10,5 +10,5 @@ from .reports import HeldDevice, LeftOut
 from .vcpu import NoSuchVcpu, Vcpu
 
 __all__ = ["Channel", "ChannelError", "CommandRefused", "Compacted", "Console", "ConsoleTimeout", "Ended", "Exits",
-           "GuestError", "GuestMap", "GuestMemory", "GuestState", "Guests", "HeldDevice", "History", "LeftOut",
+           "Fences", "GuestError", "GuestMap", "GuestMemory", "GuestState", "Guests", "HeldDevice", "History", "LeftOut",
            "Machine", "MachineGuest", "MapChange", "MapRegion", "NoSuchGuest", "NoSuchVcpu", "Present", "Vcpu"]

@@ -81,6 +81,22 @@ class GuestMemory:
 
 
 @dataclass(frozen=True)
+class Fences:
+    """How often harts were told of changes of a guest's map: `asked` for by changes, `nobody` remembered it so often;
+    calls for `ranges` and for the `whole` VMID, and the `harts` that all these told."""
+
+    asked: int
+    nobody: int
+    ranges: int
+    whole: int
+    harts: int
+
+    @classmethod
+    def of(cls, event: Event) -> "Fences":
+        return cls(*(event[name] for name in ("asked", "nobody", "ranges", "whole", "harts")))
+
+
+@dataclass(frozen=True)
 class Ended:
     """How a guest has ended: `how` is shutdown, reboot, failed, stuck, trap, alone or out-of-memory. Of its memory
     `resident_bytes` had frames then."""
@@ -301,6 +317,14 @@ class MachineGuest:
         if told := self._channel.seen("vm-memory", start, vm=self.name):
             return GuestMemory.of(told[0])
         raise GuestError(f"{self.name} has no memory: it has ended ({self.wait_end(5.0)})")
+
+    def fences(self) -> Fences:
+        """How often harts were told of changes of its map, up to this moment."""
+        start = len(self._channel.events)
+        self._order("fences", "fences")
+        if told := self._channel.seen("vm-fences", start, vm=self.name):
+            return Fences.of(told[0])
+        raise GuestError(f"{self.name} has no map: it has ended ({self.wait_end(5.0)})")
 
     def exits(self) -> Exits:
         """Why it was left up to now, how often; of one that has ended, up to its end."""
