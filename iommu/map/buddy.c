@@ -46,6 +46,7 @@ static inline bool block_fixed(const struct frame_block *b)
 static inline struct free_list list_of(struct frame_pool *p, const struct frame_block *b,
                                        unsigned order)
 {
+    cordon_assert(order <= MAX_ORDER);
     return order < BLOCK_ORDER && block_fixed(b)
                ? (struct free_list){&p->fixed[order], &p->nonempty_fixed}
                : (struct free_list){&p->free[order], &p->nonempty};
@@ -53,6 +54,7 @@ static inline struct free_list list_of(struct frame_pool *p, const struct frame_
 
 uint64_t buddy_first(const struct frame_pool *p, unsigned order, enum frame_kind kind)
 {
+    cordon_assert(order <= MAX_ORDER);
     return order < BLOCK_ORDER && kind == KIND_FIXED ? p->fixed[order] : p->free[order];
 }
 
@@ -103,10 +105,11 @@ static void node_unlink(struct frame_pool *p, uint64_t hfn, unsigned order)
 {
     struct free_node *n = node_at(p, hfn);
     const struct frame_block *b = pool_block(p, hfn);
-    struct free_list list = list_of(p, b, order);
     uint64_t next;
 
     cordon_assert(b != NULL && node_ok(p, b, hfn, order, &next)); /* INV 4 */
+    struct free_list list = list_of(p, b, order);
+
     n->mark = 0;
     if (n->prev != HFN_NONE) {
         node_at(p, n->prev)->next = n->next;
