@@ -5,6 +5,7 @@ import struct
 import pytest
 
 import bundle
+from cordon.machine import History
 from machine import MIB, bare, linux
 
 LAZY = {"fill": "first-touch"}
@@ -160,13 +161,18 @@ def test_storm_that_finds_no_memory_is_one_orderly_end(boots, payload):
         assert ends_well(good)
 
 
-def test_linux_boots_with_a_part_of_its_memory(boots, linux_images):
+def test_linux_boots_with_a_part_of_its_memory(boots, linux_images, tmp_path):
     shell = linux("red", memory=1024 * MIB, vcpus=2, **LAZY)
     shell["bootargs"] = shell["bootargs"].replace("poweroff", "shell")
     with boots.machine(bundle.make(linux_images, {"red": shell})) as machine:
         red = machine.guests["red"]
+        history = History(red)
+        first = history.sample()
         red.wait("CORDON-GUEST-SHELL red")
-        told = red.memory()
+        told, last = red.memory(), history.sample()
+        assert first < last <= red.memory().resident_bytes
+        history.picture(tmp_path / "red.svg")
+        assert {size for row in history.rows() for size in row} == {0, 1}  # absent, or 4 KiB
         assert 16 * MIB < told.resident_bytes < 256 * MIB < told.ram_bytes
         assert told.touches > 1000
         machine.audit()
