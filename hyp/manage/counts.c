@@ -119,14 +119,23 @@ void manage_send_memory(void)
     manage_event_send(&e);
 }
 
-static void send_fences(const struct vm *vm)
+static void send_fences(struct vm *vm)
 {
     struct cordon_fence_stats stats;
     struct manage_event e;
-    struct json *j = manage_event_begin(&e, "vm-fences");
-    int err = cordon_domain_fences(vm->domain, &stats);
+    struct json *j;
+    int err = -CORDON_ENOENT;
 
-    cordon_assert(err == 0);
+    cordon_lock_take(&vm->lock); /* its domain does not go */
+    if (atomic_load(&vm->state) == VM_RUNNING) {
+        err = cordon_domain_fences(vm->domain, &stats);
+        cordon_assert(err == 0);
+    }
+    cordon_lock_give(&vm->lock);
+    if (err != 0) {
+        return;
+    }
+    j = manage_event_begin(&e, "vm-fences");
     json_text(j, "vm", vm_name(vm), VM_NAME_BYTES);
     json_u64(j, "asked", stats.asked);
     json_u64(j, "nobody", stats.nobody);
@@ -145,13 +154,7 @@ void manage_fences(char *rest)
 
     (void)rest;
     for (uint32_t i = 0; i < vm_count; i++) {
-        struct vm *vm = &vms[i];
-
-        cordon_lock_take(&vm->lock); /* its domain does not go */
-        if (atomic_load(&vm->state) == VM_RUNNING) {
-            send_fences(vm);
-        }
-        cordon_lock_give(&vm->lock);
+        send_fences(&vms[i]);
     }
     err = cordon_vmid_stats(guests_ctx(), &stats);
     cordon_assert(err == 0);
