@@ -19,9 +19,10 @@ void vcpu_serve_requests(struct vcpu *vcpu)
         return;
     }
     requests = atomic_exchange(&vcpu->requests, 0);
-    if (requests & VCPU_REQUEST_PAUSE) {
+    while ((requests & (VCPU_REQUEST_PAUSE | VCPU_REQUEST_STOP)) == VCPU_REQUEST_PAUSE) {
         vm_park(vcpu);
-        requests |= atomic_exchange(&vcpu->requests, 0);
+        requests &= ~VCPU_REQUEST_PAUSE;
+        requests |= atomic_exchange(&vcpu->requests, 0); /* to pause once more, perhaps */
     }
     if (requests & VCPU_REQUEST_IPI) {
         csr_set(CSR_HVIP, IRQ_VSSI);

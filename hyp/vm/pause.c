@@ -15,8 +15,8 @@ static void tell(const struct vm *vm, const char *what)
     manage_event_send(&e);
 }
 
-/* False if VM does not run, or no more. */
-static bool set_paused(struct vm *vm, bool paused)
+/* False if VM does not run, or no more. *STILL: nobody is left to stop. */
+static bool set_paused(struct vm *vm, bool paused, bool *still)
 {
     bool runs;
 
@@ -25,15 +25,20 @@ static bool set_paused(struct vm *vm, bool paused)
     if (runs) {
         atomic_store(&vm->paused, paused);
     }
+    *still = runs && vm_is_still(vm);
     cordon_lock_give(&vm->lock);
     return runs;
 }
 
 bool vm_pause(struct vm *vm)
 {
-    bool runs = set_paused(vm, true);
+    bool still;
+    bool runs = set_paused(vm, true, &still);
 
-    for (uint32_t i = 0; runs && i < vm->config->vcpus; i++) {
+    if (still) {
+        vm_tell_paused(vm); /* they had not yet gone on since they stood still before */
+    }
+    for (uint32_t i = 0; runs && !still && i < vm->config->vcpus; i++) {
         vcpu_request(&vm->vcpu[i], VCPU_REQUEST_PAUSE);
     }
     return runs;
@@ -41,7 +46,8 @@ bool vm_pause(struct vm *vm)
 
 bool vm_resume(struct vm *vm)
 {
-    bool runs = set_paused(vm, false);
+    bool still;
+    bool runs = set_paused(vm, false, &still);
 
     for (uint32_t i = 0; runs && i < vm->config->vcpus; i++) {
         imsic_kick(vm->vcpu[i].hart);
@@ -67,15 +73,36 @@ bool vm_is_still(const struct vm *vm)
     return vm->live != 0 && vm->parked == vm->live;
 }
 
-static bool is_last_to_park(struct vm *vm)
+/* The caller stands still from here on, if VM is still to. *LAST: so do all others. */
+static bool park(struct vm *vm, bool *last)
 {
-    bool last;
+    bool paused;
 
     cordon_lock_take(&vm->lock);
-    vm->parked++;
-    last = vm_is_still(vm);
+    paused = atomic_load(&vm->paused);
+    vm->parked += paused;
+    *last = paused && vm_is_still(vm);
     cordon_lock_give(&vm->lock);
-    return last;
+    return paused;
+}
+
+static bool must_stay(const struct vcpu *vcpu)
+{
+    return atomic_load(&vcpu->vm->paused) &&
+           (atomic_load(&vcpu->requests) & VCPU_REQUEST_STOP) == 0;
+}
+
+/* False if it is to stand still again: the lock decides, so that who pauses knows. */
+static bool unpark(struct vcpu *vcpu)
+{
+    struct vm *vm = vcpu->vm;
+    bool goes;
+
+    cordon_lock_take(&vm->lock);
+    goes = !must_stay(vcpu);
+    vm->parked -= goes;
+    cordon_lock_give(&vm->lock);
+    return goes;
 }
 
 /* One that stands still answers, too. */
@@ -88,21 +115,20 @@ static void tell_if_asked(struct vcpu *vcpu)
 
 void vm_park(struct vcpu *vcpu)
 {
-    struct vm *vm = vcpu->vm;
+    bool last;
 
-    if (!atomic_load(&vm->paused)) {
+    if (!park(vcpu->vm, &last)) {
         return;
     }
-    if (is_last_to_park(vm)) {
-        vm_tell_paused(vm);
+    if (last) {
+        vm_tell_paused(vcpu->vm);
     }
-    while (atomic_load(&vm->paused) && (atomic_load(&vcpu->requests) & VCPU_REQUEST_STOP) == 0) {
-        hart_wait_for_interrupt();
-        imsic_claim();
-        tick();
-        tell_if_asked(vcpu);
-    }
-    cordon_lock_take(&vm->lock);
-    vm->parked--;
-    cordon_lock_give(&vm->lock);
+    do {
+        while (must_stay(vcpu)) {
+            hart_wait_for_interrupt();
+            imsic_claim();
+            tick();
+            tell_if_asked(vcpu);
+        }
+    } while (!unpark(vcpu));
 }
