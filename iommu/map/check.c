@@ -3,21 +3,13 @@
  * never asserted.
  */
 #include "map/txn.h"
+#include "pt/word.h"
 #include <cordon/error.h>
 
 #define FLAGS_RAM (CORDON_REGION_NODMA | CORDON_REGION_KEEP | CORDON_REGION_PIN)
 #define FLAGS_MMIO (CORDON_REGION_MMIO | CORDON_REGION_PEER | CORDON_REGION_FILE)
 #define FLAGS_DEMAND \
     (CORDON_REGION_DEMAND | CORDON_REGION_NODMA | CORDON_REGION_HUGE | CORDON_REGION_PROMISED)
-
-/* R, RW, RX, RWX, X, as bits. No rights at all would make a leaf a pointer; W without R is
- * reserved. */
-#define PERMS_LEGAL 0xbau
-
-static bool perms_legal(uint32_t perms)
-{
-    return perms <= CORDON_RWX && (PERMS_LEGAL >> perms & 1u) != 0;
-}
 
 static bool flags_legal(uint32_t flags, bool loan)
 {
@@ -43,14 +35,14 @@ static bool form_legal(const struct cordon_op *op, bool loan)
         return ((op->flags & CORDON_REGION_DEMAND) != 0
                     ? bare
                     : op->extents != NULL && op->extent_count != 0) &&
-               perms_legal(op->perms) && flags_legal(op->flags, loan);
+               pt_perms_legal(op->perms) && flags_legal(op->flags, loan);
     case CORDON_OP_REVOKE:
     case CORDON_OP_DISCARD:
         return bare && op->perms == 0 && op->flags == 0;
     case CORDON_OP_MARK:
         return bare && op->perms == 0 && (op->flags & ~CORDON_REGION_MARKS) == 0;
     case CORDON_OP_PROTECT:
-        return bare && perms_legal(op->perms) && op->flags == 0;
+        return bare && pt_perms_legal(op->perms) && op->flags == 0;
     default:
         return false;
     }

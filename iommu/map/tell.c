@@ -20,7 +20,7 @@ int tell_one(struct tell *t, const struct cordon_told *one)
     return 0;
 }
 
-int tell_added(struct tell *t, cordon_gpa gpa, uint64_t len, uint32_t perms, uint32_t flags)
+static int added(struct tell *t, cordon_gpa gpa, uint64_t len, uint32_t perms, uint32_t flags)
 {
     return tell_one(
         t, &(struct cordon_told){
@@ -40,7 +40,7 @@ static struct cordon_told was(const struct span *s, uint64_t *at, uint64_t end)
                                 .len = (last - first) << CORDON_PAGE_SHIFT};
 }
 
-int tell_removed(struct tell *t, cordon_gpa gpa, uint64_t len)
+static int removed(struct tell *t, cordon_gpa gpa, uint64_t len)
 {
     uint64_t at = gpa.v >> CORDON_PAGE_SHIFT, end = at + (len >> CORDON_PAGE_SHIFT);
     const struct span *s = span_next(&t->d->regions.set, at);
@@ -79,7 +79,7 @@ int tell_ops(struct tell *t, const struct cordon_op *ops, size_t count)
 
     for (size_t i = 0; i < count && err == 0; i++) {
         if (ops[i].kind == CORDON_OP_REVOKE) {
-            err = tell_removed(t, ops[i].gpa, ops[i].len);
+            err = removed(t, ops[i].gpa, ops[i].len);
         } else if (ops[i].kind == CORDON_OP_PROTECT) {
             err = tell_changed(t, ops[i].gpa, ops[i].len, ops[i].perms, 0, 0);
         } else if (ops[i].kind == CORDON_OP_MARK) {
@@ -88,7 +88,7 @@ int tell_ops(struct tell *t, const struct cordon_op *ops, size_t count)
     }
     for (size_t i = 0; i < count && err == 0; i++) {
         if (ops[i].kind == CORDON_OP_GRANT) {
-            err = tell_added(t, ops[i].gpa, ops[i].len, ops[i].perms, ops[i].flags);
+            err = added(t, ops[i].gpa, ops[i].len, ops[i].perms, ops[i].flags);
         }
     }
     return err;
@@ -152,8 +152,8 @@ static int replay(struct cordon_domain *d, const struct cordon_listener *l)
 
     for (const struct span *s = span_next(&d->regions.set, 0); s != NULL && err == 0;
          s = span_after(s)) {
-        err = tell_added(&t, cordon_gpa_make(s->first << CORDON_PAGE_SHIFT),
-                         s->pages << CORDON_PAGE_SHIFT, region_perms(s), region_flags(s));
+        err = added(&t, cordon_gpa_make(s->first << CORDON_PAGE_SHIFT),
+                    s->pages << CORDON_PAGE_SHIFT, region_perms(s), region_flags(s));
     }
     if (err == 0) {
         err = refusal_of(l->prepare(l->user, t.list.at, t.list.count));

@@ -27,14 +27,11 @@ static inline bool tell_anybody(const struct cordon_domain *d)
     return d->listeners != NULL;
 }
 
-/* Add to what is told: one range; what stands in a range goes; it gets other rights (PERMS not 0)
- * or flags within MASK. ENOMEM. */
+/* Add to what is told: one range; what stands in a range gets other rights (PERMS not 0) or flags
+ * within MASK. ENOMEM. */
 CORDON_MUST_CHECK int tell_one(struct tell *t, const struct cordon_told *one);
-CORDON_MUST_CHECK int tell_removed(struct tell *t, cordon_gpa gpa, uint64_t len);
 CORDON_MUST_CHECK int tell_changed(struct tell *t, cordon_gpa gpa, uint64_t len, uint32_t perms,
                                    uint32_t flags, uint32_t mask);
-CORDON_MUST_CHECK int tell_added(struct tell *t, cordon_gpa gpa, uint64_t len, uint32_t perms,
-                                 uint32_t flags);
 
 struct tell tell_begin(struct cordon_domain *d);
 /* What operations of cordon_change are to listeners: first what goes or changes, then what comes.

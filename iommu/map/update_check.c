@@ -2,8 +2,7 @@
 #include "core/ctx.h"
 #include "map/touch.h"
 #include "map/update.h"
-
-#define PERMS_LEGAL 0xbau /* as in check.c: R, RW, RX, RWX, X */
+#include "pt/word.h"
 
 /* ---- checks ------------------------------------------------------------------------------- */
 
@@ -64,7 +63,7 @@ static int check_place(const struct cordon_domain *d, const struct span_set *lea
 
 static int check_move(struct cordon_domain *d, const struct update_move *m)
 {
-    bool legal = m->perms <= CORDON_RWX && (PERMS_LEGAL >> m->perms & 1u) != 0;
+    bool legal = pt_perms_legal(m->perms);
     uint32_t pin = m->was_flags & CORDON_REGION_PIN; /* DEMAND regions get it with MARK alone */
     uint32_t stays = CORDON_REGION_DEMAND | CORDON_REGION_PROMISED;
     int err = legal && ((m->flags ^ m->was_flags) & stays) == 0
