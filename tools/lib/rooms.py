@@ -34,11 +34,13 @@ def include_folders(path):
     elif room == "vdev":
         folders = ["vdev", *folders]
     elif path.parts[:2] == ("dma-tests", "unit"):
-        folders = ["dma-tests/unit/support", "dma-tests/unit", "vdev", "hyp", *folders]
+        folders = ["dma-tests/unit/support", "dma-tests/unit", "vdev", "hyp", "dma-tests/dpdk", *folders]
     elif path.parts[:2] in (("dma-tests", "fuzz"), ("dma-tests", "config")):
         folders = ["hyp", "vdev", "iommu/include"]
     elif path.parts[:2] == ("dma-tests", "guest"):
         folders = ["dma-tests/guest", "iommu/include"]
+    elif path.parts[:2] == ("dma-tests", "dpdk"):
+        folders = ["dma-tests/dpdk", "iommu/include"]
     elif path.parts[:2] == ("dma-tests", "bench"):
         folders = ["dma-tests/guest/bare", "vdev", *folders]
     return [Path(f) for f in folders]

@@ -9,7 +9,7 @@ known = $(if $(filter $(T),$(notdir $(1))),,$(error T=$(T): there is none of tha
 ifneq ($(and $(T),$(filter check-unit,$(MAKECMDGOALS))),)
 $(call known,$(UNIT_ALL))
 endif
-UNIT_CFLAGS := $(ASAN_CFLAGS) -Wno-missing-prototypes -Ivdev -Idma-tests/unit/support -Idma-tests/unit
+UNIT_CFLAGS := $(ASAN_CFLAGS) -Wno-missing-prototypes -Ivdev -Idma-tests/unit/support -Idma-tests/unit -Idma-tests/dpdk
 UNIT_SUPPORT_OBJ := $(UNIT_SUPPORT:%.c=$(OUT)/asan/obj/%.o)
 
 .PHONY: test bench bench-library bench-memory run check-unit check-house check-python check-qtest check-boot check-teeth
@@ -24,6 +24,8 @@ $(UNIT_DIR)/%: $(OUT)/asan/obj/dma-tests/unit/%.o $(UNIT_SUPPORT_OBJ) $(OUT)/asa
 	$(note) LD $@
 	@mkdir -p $(@D)
 	$(quiet)$(CC) $(SANITIZE) -o $@ -Wl,--start-group $^ $(UNIT_LIBS) -Wl,--end-group -lcmocka
+
+$(UNIT_DIR)/test_pattern: $(OUT)/asan/obj/dma-tests/dpdk/lib/pattern.o
 
 -include $(UNIT_SRC:%.c=$(OUT)/asan/obj/%.d) $(UNIT_SUPPORT_OBJ:.o=.d)
 
