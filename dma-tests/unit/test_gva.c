@@ -3,7 +3,7 @@
 #include <cordon/gva.h>
 #include <cordon/touch.h>
 
-#include "map/gva_word.h"
+#include "gva/word.h"
 #include "pt/walk.h"
 
 /* The guest's RAM: tables in its first pages, GPA and HPA apart and in pieces. */

@@ -2,7 +2,7 @@
  * INV 1, 2, 4. */
 #include "map_bench.h"
 
-#include "map/loan.h"
+#include "frames/loan.h"
 
 #define FROM UINT64_C(0x400000)
 #define TO UINT64_C(0x70000000)

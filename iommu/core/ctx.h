@@ -3,11 +3,11 @@
 #define CORDON_CORE_CTX_H
 
 #include "core/handle.h"
+#include "frames/frames.h"
+#include "frames/pool.h"
+#include "frames/resource.h"
+#include "harts/vmid.h"
 #include "map/domain.h"
-#include "map/frames.h"
-#include "map/pool.h"
-#include "map/resource.h"
-#include "map/vmid.h"
 #include <cordon/cordon.h>
 
 struct cordon_ctx {
@@ -18,9 +18,9 @@ struct cordon_ctx {
     uint32_t device_modes; /* modes that every IOMMU added so far can walk; under LOCK */
     uint32_t vmid_bits;
     uint64_t seed;
-    struct frame_pool frames;      /* map/pool.h: banks, block words, free lists, lock */
-    struct resources resources;    /* map/resource.h */
-    struct vmids vmids;            /* map/vmid.h */
+    struct frame_pool frames;      /* frames/pool.h: banks, block words, free lists, lock */
+    struct resources resources;    /* frames/resource.h */
+    struct vmids vmids;            /* harts/vmid.h */
     struct lock lock;              /* lists of domains and IOMMUs, domain numbers */
     struct cordon_domain *domains; /* list, map/domain.h */
     struct cordon_iommu *iommus;   /* list, riscv/iommu.h */

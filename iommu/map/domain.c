@@ -3,13 +3,13 @@
  */
 #include "map/domain.h"
 #include "core/ctx.h"
+#include "frames/loan.h"
+#include "log/log.h"
 #include "map/gone.h"
-#include "map/loan.h"
-#include "map/log.h"
-#include "map/promise.h"
-#include "map/touch.h"
 #include "port_word.h"
 #include "riscv/device.h"
+#include "touch/promise.h"
+#include "touch/touch.h"
 
 #include <string.h>
 

@@ -3,8 +3,8 @@
 #define CORDON_MAP_DOMAIN_H
 
 #include "core/lock.h"
+#include "harts/vmid.h"
 #include "map/region.h"
-#include "map/vmid.h"
 #include "pt/pt.h"
 #include <cordon/device.h>
 
@@ -13,7 +13,7 @@ struct domain_view {
     uint16_t gscid;
     uint32_t devices;     /* attached through this view */
     cordon_hpa msi_table; /* flat MSI table, 0: none */
-    bool marks;           /* all its devices' writes are told by D: see map/log.h */
+    bool marks;           /* all its devices' writes are told by D: see log/log.h */
 };
 
 struct msi_window {
@@ -41,10 +41,10 @@ struct cordon_domain {
     uint32_t holds;                /* who reaches its frames at addresses of the host */
     uint32_t movers;               /* who waits for the end of that */
     bool log_unsure;               /* an IOMMU may still use what it was told to forget */
-    struct pt_pool spare;          /* tables that are promised: map/promise.h */
+    struct pt_pool spare;          /* tables that are promised: touch/promise.h */
     uint64_t spare_most;           /* how many may ever be needed */
     uint64_t promised;             /* absent pages of PROMISED regions */
-    bool lends;                    /* others may borrow frames of it: see map/loan.h */
+    bool lends;                    /* others may borrow frames of it: see frames/loan.h */
     bool pending;                /* frames are REVOKING, or a context or MSI entry is unconfirmed */
     struct listening *listeners; /* map/tell.h, the first added first */
     uint32_t listener_ids;       /* given so far */

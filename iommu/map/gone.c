@@ -3,8 +3,8 @@
  */
 #include "map/gone.h"
 #include "core/ctx.h"
-#include "map/promise.h"
 #include "port_word.h"
+#include "touch/promise.h"
 
 #define RUNS_PER_PAGE                            \
     ((CORDON_PAGE_SIZE - 2 * sizeof(uint64_t)) / \

@@ -1,9 +1,9 @@
 /* CORDON_OP_MARK: flags of regions that change while the frames stay. */
 #include "core/ctx.h"
-#include "map/log.h"
-#include "map/promise.h"
-#include "map/touch.h"
+#include "log/log.h"
 #include "map/txn.h"
+#include "touch/promise.h"
+#include "touch/touch.h"
 
 /* The part of an operation from GFN on that lies in one region. */
 struct part {

@@ -4,9 +4,9 @@
  * [design: check, reserve, commit, retire]
  */
 #include "core/ctx.h"
-#include "map/loan.h"
-#include "map/promise.h"
+#include "frames/loan.h"
 #include "map/txn.h"
+#include "touch/promise.h"
 
 /* ---- promises ----------------------------------------------------------------------------- */
 

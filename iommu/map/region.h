@@ -44,7 +44,7 @@ static inline const struct span *regions_at(struct regions *r, uint64_t page)
     return r->last;
 }
 
-/* What stands in the region is held (map/resource.h), not owned: MMIO, or another's frames. */
+/* What stands in the region is held (frames/resource.h), not owned: MMIO, or another's frames. */
 static inline bool region_held(uint32_t flags)
 {
     return (flags & (CORDON_REGION_MMIO | CORDON_REGION_SHARED)) != 0;

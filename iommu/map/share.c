@@ -4,9 +4,9 @@
  * So no two domains are ever locked at once. [INV 2]
  */
 #include "core/ctx.h"
-#include "map/loan.h"
-#include "map/runs.h"
-#include "map/touch.h"
+#include "frames/loan.h"
+#include "frames/runs.h"
+#include "touch/touch.h"
 
 static int check_form(const struct cordon_domain *owner, const struct cordon_domain *borrower,
                       const struct cordon_share *s)

@@ -6,8 +6,8 @@
 #ifndef CORDON_MAP_TELL_H
 #define CORDON_MAP_TELL_H
 
+#include "frames/vec.h"
 #include "map/domain.h"
-#include "map/vec.h"
 #include <cordon/listen.h>
 
 struct listening {

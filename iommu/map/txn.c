@@ -3,12 +3,12 @@
  */
 #include "map/txn.h"
 #include "core/ctx.h"
-#include "map/loan.h"
-#include "map/promise.h"
+#include "frames/loan.h"
 #include "map/tell.h"
-#include "map/touch.h"
 #include "port_word.h"
 #include "riscv/msi.h"
+#include "touch/promise.h"
+#include "touch/touch.h"
 
 /* Holdings in a range are REVOKING: they are found by what still stands in the G-stage. */
 static void mark_range(struct txn *t, uint64_t gfn, uint64_t end)

@@ -6,12 +6,12 @@
  */
 #include "map/update.h"
 #include "core/ctx.h"
-#include "map/loan.h"
-#include "map/log.h"
-#include "map/promise.h"
+#include "frames/loan.h"
+#include "log/log.h"
 #include "map/tell.h"
 #include "port_word.h"
 #include "riscv/msi.h"
+#include "touch/promise.h"
 
 struct work {
     const struct update *u;

@@ -9,7 +9,7 @@
 #ifndef CORDON_MAP_UPDATE_H
 #define CORDON_MAP_UPDATE_H
 
-#include "map/runs.h"
+#include "frames/runs.h"
 #include "map/tell.h"
 
 /* A range of one region that stands elsewhere afterwards, or where it is with other flags. */

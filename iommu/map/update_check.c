@@ -1,8 +1,8 @@
 /* What an update may be, and what listeners hear of it. See update.h. */
 #include "core/ctx.h"
-#include "map/touch.h"
 #include "map/update.h"
 #include "pt/word.h"
+#include "touch/touch.h"
 
 /* ---- checks ------------------------------------------------------------------------------- */
 

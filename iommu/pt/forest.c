@@ -6,7 +6,7 @@
  */
 #include <cordon/error.h>
 
-#include "map/owner.h"
+#include "frames/owner.h"
 #include "pt/edit.h"
 
 #include <string.h>

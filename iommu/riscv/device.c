@@ -2,7 +2,7 @@
 #include "riscv/device.h"
 
 #include "core/ctx.h"
-#include "map/log.h"
+#include "log/log.h"
 #include "riscv/iommu.h"
 #include "riscv/msi.h"
 

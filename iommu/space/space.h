@@ -14,8 +14,8 @@
 
 #include "core/bits.h"
 #include "core/lock.h"
+#include "frames/vec.h"
 #include "map/domain.h"
-#include "map/vec.h"
 #include <cordon/space.h>
 
 #define SERIAL_SHIFT 40u

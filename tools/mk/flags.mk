@@ -15,7 +15,7 @@ INCLUDE := -Iiommu/include -Iiommu
 room_include = $(if $(filter hyp/%,$1),-Ihyp -Ivdev,$(if $(filter vdev/%,$1),-Ivdev))
 
 # The core: the same files in every build; a port folder is added by each build.
-CORE_SRC := $(sort $(wildcard iommu/core/*.c iommu/map/*.c iommu/pt/*.c iommu/riscv/*.c iommu/space/*.c))
+CORE_SRC := $(sort $(wildcard iommu/*/*.c))
 VDEV_SRC := $(sort $(filter-out vdev/model/%,$(wildcard vdev/*/*.c)))
 MODEL_SRC := $(sort $(wildcard vdev/model/*.c))
 

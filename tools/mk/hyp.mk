@@ -16,9 +16,10 @@ HYP_LDFLAGS := --specs=picolibc.specs -DPICOLIBC_INTEGER_PRINTF_SCANF $(HYP_ARCH
 	$(if $(filter 1,$(WERROR)),$(LD_FATAL))
 # What runs at boot, on request or rarely is built small; the rest fast.
 HYP_COLD := hyp/boot/% hyp/channel/% hyp/config/% hyp/manage/% hyp/pci/% vdev/pci/% \
-	iommu/core/% iommu/riscv/% iommu/space/% \
-	$(addprefix iommu/map/,audit% domain% gva% isolate% layout% loan% log% make% place% promise% \
-	relocate% remap% scatter% shape% share% survey% tell% update% walk_told%)
+	iommu/audit/% iommu/core/% iommu/gva/% iommu/riscv/% iommu/space/% \
+	$(addprefix iommu/,frames/layout% frames/loan% frames/scatter% log/log% \
+	map/domain% map/remap% map/shape% map/share% map/tell% map/update% map/walk_told% \
+	move/isolate% move/make% move/place% move/relocate% move/survey% touch/promise%)
 
 .PHONY: hyp
 hyp: $(LIBFDT) $(if $(wildcard hyp/cordon.lds),$(OUT)/hyp/cordon.bin) ## the hypervisor: out/hyp/cordon.{elf,bin,map}

@@ -1,0 +1,59 @@
+/* Frames that stay where they are for a while: see cordon_hold. */
+#include "core/ctx.h"
+#include "move/move.h"
+#include "port_word.h"
+
+#define HOLD_WAIT_US 1000000u
+
+struct cordon_domain *move_lock(struct cordon_ctx *ctx, uint32_t number, bool *held)
+{
+    uint64_t start = cordon_port_time_us(ctx->cookie);
+    bool waits = false;
+
+    *held = false;
+    for (;;) {
+        struct cordon_domain *d = domain_lock(ctx, number);
+
+        if (d == NULL) {
+            return NULL;
+        }
+        d->movers -= waits && d->movers != 0;
+        if (d->holds == 0) {
+            return d;
+        }
+        *held = cordon_port_time_us(ctx->cookie) - start > HOLD_WAIT_US;
+        waits = !*held;
+        d->movers += waits;
+        lock_give(&d->lock);
+        if (*held) {
+            return NULL;
+        }
+        cordon_port_relax(ctx->cookie);
+        port_wait();
+    }
+}
+
+void cordon_hold(cordon_domain *d)
+{
+    bool got = d == NULL || !handle_is(d, HANDLE_DOMAIN);
+
+    while (!got) {
+        lock_take(&d->lock);
+        got = d->movers == 0 || d->holds != 0; /* who waits to move has his turn first */
+        d->holds += got;
+        lock_give(&d->lock);
+        if (!got) {
+            cordon_port_relax(d->ctx->cookie);
+            port_wait();
+        }
+    }
+}
+
+void cordon_let_go(cordon_domain *d)
+{
+    if (d != NULL && handle_is(d, HANDLE_DOMAIN)) {
+        lock_take(&d->lock);
+        d->holds -= d->holds != 0;
+        lock_give(&d->lock);
+    }
+}
