@@ -103,11 +103,10 @@ void manage_send_memory(void)
     for (uint32_t i = 0; i < vm_count; i++) {
         struct vm *vm = &vms[i];
 
-        cordon_lock_take(&vm->lock); /* its domain does not go */
-        if (atomic_load(&vm->state) == VM_RUNNING) {
+        if (vm_hold(vm)) {
             send_memory(vm);
+            vm_let_go(vm);
         }
-        cordon_lock_give(&vm->lock);
     }
     cordon_memory_stats(guests_ctx(), &stats);
     j = manage_event_begin(&e, "memory");
@@ -124,17 +123,14 @@ static void send_fences(struct vm *vm)
     struct cordon_fence_stats stats;
     struct manage_event e;
     struct json *j;
-    int err = -CORDON_ENOENT;
+    int err;
 
-    cordon_lock_take(&vm->lock); /* its domain does not go */
-    if (atomic_load(&vm->state) == VM_RUNNING) {
-        err = cordon_domain_fences(vm->domain, &stats);
-        cordon_assert(err == 0);
-    }
-    cordon_lock_give(&vm->lock);
-    if (err != 0) {
+    if (!vm_hold(vm)) {
         return;
     }
+    err = cordon_domain_fences(vm->domain, &stats);
+    cordon_assert(err == 0);
+    vm_let_go(vm);
     j = manage_event_begin(&e, "vm-fences");
     json_text(j, "vm", vm_name(vm), VM_NAME_BYTES);
     json_u64(j, "asked", stats.asked);

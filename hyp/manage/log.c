@@ -18,16 +18,15 @@
 /* Run FN while VM runs, and nobody else changes its map. */
 static int with_map(struct vm *vm, int (*fn)(struct vm *vm, void *arg), void *arg)
 {
-    int err = -CORDON_ENOENT;
+    int err;
 
-    /* A VM that runs has its domain, and ends only after this lock. */
-    cordon_lock_take(&vm->lock);
-    if (atomic_load(&vm->state) == VM_RUNNING) {
-        cordon_lock_take(&vm->map_lock);
-        err = fn(vm, arg);
-        cordon_lock_give(&vm->map_lock);
+    if (!vm_hold(vm)) {
+        return -CORDON_ENOENT;
     }
-    cordon_lock_give(&vm->lock);
+    cordon_lock_take(&vm->map_lock);
+    err = fn(vm, arg);
+    cordon_lock_give(&vm->map_lock);
+    vm_let_go(vm);
     return err;
 }
 

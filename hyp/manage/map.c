@@ -71,22 +71,16 @@ bool manage_send_map(struct vm *vm)
     static struct vm_changes changes; /* one command at a time */
     struct manage_event e;
     struct json *j;
-    uint32_t regions = 0;
-    bool runs;
+    uint32_t regions;
 
-    /* A VM that runs has its domain, and ends only after this lock. */
-    cordon_lock_take(&vm->lock);
-    runs = atomic_load(&vm->state) == VM_RUNNING;
-    if (runs) {
-        regions = send_regions(vm);
-        cordon_lock_take(&vm->changes.lock);
-        changes = vm->changes;
-        cordon_lock_give(&vm->changes.lock);
-    }
-    cordon_lock_give(&vm->lock);
-    if (!runs) {
+    if (!vm_hold(vm)) {
         return false;
     }
+    regions = send_regions(vm);
+    cordon_lock_take(&vm->changes.lock);
+    changes = vm->changes;
+    cordon_lock_give(&vm->changes.lock);
+    vm_let_go(vm);
     for (uint64_t n = changes.count > VM_CHANGES ? changes.count - VM_CHANGES : 0;
          n < changes.count; n++) {
         send_change(vm, n, &changes.last[n % VM_CHANGES]);

@@ -112,7 +112,7 @@ static uint64_t random_next(uint64_t *state)
     return z ^ (z >> 31);
 }
 
-/* COUNT times LEN bytes of RAM, at random. The VM's lock is held: its domain stays. */
+/* COUNT times LEN bytes of RAM, at random. VM is held. */
 static uint64_t move_some(struct vm *vm, uint64_t count, uint64_t seed, uint64_t len,
                           struct cordon_moves *sum, int *why)
 {
@@ -149,13 +149,11 @@ int manage_move(struct vm *vm, const uint64_t what[3])
     if (len % CORDON_PAGE_SIZE != 0 || len > vm->config->ram_len) {
         return -CORDON_EALIGN;
     }
-    cordon_lock_take(&vm->lock);
-    if (atomic_load(&vm->state) != VM_RUNNING) {
-        cordon_lock_give(&vm->lock);
+    if (!vm_hold(vm)) {
         return -CORDON_ENOENT;
     }
     refused = move_some(vm, what[0], what[1], len, &sum, &why);
-    cordon_lock_give(&vm->lock);
+    vm_let_go(vm);
     j = manage_event_begin(&e, "moved");
     json_text(j, "vm", vm_name(vm), VM_NAME_BYTES);
     json_u64(j, "refused", refused);

@@ -64,20 +64,14 @@ bool manage_send_present(struct channel *c, struct vm *vm, uint64_t from)
     static struct page page; /* one command at a time */
     struct manage_event e;
     struct json *j;
-    bool runs;
 
-    page.count = 0;
-    page.next = 0;
-    /* A VM that runs has its domain, and ends only after this lock. */
-    cordon_lock_take(&vm->lock);
-    runs = atomic_load(&vm->state) == VM_RUNNING;
-    if (runs) {
-        collect(vm, from, &page);
-    }
-    cordon_lock_give(&vm->lock);
-    if (!runs) {
+    if (!vm_hold(vm)) {
         return false;
     }
+    page.count = 0;
+    page.next = 0;
+    collect(vm, from, &page);
+    vm_let_go(vm);
     if (page.count > 0) {
         channel_send(c, 'B', STREAM_PRESENT, page.record, page.count * sizeof(page.record[0]));
     }

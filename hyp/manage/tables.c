@@ -16,14 +16,13 @@ int manage_send_tables(struct vm *vm)
     struct cordon_shape s = {.size = sizeof(s)};
     struct manage_event e;
     struct json *j;
-    int err = -CORDON_ENOENT;
+    int err;
 
-    /* A VM that runs has its domain, and ends only after this lock. */
-    cordon_lock_take(&vm->lock);
-    if (atomic_load(&vm->state) == VM_RUNNING) {
-        err = cordon_shape(vm->domain, 0, &s);
+    if (!vm_hold(vm)) {
+        return -CORDON_ENOENT;
     }
-    cordon_lock_give(&vm->lock);
+    err = cordon_shape(vm->domain, 0, &s);
+    vm_let_go(vm);
     if (err != 0) {
         return err;
     }

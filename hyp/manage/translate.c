@@ -167,25 +167,19 @@ void manage_tell_running(struct vcpu *vcpu)
     tell(&t);
 }
 
-/* What a stopped vCPU would start with: no translation [SBI 9.1]. While the lock is held, the VM
- * cannot end. */
+/* What a stopped vCPU would start with: no translation [SBI 9.1]. */
 static void answer_stopped(struct vcpu *vcpu)
 {
     struct vm *vm = vcpu->vm;
     struct teller t = begin(vcpu, "stopped");
-    bool runs;
 
-    cordon_lock_take(&vm->lock);
-    runs = atomic_load(&vm->state) == VM_RUNNING;
-    if (runs) {
-        walk(&t);
-    }
-    cordon_lock_give(&vm->lock);
-    if (runs) {
-        tell(&t);
-    } else {
+    if (!vm_hold(vm)) {
         manage_send_error(manage_not_running, vm_name(vm));
+        return;
     }
+    walk(&t);
+    vm_let_go(vm);
+    tell(&t);
 }
 
 void manage_tell_stopped(struct vcpu *vcpu)

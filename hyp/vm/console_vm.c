@@ -92,15 +92,12 @@ uint64_t vm_console_read(struct vm *vm, uint8_t *bytes, uint64_t len)
 
 bool vm_input(struct vm *vm, const uint8_t *bytes, size_t len, size_t *taken)
 {
-    bool runs;
-
-    cordon_lock_take(&vm->lock);
-    runs = atomic_load(&vm->state) == VM_RUNNING;
-    if (runs) {
-        *taken = uart_input(&vm->uart, bytes, len);
+    if (!vm_hold(vm)) {
+        return false;
     }
-    cordon_lock_give(&vm->lock);
-    return runs;
+    *taken = uart_input(&vm->uart, bytes, len);
+    vm_let_go(vm);
+    return true;
 }
 
 /* A guest that has read by the SBI gets its input there, any other at its UART. What does not

@@ -19,6 +19,21 @@
 struct vm vms[VM_MAX];
 uint32_t vm_count;
 
+bool vm_hold(struct vm *vm)
+{
+    cordon_lock_take(&vm->lock);
+    if (atomic_load(&vm->state) == VM_RUNNING) {
+        return true;
+    }
+    cordon_lock_give(&vm->lock);
+    return false;
+}
+
+void vm_let_go(struct vm *vm)
+{
+    cordon_lock_give(&vm->lock);
+}
+
 bool vm_may_log(struct vm *vm)
 {
     unsigned long long n = atomic_fetch_add(&vm->faults, 1) + 1;
@@ -31,14 +46,16 @@ bool vm_vcpu_start(struct vcpu *vcpu, uint64_t pc, uint64_t opaque)
     struct vm *vm = vcpu->vm;
     bool ok;
 
-    cordon_lock_take(&vm->lock);
-    ok = atomic_load(&vm->state) == VM_RUNNING && atomic_load(&vcpu->state) == VCPU_STOPPED;
+    if (!vm_hold(vm)) {
+        return false;
+    }
+    ok = atomic_load(&vcpu->state) == VCPU_STOPPED;
     if (ok) {
         vcpu->start_pc = pc;
         vcpu->start_opaque = opaque;
         atomic_store(&vcpu->state, VCPU_START_PENDING);
     }
-    cordon_lock_give(&vm->lock);
+    vm_let_go(vm);
     if (ok) {
         vcpu_request(vcpu, 0);
     }
@@ -81,7 +98,7 @@ static void finish(struct vm *vm)
     guests_ended();
 }
 
-/* VM is RUNNING, its lock held: remember why it ends. */
+/* VM is held: remember why it ends. */
 static void begin_end(struct vm *vm, enum vm_end end, const char *format, va_list args)
 {
     vm->end = end;
@@ -92,23 +109,21 @@ static void begin_end(struct vm *vm, enum vm_end end, const char *format, va_lis
 void vm_stop(struct vm *vm, enum vm_end end, const char *format, ...)
 {
     va_list args;
-    bool first;
     bool nobody;
 
-    va_start(args, format);
-    cordon_lock_take(&vm->lock);
-    first = atomic_load(&vm->state) == VM_RUNNING;
-    if (first) {
-        begin_end(vm, end, format, args);
+    if (!vm_hold(vm)) {
+        return;
     }
-    nobody = first && vm->live == 0;
-    cordon_lock_give(&vm->lock);
+    va_start(args, format);
+    begin_end(vm, end, format, args);
     va_end(args);
+    nobody = vm->live == 0;
+    vm_let_go(vm);
     if (nobody) {
         finish(vm);
         return;
     }
-    for (uint32_t i = 0; first && i < vm->config->vcpus; i++) {
+    for (uint32_t i = 0; i < vm->config->vcpus; i++) {
         vcpu_request(&vm->vcpu[i], VCPU_REQUEST_STOP);
     }
 }

@@ -15,47 +15,37 @@ static void tell(const struct vm *vm, const char *what)
     manage_event_send(&e);
 }
 
-/* False if VM does not run, or no more. *STILL: nobody is left to stop. */
-static bool set_paused(struct vm *vm, bool paused, bool *still)
-{
-    bool runs;
-
-    cordon_lock_take(&vm->lock);
-    runs = atomic_load(&vm->state) == VM_RUNNING;
-    if (runs) {
-        atomic_store(&vm->paused, paused);
-    }
-    *still = runs && vm_is_still(vm);
-    cordon_lock_give(&vm->lock);
-    return runs;
-}
-
 bool vm_pause(struct vm *vm)
 {
     bool still;
-    bool runs = set_paused(vm, true, &still);
 
+    if (!vm_hold(vm)) {
+        return false;
+    }
+    atomic_store(&vm->paused, true);
+    still = vm_is_still(vm);
+    vm_let_go(vm);
     if (still) {
         vm_tell_paused(vm); /* they had not yet gone on since they stood still before */
     }
-    for (uint32_t i = 0; runs && !still && i < vm->config->vcpus; i++) {
+    for (uint32_t i = 0; !still && i < vm->config->vcpus; i++) {
         vcpu_request(&vm->vcpu[i], VCPU_REQUEST_PAUSE);
     }
-    return runs;
+    return true;
 }
 
 bool vm_resume(struct vm *vm)
 {
-    bool still;
-    bool runs = set_paused(vm, false, &still);
-
-    for (uint32_t i = 0; runs && i < vm->config->vcpus; i++) {
+    if (!vm_hold(vm)) {
+        return false;
+    }
+    atomic_store(&vm->paused, false);
+    vm_let_go(vm);
+    for (uint32_t i = 0; i < vm->config->vcpus; i++) {
         imsic_kick(vm->vcpu[i].hart);
     }
-    if (runs) {
-        tell(vm, "resumed");
-    }
-    return runs;
+    tell(vm, "resumed");
+    return true;
 }
 
 void vm_tell_paused(const struct vm *vm)

@@ -95,6 +95,12 @@ void vm_unprepare(struct vm *vm);
 
 /* ---- life (life.c) ------------------------------------------------------------------------ */
 
+/* Take VM's lock, if VM runs: until vm_let_go it cannot end, and keeps its domain, devices and
+ * interrupt files. False: it does not run, or no more; nothing is held. Any hart; map_lock and the
+ * locks of its devices and of the layer are taken behind it. */
+CORDON_MUST_CHECK bool vm_hold(struct vm *vm);
+void vm_let_go(struct vm *vm);
+
 /* Set vCPU 0 going. */
 void vm_start(struct vm *vm);
 
