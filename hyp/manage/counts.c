@@ -77,15 +77,22 @@ void manage_send_exits(void)
     manage_event_send(&e);
 }
 
-static void send_memory(const struct vm *vm)
+static void send_memory(struct vm *vm)
 {
     struct vcpu_counts c = sum_counts(vm);
     struct manage_event e;
-    struct json *j = manage_event_begin(&e, "vm-memory");
+    struct json *j;
+    uint64_t resident;
 
+    if (!vm_hold(vm)) {
+        return;
+    }
+    resident = vm_memory_resident(vm);
+    vm_let_go(vm);
+    j = manage_event_begin(&e, "vm-memory");
     json_text(j, "vm", vm_name(vm), VM_NAME_BYTES);
     json_u64(j, "ram_bytes", vm->config->ram_len);
-    json_u64(j, "resident_bytes", vm_memory_resident(vm));
+    json_u64(j, "resident_bytes", resident);
     json_bool(j, "first_touch", vm_is_lazy(vm));
     json_bool(j, "overcommit", vm_is_lazy(vm) && vm->config->overcommit);
     json_u64(j, "touches", c.touch);
@@ -101,12 +108,7 @@ void manage_send_memory(void)
     struct json *j;
 
     for (uint32_t i = 0; i < vm_count; i++) {
-        struct vm *vm = &vms[i];
-
-        if (vm_hold(vm)) {
-            send_memory(vm);
-            vm_let_go(vm);
-        }
+        send_memory(&vms[i]);
     }
     cordon_memory_stats(guests_ctx(), &stats);
     j = manage_event_begin(&e, "memory");
