@@ -61,6 +61,24 @@ def test_unknown_command_and_unknown_guest_are_named(pair):
     assert pair.channel.ask("owners here", "error", command="here")["why"].startswith("owners takes a host address")
 
 
+@pytest.mark.parametrize("command, why", [
+    ("owners", "owners takes"), ("blocks", "blocks takes"), ("present here", "present takes"),
+    ("log here harvest", "log takes"), ("compact", "compact takes"), ("move here 1", "move takes"),
+    ("translate here", "that VM has no such vCPU"), ("translate here 0", "translate takes")])
+def test_what_is_not_wholly_a_number_is_refused(pair, command, why):
+    for word in ("-1", "+1", "x1", "1x", "0x", "0x1g", "0x-1", "1\t", "1,2",
+                 "18446744073709551616", "0x10000000000000000"):
+        assert pair.channel.ask(f"{command} {word}", "error")["why"].startswith(why), word
+
+
+def test_numbers_reach_to_64_bits_and_may_be_hexadecimal(pair):
+    for word in ("18446744073709551615", "0xffffffffffffffff", "0xFFFFFFFFFFFFFFFF"):
+        assert pair.channel.ask(f"owners {word}", "owners")["records"] == 0
+    assert pair.channel.ask("owners 16", "owners") == pair.channel.ask("owners 0x10", "owners")
+    for more in ("1 ", "1 2", " 1"):
+        assert pair.channel.ask(f"owners {more}", "error", command=more)
+
+
 def test_harts_that_were_told_are_counted_and_vmids_with_them(pair):
     here = pair.guests["here"].fences()
     assert here.nobody <= here.asked and (here.ranges + here.whole == 0) == (here.harts == 0)

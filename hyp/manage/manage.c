@@ -1,9 +1,7 @@
 /* Management over the host channel: see manage.h. */
 #include "manage/manage.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/console.h"
@@ -48,14 +46,13 @@ void manage_send_error(const char *why, const char *what)
 
 static void do_owners(char *rest)
 {
-    char *end;
-    uint64_t from = strtoull(rest, &end, 0);
+    uint64_t from = 0;
 
-    if (*end != '\0') {
+    if (manage_numbers(rest, &from, 0, 1)) {
+        manage_send_owners(report_channel(), from);
+    } else {
         manage_send_error("owners takes a host address, or nothing", rest);
-        return;
     }
-    manage_send_owners(report_channel(), from);
 }
 
 static void do_places(char *rest)
@@ -92,29 +89,6 @@ static void do_audit(char *rest)
         json_text(j, "text", found.text, sizeof(found.text));
     }
     manage_event_send(&e);
-}
-
-char *manage_cut_word(char **rest)
-{
-    char *word = *rest;
-    char *end = strchr(word, ' ');
-
-    if (end != NULL) {
-        *end = '\0';
-        *rest = end + 1;
-    } else {
-        *rest = word + strlen(word);
-    }
-    return *word != '\0' ? word : NULL;
-}
-
-bool manage_number(const char *word, uint64_t *out)
-{
-    char *end;
-
-    errno = 0;
-    *out = strtoull(word, &end, 0);
-    return *word >= '0' && *word <= '9' && *end == '\0' && errno == 0;
 }
 
 const char manage_not_running[] = "that VM does not run";
@@ -212,13 +186,12 @@ static void do_tables(char *rest)
 static void do_present(char *rest)
 {
     struct vm *vm = manage_find_vm(&rest);
-    char *end;
-    uint64_t from = strtoull(rest, &end, 0);
+    uint64_t from = 0;
 
     if (vm == NULL) {
         return;
     }
-    if (*end != '\0') {
+    if (!manage_numbers(rest, &from, 0, 1)) {
         manage_send_error("present takes a VM, and a guest address or nothing", rest);
     } else if (!manage_send_present(report_channel(), vm, from)) {
         manage_send_error(manage_not_running, vm_name(vm));
@@ -279,13 +252,12 @@ static void do_log(char *rest)
 {
     struct vm *vm = manage_find_vm(&rest);
     char *what = vm != NULL ? manage_cut_word(&rest) : NULL;
-    char *end;
-    uint64_t from = strtoull(rest, &end, 0);
+    uint64_t from = 0;
 
     if (vm == NULL) {
         return;
     }
-    if (what != NULL && strcmp(what, "harvest") == 0 && *end == '\0') {
+    if (what != NULL && strcmp(what, "harvest") == 0 && manage_numbers(rest, &from, 0, 1)) {
         send_failure(vm, manage_harvest(report_channel(), vm, from));
     } else if (what != NULL && *rest == '\0' &&
                (strcmp(what, "on") == 0 || strcmp(what, "off") == 0)) {

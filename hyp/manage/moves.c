@@ -7,9 +7,6 @@
  */
 #include "manage/moves.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "core/tick.h"
 #include "manage/manage.h"
 #include "vm/guests.h"
@@ -26,23 +23,6 @@ struct record {
 };
 
 _Static_assert(sizeof(struct record) == 32, "the format of moves.c");
-
-bool manage_numbers(char *rest, uint64_t *out, uint32_t least, uint32_t most)
-{
-    uint32_t count = 0;
-
-    while (*rest != '\0' && count < most) {
-        char *end;
-
-        out[count] = strtoull(rest, &end, 0);
-        if (end == rest || (*end != '\0' && *end != ' ')) {
-            return false;
-        }
-        count++;
-        rest = *end == ' ' ? end + 1 : end;
-    }
-    return count >= least && *rest == '\0';
-}
 
 static void add_moves(struct json *j, const struct cordon_moves *m, uint64_t us)
 {

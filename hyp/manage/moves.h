@@ -5,9 +5,6 @@
 #include "channel/channel.h"
 #include "vm/vm.h"
 
-/* Numbers with one blank between them, LEAST to MOST of them; those that are not there stay. */
-bool manage_numbers(char *rest, uint64_t *out, uint32_t least, uint32_t most);
-
 /* Make a run of WANT (length, alignment, boundary, highest), by moving if it must be, and leave it
  * free: an event "compact". Errors, no event: EINVAL, EALIGN, ERANGE. */
 CORDON_MUST_CHECK int manage_compact(const uint64_t want[4]);

@@ -221,11 +221,12 @@ static const char *read_question(struct vm *vm, char *rest, uint32_t *vcpu,
     uint64_t number;
 
     *out = (struct vcpu_question){.who = VCPU_WHO_NOW};
-    if (vcpu_word == NULL || !manage_number(vcpu_word, &number) || number >= vm->config->vcpus) {
+    if (vcpu_word == NULL || !manage_numbers(vcpu_word, &number, 1, 1) ||
+        number >= vm->config->vcpus) {
         return "that VM has no such vCPU";
     }
     *vcpu = (uint32_t)number;
-    if (gva_word == NULL || !manage_number(gva_word, &out->gva)) {
+    if (gva_word == NULL || !manage_numbers(gva_word, &out->gva, 1, 1)) {
         return "translate takes a virtual address behind the vCPU";
     }
     if (access_word != NULL && !read_access(access_word, &out->access)) {

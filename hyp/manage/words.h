@@ -10,8 +10,9 @@ char *manage_cut_word(char **rest);
 /* The running VM that the first word of *REST names; an error is sent when there is none. */
 struct vm *manage_find_vm(char **rest);
 
-/* A whole word that is a number of 64 bits, as C writes it. */
-bool manage_number(const char *word, uint64_t *out);
+/* TEXT is numbers of 64 bits, digits or 0x and hexadecimal ones, with one blank between them, LEAST
+ * to MOST of them; those that are not there stay. False: it is not, and OUT may have changed. */
+bool manage_numbers(const char *text, uint64_t *out, uint32_t least, uint32_t most);
 
 /* Answer with an event "error": WHY, and the part of the command that it is about. */
 void manage_send_error(const char *why, const char *what);
