@@ -6,18 +6,7 @@
 
 #include <sched.h>
 
-enum port_note {
-    PORT_NOTE_CLAIM,
-    PORT_NOTE_FREE,
-    PORT_NOTE_DRAIN,
-    PORT_NOTE_COMMAND,
-    PORT_NOTE_LEND,   /* frames, and the borrower's word for them: another domain shares them */
-    PORT_NOTE_RECALL, /* the same: its leaves are about to go */
-    PORT_NOTE_RETURN, /* the same: nothing of its can reach them any more */
-    PORT_NOTE_COPY,   /* frames, and the address of those that get their contents */
-    PORT_NOTE_ENTER,  /* domain | hart << 16 | VMID << 32, and the G-stage's root: runs there now */
-    PORT_NOTE_LEAVE   /* domain | hart << 16: no more */
-};
+#include "port/note.h"
 
 /* Make one word of a table, directory or queue visible; a single 64-bit store. HPA is its address.
  */
@@ -36,18 +25,7 @@ uint64_t port_load_foreign(void *cookie, const uint64_t *word);
 /* Order all earlier memory accesses before all later stores to memory and devices. */
 void port_fence(void *cookie);
 
-/*
- * Tell the recorder of a step that is no store:
- *   CLAIM    frames got a state that is not FREE: a = HPA | pages - 1 (at most 512), b = first word
- *   FREE     frames become FREE or HELD again:    a = HPA | pages - 1, b = state or word before
- *   COMMAND  an IOMMU was given a command:        a, b = its two words
- *   DRAIN    an IOMMU has confirmed all commands before, or a reset has ended a device's DMA:
- *            a = domain number, b = 0
- *   COPY     frames are about to be copied:       a = HPA | pages - 1, b = HPA of the copy
- *   ENTER    a hart runs a domain from here on:   a = domain | hart << 16 | VMID << 32, b = HPA of
- *            the G-stage's root
- *   LEAVE    and no more:                         a = domain | hart << 16
- */
+/* Tell the recorder of a step that is no store: see port/note.h. */
 void port_note(void *cookie, enum port_note note, uint64_t a, uint64_t b);
 
 /* False when a test wants this allocation to fail. */
