@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 _HEADER = struct.Struct("<4sBBHI")
@@ -15,6 +16,7 @@ FRAME_MAX = 65536
 _SHOWN = 16  # bytes of what was skipped
 _LAST_WORDS = 5.0  # seconds to read what stands in a socket
 Event = dict[str, Any]
+Piece = tuple[Event, bytes]  # an answer, and what came on a byte stream before it
 Frame = tuple[str, int, Any]  # type, stream, content
 
 
@@ -208,6 +210,17 @@ class Channel:
         """What has come on a byte stream, and forget it."""
         with self._changed:
             return self.streams.pop(stream, b"")
+
+    def pieces(self, ask: Callable[[int], Event], stream: int, at: int = 0) -> Iterator[Piece]:
+        """What is told piece by piece on STREAM: the first is asked for from AT on, each more from where
+        the answer before says, until that is 0."""
+        self.bytes(stream)  # of an answer that nobody has waited for
+        more = True
+        while more:
+            answer = ask(at)
+            yield answer, self.bytes(stream)
+            at = int(answer["next"], 0)
+            more = at != 0
 
 
 def _fits(event: Event, name: str, fields: Event) -> bool:

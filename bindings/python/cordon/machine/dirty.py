@@ -6,19 +6,10 @@ from ..types import PAGE, Gpa
 from .channel import Channel, Event
 
 STREAM = 4  # of hyp/manage/manage.h
-PIECE = 128 << 20  # that one answer is about; hyp/manage/log.c
 
 
 def harvested(ask: Callable[[int], Event], channel: Channel, base: int, length: int) -> Harvest:
-    """All of LENGTH bytes of RAM from BASE on: ask, and go on where the answer says."""
-    channel.bytes(STREAM)
-    bitmap = bytearray()
-    logged = unknown = words = 0
-    at = base
-    while at:
-        answer = ask(at)
-        piece = min(PIECE, base + length - at)
-        bitmap += channel.bytes(STREAM)[:-(-piece // PAGE // 8)]
-        logged, unknown = logged + answer["logged"], unknown + answer["unknown"]
-        words, at = words + answer["words"], int(answer["next"], 0)
-    return Harvest(PageSet(Gpa(base), bytes(bitmap)), None, logged, unknown, words)
+    """All of LENGTH bytes of RAM from BASE on. Each answer but the last is whole bytes of the bitmap."""
+    answers, bitmaps = zip(*channel.pieces(ask, STREAM, base), strict=True)
+    logged, unknown, words = (sum(a[name] for a in answers) for name in ("logged", "unknown", "words"))
+    return Harvest(PageSet(Gpa(base), b"".join(bitmaps)[:-(-length // PAGE // 8)]), None, logged, unknown, words)

@@ -128,16 +128,9 @@ class Machine(Reports):
         return self._process.wait(timeout)
 
     def owner_records(self, timeout: float = 60.0) -> bytes:
-        """Who owns each frame of RAM, as the hypervisor's records (hyp/manage/owners.c), asked for
-        piece by piece."""
-        self.channel.bytes(OWNERS)
-        records, at = b"", 0
-        while True:
-            answer = self.channel.ask(f"owners {at:#x}", "owners", timeout)
-            records += self.channel.bytes(OWNERS)
-            at = int(answer["next"], 0)
-            if not at:
-                return records
+        """Who owns each frame of RAM, as the hypervisor's records (hyp/manage/owners.c)."""
+        told = self.channel.pieces(lambda at: self.channel.ask(f"owners {at:#x}", "owners", timeout), OWNERS)
+        return b"".join(records for _, records in told)
 
     def compact(self, length: Size, *, align: Size = 0, boundary: Size = 0, highest: int = 0,
                 timeout: float = 60.0) -> Compacted:

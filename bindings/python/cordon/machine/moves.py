@@ -34,15 +34,7 @@ def moves_of(event: Event) -> Moves:
 
 
 def blocks(channel: Channel, timeout: float = 30.0) -> list[Block]:
-    """Every block of the machine's RAM: ask from 0 on, and go on where the answer says."""
-    channel.bytes(STREAM)
-    found: list[Block] = []
-    at = 0
-    while True:
-        answer = channel.order(f"blocks {at:#x}", "blocks", timeout)
-        for hpa, length, fixed, *pages in _RECORD.iter_unpack(channel.bytes(STREAM)):
-            found.append(Block(Hpa(hpa), length, bool(fixed), dict(zip(KINDS, pages, strict=True))))
-        at = int(answer["next"], 0)
-        if not at:
-            return found
-
+    """Every block of the machine's RAM."""
+    told = channel.pieces(lambda at: channel.order(f"blocks {at:#x}", "blocks", timeout), STREAM)
+    return [Block(Hpa(hpa), length, bool(fixed), dict(zip(KINDS, pages, strict=True)))
+            for _, records in told for hpa, length, fixed, *pages in _RECORD.iter_unpack(records)]

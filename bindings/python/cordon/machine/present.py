@@ -35,17 +35,12 @@ class Present:
 
 
 def pieces(ask: Callable[[int], Event], channel: Channel) -> list[Present]:
-    """All of it: ask from 0 on, and go on where the answer says."""
-    channel.bytes(STREAM)
+    """All of it, joined across answers."""
     found: list[Present] = []
-    at = 0
-    while True:
-        answer = ask(at)
-        for first, pages, level, perms in _RECORD.iter_unpack(channel.bytes(STREAM)):
+    for _, records in channel.pieces(ask, STREAM):
+        for first, pages, level, perms in _RECORD.iter_unpack(records):
             _join(found, Present(Gpa(first * PAGE), pages * PAGE, SIZES[level], Perm(perms)))
-        at = int(answer["next"], 0)
-        if not at:
-            return found
+    return found
 
 
 def _join(found: list[Present], one: Present) -> None:
