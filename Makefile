@@ -30,6 +30,7 @@ include tools/mk/setup.mk
 include tools/mk/host.mk
 include tools/mk/hyp.mk
 include tools/mk/guest.mk
+include tools/mk/dpdk.mk
 include tools/mk/test.mk
 include tools/mk/config.mk
 include tools/mk/sanitized.mk

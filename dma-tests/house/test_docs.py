@@ -16,7 +16,7 @@ ASKED = ("tools/run", "tools/bench", "tools/teeth")
 # Folders of Python tests, by target: T= is part of a test's name there.
 PYTEST_FOLDERS = {"check-house": "dma-tests/house", "check-python": "bindings/python",
                   "check-qtest": "dma-tests/qtest", "check-boot": "dma-tests/boot",
-                  "check-config": "dma-tests/config"}
+                  "check-config": "dma-tests/config", "check-dpdk": "dma-tests/dpdk", "test-dpdk": "dma-tests/dpdk"}
 
 
 def blocks(language):

@@ -102,6 +102,34 @@ def test_initramfs_refuses_a_line_it_cannot_read(tmp_path):
     assert not archive.exists()
 
 
+def test_initramfs_brings_the_shared_objects_that_a_program_needs_stripped(tmp_path):
+    sysroot, libraries = tmp_path / "sysroot", tmp_path / "sysroot/usr/lib/x-linux-gnu"
+    libraries.mkdir(parents=True)
+    (sysroot / "usr/bin").mkdir()
+    for name, needs in (("libb.so.1", ()), ("liba.so.1", ("-l:libb.so.1",)), ("libc.so.1", ())):
+        subprocess.run(["gcc", "-g", "-shared", "-nostdlib", "-x", "c", "/dev/null", "-o", libraries / name,
+                        f"-Wl,-soname,{name}", "-L", libraries, "-Wl,--no-as-needed", *needs], check=True)
+    program = sysroot / "usr/bin/program"
+    subprocess.run(["gcc", "-g", "-shared", "-nostdlib", "-x", "c", "/dev/null", "-o", program, "-L", libraries,
+                    "-Wl,--no-as-needed", "-l:liba.so.1"], check=True)
+
+    def build():
+        (tmp_path / "list").write_text("elf /usr/bin/prog*\n")
+        return run("guest/make-initramfs", "--list", tmp_path / "list", "--sysroot", sysroot, "--cross", "",
+                   "--output", tmp_path / "out.zst")
+
+    done = build()
+    assert done.returncode == 0, done.stderr
+    archive = subprocess.run(["zstd", "-dc", tmp_path / "out.zst"], capture_output=True, check=True).stdout
+    listed = subprocess.run(["cpio", "-tv"], capture_output=True, check=True, input=archive).stdout.decode()
+    sizes = {line.split()[-1]: int(line.split()[4]) for line in listed.splitlines()}
+    assert {Path(path).name for path, size in sizes.items() if size} == {"program", "liba.so.1", "libb.so.1"}
+    assert 0 < sizes["usr/bin/program"] < program.stat().st_size
+    (libraries / "libb.so.1").unlink()
+    done = build()
+    assert done.returncode != 0 and "libb.so.1 is needed" in done.stderr
+
+
 def test_initramfs_brings_what_a_module_depends_on_and_refuses_an_unknown_one(tmp_path):
     folder = tmp_path / "6.0"
     (folder / "kernel").mkdir(parents=True)

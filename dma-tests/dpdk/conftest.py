@@ -1,0 +1,66 @@
+"""Fixtures of the DPDK tests: machines that all tests of a module share, for each model of network card."""
+import sys
+from pathlib import Path
+
+import pytest
+
+for folder in ("boot", "bench", "dpdk"):
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / folder))
+import guests  # noqa: E402
+
+SLOTS = [1, 4]
+QUICK = {"pair": "e1000e", "apart": "igb"}  # the one model of each machine in the short run
+
+
+def pytest_addoption(parser):
+    parser.addoption("--quick", action="store_true", help="each machine with one model of card, no test marked whole")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "whole: left out of the short run")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--quick"):
+        left_out = [item for item in items if item.get_closest_marker("whole") or _is_doubled(item)]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+
+
+def _is_doubled(item):
+    """Whether the short run has this test with another model."""
+    model = getattr(item, "callspec", None) and item.callspec.params.get("model")
+    return any(name in item.fixturenames and model != only for name, only in QUICK.items())
+
+
+@pytest.fixture(scope="module", params=guests.MODELS)
+def model(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def pair_machine(model, tmp_path_factory):
+    with guests.cordon(tmp_path_factory.mktemp(f"pair-{model}"), {"red": guests.vm("red", SLOTS)},
+                       guests.wire(model, SLOTS), ram="1G") as machine:
+        yield machine
+
+
+@pytest.fixture
+def pair(pair_machine):
+    """One guest, "red", with two cards on one wire."""
+    yield pair_machine
+    pair_machine.quiet()
+
+
+@pytest.fixture(scope="module")
+def apart_machine(model, tmp_path_factory):
+    vms = {name: guests.vm(name, [slot]) for name, slot in zip(("red", "blue"), SLOTS)}
+    with guests.cordon(tmp_path_factory.mktemp(f"apart-{model}"), vms, guests.wire(model, SLOTS)) as machine:
+        yield machine
+
+
+@pytest.fixture
+def apart(apart_machine):
+    """Two guests, "red" and "blue", with a card each, on one wire."""
+    yield apart_machine
+    apart_machine.quiet()

@@ -1,0 +1,164 @@
+"""Guests with DPDK, for tests and benchmarks: under Cordon, and on the same machine without it.
+
+    with guests.cordon(folder, {"red": guests.vm("red", [1, 4])}, wire("igb", [1, 4])) as m:
+        done = m.order("red", "sg --ring 64")      # a line for its shell; waits until it is over
+        assert done.status == 0 and done.result["passed"]
+    with guests.plain(folder, wire("igb", [1, 4])) as alone:
+        done = alone.order("sg")                   # the same kernel and root, no hypervisor
+
+A machine starts in some seconds, so tests share one: the fixtures `pair` and `apart` of conftest.py are it. What
+went wrong is in FOLDER: the console, QEMU's own trace of IOMMU faults.
+"""
+import json
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import bundle
+import emulator
+from cordon.machine import Machine
+from machine import MIB
+
+TREE = Path(__file__).resolve().parents[2]
+KERNEL, ROOT = TREE / "out/guest/Image", TREE / "out/dpdk/initramfs.cpio.zst"
+BOOTARGS = "console=ttyS0 panic=-1 quiet cordon.run=dpdk-orders"
+TRACE = "riscv_iommu_flt"  # QEMU's: the IOMMU's faults, as a witness from outside
+MODELS = {"e1000e": "", "igb": "", "virtio-net-pci": ",iommu_platform=on,disable-legacy=on"}
+READY = 90  # seconds for a boot
+
+
+def card(model, slot, hub=0, more=None):
+    """QEMU's arguments for a network card at a slot, on the wire HUB. MORE replaces its usual properties."""
+    properties = MODELS[model] if more is None else more
+    return ("-netdev", f"hubport,id=wire{slot},hubid={hub}",
+            "-device", f"{model},netdev=wire{slot},addr={slot:#x},id=card{slot}{properties}")
+
+
+def wire(model, slots, more=None):
+    """Cards of a model at SLOTS, all on one wire. Functions of SR-IOV want slots of their own: 1 and 4, not 1 and 2."""
+    return tuple(word for slot in slots for word in card(model, slot, more=more))
+
+
+def vm(name, slots, memory=384 * MIB, hugepages=112, vcpus=2, more="", **settings):
+    """Settings of a guest that is given the cards at SLOTS; see dma-tests/dpdk/etc/dpdk. MORE: more bootargs."""
+    return {"vcpus": vcpus, "memory": memory, "kernel": "linux", "ramdisk": "ramdisk",
+            "bootargs": f"{BOOTARGS} cordon.name={name} cordon.hugepages={hugepages} {more}".strip(),
+            "devices": [{"pci": f"0000:00:{slot:02x}.0"} for slot in slots]} | settings
+
+
+@dataclass(frozen=True)
+class Done:
+    """An order that is over: its exit status, and what was said meanwhile, without line ends."""
+
+    status: int
+    text: str
+
+    @property
+    def result(self):
+        """The JSON that our programs end with."""
+        found = re.search(r'\{"program": .*\}', self.text)
+        assert found, f"no result in: {self.text[-2000:]}"
+        return json.loads(found[0])
+
+
+class Orders:
+    """A shell that takes orders, one at a time. TYPE reaches its guest; WAIT(pattern, timeout) awaits what it says:
+    the match, and all that was said since the last one."""
+
+    def __init__(self, type_line, wait):
+        self._type, self._wait, self._count = type_line, wait, 0
+        (self.ready, _) = wait(r"CORDON-DPDK \w+ hugepages=(\d+) asked=\d+ cards=([\da-f:.,]*)", READY)
+        wait("CORDON-DPDK-ORDERS", READY)
+
+    def begin(self, text):
+        """Type an order; end() waits for it."""
+        self._count += 1
+        self._type(text)
+
+    def end(self, timeout=60):
+        found, said = self._wait(rf"CORDON-DPDK-DONE {self._count} status=(\d+)", timeout)
+        return Done(int(found[1]), said)
+
+
+class Guests:
+    """A machine with Cordon whose guests take orders; `machine` is the Machine itself."""
+
+    def __init__(self, machine, names):
+        self.machine = machine
+        self._orders = {name: Orders(machine.guests[name].type, self._wait_of(machine.guests[name])) for name in names}
+
+    @staticmethod
+    def _wait_of(guest):
+        start = 0
+
+        def wait(pattern, timeout):
+            nonlocal start
+            found = guest.wait(pattern, timeout, start)
+            said, start = found.string[start:found.start()], found.end()
+            return found, said
+        return wait
+
+    def ready(self, name):
+        """(huge pages that are free, names of the cards) of a guest, when it was ready."""
+        found = self._orders[name].ready
+        return int(found[1]), found[2].split(",")
+
+    def begin(self, name, text):
+        self._orders[name].begin(text)
+
+    def end(self, name, timeout=60):
+        return self._orders[name].end(timeout)
+
+    def order(self, name, text, timeout=60):
+        """Run TEXT in a guest's shell to its end."""
+        self.begin(name, text)
+        return self.end(name, timeout)
+
+    def quiet(self):
+        """No fault that nobody has taken, and all tables say what the maps say."""
+        assert not self.machine.unexpected_faults() and not self.machine.left_out()
+        self.machine.audit()
+
+
+@contextmanager
+def cordon(folder, vms, devices, ram="1536M", start=None, **options):
+    """A machine with these guests. Those of START (default: all) must come up with DPDK."""
+    folder.mkdir(parents=True, exist_ok=True)
+    images = {"linux": KERNEL.read_bytes(), "ramdisk": ROOT.read_bytes()}
+    path = folder / "guests.itb"
+    path.write_bytes(bundle.make(images, vms))
+    trace = ("-trace", TRACE, "-D", str(folder / "iommu-faults.log"))
+    with Machine(path, devices=(*devices, *trace), ram=ram, log=folder / "console.log", **options) as machine:
+        path.unlink()  # QEMU has read it
+        yield Guests(machine, vms if start is None else start)
+
+
+class Plain:
+    """The same kernel and root on a machine without hypervisor."""
+
+    def __init__(self, console):
+        self._console, self._line = console, 0
+        self._orders = Orders(lambda text: console.type(text + "\n"), self._wait)
+
+    def _wait(self, pattern, timeout):
+        start = self._line
+        number, found = self._console.wait(pattern, timeout, start)
+        self._line = number + 1
+        return found, "".join(self._console.lines[start:number])
+
+    def order(self, text, timeout=60):
+        self._orders.begin(text)
+        return self._orders.end(timeout)
+
+
+@contextmanager
+def plain(folder, devices, mib=512, hugepages=112, iommu=False, more=""):
+    """One guest's kernel and root alone on a machine: what DMA does where nobody confines it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with emulator.Emulator(KERNEL, ROOT, "-append", f"{BOOTARGS} cordon.name=plain cordon.hugepages={hugepages} {more}",
+                           *devices, harts=2, ram_mib=mib, iommu=iommu) as alone:
+        try:
+            yield Plain(alone.console)
+        finally:
+            (folder / "console.log").write_text("\n".join(alone.console.lines) + "\n")

@@ -1,0 +1,111 @@
+/* Options, EAL, and how a program ends. */
+#include "lib/tool.h"
+#include "lib/json.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_log.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EAL_ARGS_MAX 32
+#define FREE_2M "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"
+#define FREE_1G "/sys/kernel/mm/hugepages/hugepages-1048576kB/free_hugepages"
+
+const char *tool_name(void)
+{
+    return program_invocation_short_name;
+}
+
+void tool_cannot(const char *format, ...)
+{
+    char text[256];
+    va_list list;
+
+    va_start(list, format);
+    vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    fprintf(stderr, "%s: %s\n", tool_name(), text);
+    json_open(NULL);
+    json_text("program", tool_name());
+    json_bool("passed", false);
+    json_text("error", text);
+    json_close();
+    exit(TOOL_CANNOT_RUN);
+}
+
+void tool_end(enum tool_status status)
+{
+    rte_eal_cleanup();
+    exit((int)status);
+}
+
+uint64_t tool_number(const char *text, uint64_t first, uint64_t last, struct argp_state *state)
+{
+    char *end;
+
+    errno = 0;
+    uint64_t value = strtoull(text, &end, 0);
+
+    if (errno != 0 || end == text || *end != '\0' || *text == '-' || value < first ||
+        value > last) {
+        argp_error(state, "'%s' is no number from %" PRIu64 " to %" PRIu64, text, first, last);
+    }
+    return value;
+}
+
+static unsigned long number_in(const char *path)
+{
+    FILE *f = fopen(path, "r");
+    unsigned long value = 0;
+
+    if (f != NULL) {
+        if (fscanf(f, "%lu", &value) != 1) {
+            value = 0;
+        }
+        fclose(f);
+    }
+    return value;
+}
+
+/* EAL's own words for this are a page long, and name other causes first. */
+static void need_huge_pages(int argc, char **argv)
+{
+    for (int i = 0; i < argc; i++) {
+        if (strcmp(argv[i], "--no-huge") == 0) {
+            return;
+        }
+    }
+    if (number_in(FREE_2M) == 0 && number_in(FREE_1G) == 0) {
+        tool_cannot("no huge page is free: 'echo 64 > /sys/kernel/mm/hugepages/"
+                    "hugepages-2048kB/nr_hugepages' asks for 128 MiB of them");
+    }
+}
+
+void tool_start(const struct argp *argp, int argc, char **argv, void *settings)
+{
+    char *eal[EAL_ARGS_MAX] = {argv[0], "--log-level=lib.eal:error", "--no-telemetry"};
+    int own = 1, count = 3;
+
+    while (own < argc && strcmp(argv[own], "--") != 0) {
+        own++;
+    }
+    argp_parse(argp, own, argv, 0, NULL, settings);
+    for (int i = own + 1; i < argc; i++) {
+        if (count == EAL_ARGS_MAX - 1) {
+            tool_cannot("more than %d options for EAL", EAL_ARGS_MAX - 4);
+        }
+        eal[count++] = argv[i];
+    }
+    need_huge_pages(count, eal);
+    if (rte_eal_init(count, eal) < 0) {
+        tool_cannot("EAL does not start: %s; it has said why above, or does with "
+                    "-- --log-level=lib.eal:debug",
+                    rte_strerror(rte_errno));
+    }
+    /* Its thread for interrupts finds none to read of a card that has no line. */
+    rte_log_set_level_pattern("lib.eal", RTE_LOG_CRIT);
+}

@@ -1,0 +1,47 @@
+/* One end of a two-way flow: sends its packets, and checks those of the other end. */
+#ifndef DPDK_SG_FLOW_H
+#define DPDK_SG_FLOW_H
+
+#include "lib/port.h"
+#include "sg/arena.h"
+
+/* Packets that an end sends ahead of those it has received: the other end's tell it that its own
+ * have come, so their memory may be used again after twice as many. */
+#define FLOW_AHEAD (ARENA_SLOTS / 2)
+
+#define FLOW_BURST 8u
+
+struct flow {
+    struct port *port;
+    uint32_t number; /* of this end, in its patterns */
+    uint32_t other;  /* of the other end, once it is known */
+    uint32_t count;  /* packets each way */
+    struct shape_limits limits;
+    struct rte_mempool *chains;
+    struct arena arena;
+    bool met;                           /* the other end has been heard */
+    bool known;                         /* and it has heard this one */
+    struct rte_mbuf *ready[FLOW_BURST]; /* made, and refused: the next to be sent */
+    uint16_t ready_count;
+    uint32_t sent;
+    uint32_t received; /* in order, up to here */
+    uint64_t bytes;    /* received */
+    uint64_t buffers;  /* that they came in */
+    uint64_t refused;  /* sends for which there were no descriptors left */
+    uint64_t lost;     /* packets that others came after */
+    uint64_t strange;  /* frames that are none of the other end's */
+    uint64_t wrong;    /* packets with wrong bytes or of a wrong length */
+};
+
+/* Hear and be heard by the other ends; ends the program if one stays silent for MS. */
+void flow_meet(struct flow *flows, unsigned count, uint32_t ms);
+
+/* Send what may be sent now. Returns how many packets went. */
+uint32_t flow_send(struct flow *f);
+
+/* Take and check what has come. Returns how many frames came. */
+uint32_t flow_receive(struct flow *f);
+
+bool flow_is_over(const struct flow *f);
+
+#endif

@@ -1,0 +1,263 @@
+/*
+ * sg: scatter-gather by DMA, every byte checked. Packets of up to 40 segments go from port to port,
+ * both ways at once; with one port, to the sg of another guest on the same wire.
+ */
+#include "lib/json.h"
+#include "lib/tool.h"
+#include "sg/flow.h"
+#include <inttypes.h>
+#include <rte_cycles.h>
+#include <rte_mbuf.h>
+#include <stdio.h>
+
+#define FLOWS_MAX 2u
+#define STALL_MS 3000u
+#define CHAINS 4096u
+
+const char *argp_program_bug_address = NULL;
+
+struct settings {
+    struct port_settings port;
+    uint16_t room;
+    uint32_t packets; /* 0: a round */
+    uint32_t number;
+    uint32_t wait_ms;
+    bool every_size;
+};
+
+static const struct argp_option options[] = {
+    {"packets", 'n', "N", 0, "packets each way (default: all sizes, each with 1 to 40 segments)",
+     0},
+    {"every-size", 'e', NULL, 0, "every size from 1 to 16384, not only those beside powers of two",
+     0},
+    {"frame", 'f', "BYTES", 0, "longest packet, without CRC (default: 1514; 9014 is a jumbo frame)",
+     0},
+    {"ring", 'r', "N", 0,
+     "descriptors of each ring (default: 256; few ones wrap and run out often)", 0},
+    {"room", 'b', "BYTES", 0, "of a receive buffer (default: 2048; longer packets take several)",
+     0},
+    {"number", 'i', "N", 0,
+     "of the first port in its packets (default: 0; the other end has another)", 0},
+    {"wait", 'w', "MS", 0, "for links and for the other end (default: 10000)", 0},
+    {0},
+};
+
+static const char doc[] =
+    "Scatter-gather by DMA, every byte checked.\v"
+    "With two ports, packets go between them; with one, to an sg that runs in another guest on the "
+    "same wire. Each packet has a segment whose size, alignment and place (across a border of 4 KiB "
+    "or 2 MiB) the program goes through; others stand before and behind it. Each 8 bytes name "
+    "their packet, so a wrong byte is told with what came in its place.\n\n"
+    "The result is one line of JSON; what a limit of the device left out stands in \"skipped\". "
+    "Exit status: 0 all right, 1 something was wrong or lost, 3 it could not run.\n\n"
+    "  sg                                two ports, all sizes up to 1514 bytes\n"
+    "  sg --frame 9014 --ring 64         jumbo frames, through rings that run out\n"
+    "  sg --every-size --frame 16000     what an igb can\n"
+    "  sg --number 1 -- -a 0000:00:02.0  one port, as the second end; behind -- EAL's options";
+
+static error_t take_option(int key, char *text, struct argp_state *state)
+{
+    struct settings *s = state->input;
+
+    switch (key) {
+    case 'n':
+        s->packets = (uint32_t)tool_number(text, 1, (1u << PATTERN_SEQUENCE_BITS) - 1, state);
+        break;
+    case 'e':
+        s->every_size = true;
+        break;
+    case 'f':
+        s->port.frame_max = (uint32_t)tool_number(text, PORT_FRAME_MIN, SHAPE_SIZE_MAX, state);
+        break;
+    case 'r':
+        s->port.rx_ring = s->port.tx_ring = (uint16_t)tool_number(text, 32, 4096, state);
+        break;
+    case 'b':
+        s->room = (uint16_t)tool_number(text, 256, 16384, state);
+        break;
+    case 'i':
+        s->number = (uint32_t)tool_number(text, 0, PATTERN_PORT_MAX - 1, state);
+        break;
+    case 'w':
+        s->wait_ms = (uint32_t)tool_number(text, 0, 600000, state);
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+/* ---- running -------------------------------------------------------------------------------- */
+
+/* True: all went and came. False: nothing moved any more. */
+static bool run(struct flow *flows, unsigned count)
+{
+    uint64_t patience = rte_get_timer_hz() / 1000 * STALL_MS;
+    uint64_t since = rte_get_timer_cycles();
+
+    for (;;) {
+        uint32_t moved = 0;
+        bool over = true;
+
+        for (unsigned i = 0; i < count; i++) {
+            moved += flow_send(&flows[i]) + flow_receive(&flows[i]);
+            over = over && flow_is_over(&flows[i]);
+        }
+        if (over) {
+            return true;
+        }
+        if (moved != 0) {
+            since = rte_get_timer_cycles();
+        } else if (rte_get_timer_cycles() - since > patience) {
+            return false;
+        }
+    }
+}
+
+/* The limits that both ends share: a packet must be possible on each port here. */
+static struct shape_limits limits_of(const struct settings *s, const struct port *ports,
+                                     unsigned count)
+{
+    struct shape_limits l = {s->port.frame_max, SHAPE_SEGMENTS_MAX, s->every_size};
+
+    for (unsigned i = 0; i < count; i++) {
+        l.frame_max = ports[i].frame_max < l.frame_max ? ports[i].frame_max : l.frame_max;
+        l.segments_max =
+            ports[i].segments_max < l.segments_max ? ports[i].segments_max : l.segments_max;
+    }
+    return l;
+}
+
+static void make_flows(const struct settings *s, struct port *ports, struct flow *flows,
+                       unsigned count)
+{
+    struct shape_limits limits = limits_of(s, ports, count);
+    struct rte_mempool *chains = packet_pool("chains", CHAINS);
+
+    for (unsigned i = 0; i < count; i++) {
+        flows[i] = (struct flow){.port = &ports[i], .number = s->number + i, .limits = limits};
+        flows[i].count = s->packets != 0 ? s->packets : shape_round(&limits);
+        flows[i].chains = chains;
+        arena_make(&flows[i].arena, i == 0 ? "arena0" : "arena1");
+    }
+}
+
+/* ---- the result ----------------------------------------------------------------------------- */
+
+static bool is_right(const struct flow *f)
+{
+    return flow_is_over(f) && f->lost + f->strange + f->wrong == 0 && port_missed(f->port) == 0;
+}
+
+static void say_flow(const struct flow *f)
+{
+    const struct arena_seen *seen = &f->arena.seen;
+
+    json_open(NULL);
+    json_number("number", f->number);
+    json_number("packets", f->count);
+    json_number("sent", f->sent);
+    json_number("received", f->received);
+    json_number("bytes", f->bytes);
+    json_number("buffers", f->buffers);
+    json_number("lost", f->lost);
+    json_number("wrong", f->wrong);
+    json_number("strange", f->strange);
+    json_number("refused", f->refused);
+    json_number("segments", seen->segments);
+    json_number("segments_most", seen->count_most);
+    json_number("size_least", seen->size_least);
+    json_number("size_most", seen->size_most);
+    json_number("alignments", (uint64_t)__builtin_popcountll(seen->alignments));
+    json_number("across_4k", seen->across_4k);
+    json_number("across_2m", seen->across_2m);
+    json_number("ring_wraps", seen->segments / f->port->tx_ring);
+    json_close();
+}
+
+static void say_skipped(const struct settings *s, const struct flow *f)
+{
+    uint32_t first = 0;
+    uint32_t sizes = shape_sizes_skipped(&f->limits, &first);
+    char text[128];
+
+    json_list("skipped");
+    if (f->limits.frame_max < s->port.frame_max) {
+        snprintf(text, sizeof text,
+                 "packets of more than %u bytes: the device takes no longer ones",
+                 f->limits.frame_max);
+        json_text(NULL, text);
+    }
+    if (sizes != 0) {
+        snprintf(text, sizeof text, "%u sizes of segments, from %u bytes on: packets have %u",
+                 sizes, first, f->limits.frame_max);
+        json_text(NULL, text);
+    }
+    if (f->limits.segments_max < SHAPE_SEGMENTS_MAX) {
+        snprintf(text, sizeof text, "more than %u segments: the driver takes no more, or the ring",
+                 f->limits.segments_max);
+        json_text(NULL, text);
+    }
+    json_close();
+}
+
+static bool say(const struct settings *s, const struct flow *flows, unsigned count, uint64_t us)
+{
+    bool right = true;
+    uint64_t packets = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        right = right && is_right(&flows[i]);
+        packets += flows[i].received;
+    }
+    json_open(NULL);
+    json_text("program", tool_name());
+    json_bool("passed", right);
+    json_list("ports");
+    for (unsigned i = 0; i < count; i++) {
+        port_say(flows[i].port);
+    }
+    json_close();
+    json_list("flows");
+    for (unsigned i = 0; i < count; i++) {
+        say_flow(&flows[i]);
+    }
+    json_close();
+    say_skipped(s, &flows[0]);
+    json_number("us", us);
+    json_number("packets_per_second", us == 0 ? 0 : packets * 1000000 / us);
+    json_close();
+    return right;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct argp argp = {options, take_option, "[-- EAL-OPTION...]", doc, 0, 0, 0};
+    struct settings s = {.port = {256, 256, 1514, 10000}, .room = 2048, .wait_ms = 10000};
+    static struct port ports[FLOWS_MAX];
+    static struct flow flows[FLOWS_MAX];
+
+    tool_start(&argp, argc, argv, &s);
+    unsigned count = port_count(1) < FLOWS_MAX ? 1 : FLOWS_MAX;
+    struct rte_mempool *buffers = packet_buffers("buffers", 2048, s.room);
+
+    s.port.link_ms = s.wait_ms;
+    for (unsigned i = 0; i < count; i++) {
+        port_open(&ports[i], (uint16_t)i, &s.port, buffers);
+    }
+    make_flows(&s, ports, flows, count);
+    flow_meet(flows, count, s.wait_ms);
+    uint64_t start = rte_get_timer_cycles();
+    bool moved = run(flows, count);
+    uint64_t us = (rte_get_timer_cycles() - start) * 1000000 / rte_get_timer_hz();
+
+    if (!moved) {
+        fprintf(stderr, "%s: nothing has moved for %u ms\n", tool_name(), STALL_MS);
+    }
+    bool right = say(&s, flows, count, us);
+
+    for (unsigned i = 0; i < count; i++) {
+        port_close(&ports[i]);
+    }
+    tool_end(right ? TOOL_PASSED : TOOL_FAILED);
+}

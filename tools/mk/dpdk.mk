@@ -1,0 +1,66 @@
+# Guests with DPDK: Debian's riscv64 packages of it, our programs over it, and the initramfs that
+# holds both. Nothing else needs this, so only `make dpdk` and what tests it fetch and build it.
+DPDK := $(OUT)/dpdk
+DPDK_SYSROOT := $(DPDK)/sysroot
+DPDK_LIBS := $(DPDK_SYSROOT)/usr/lib/riscv64-linux-gnu
+DPDK_MAIN := $(sort $(wildcard dma-tests/dpdk/*/main.c))
+DPDK_PROG := $(DPDK_MAIN:dma-tests/dpdk/%/main.c=$(DPDK)/bin/%)
+DPDK_CFLAGS := -std=gnu11 -O2 -g $(WARN) -D_GNU_SOURCE -DALLOW_EXPERIMENTAL_API -include rte_config.h \
+	-Idma-tests/dpdk -isystem $(DPDK_SYSROOT)/usr/include/dpdk -isystem $(DPDK_SYSROOT)/usr/include/riscv64-linux-gnu/dpdk
+# The C library is the compiler's own, at most as new as the guests'; libraries find each other in the guest.
+DPDK_LDFLAGS := -L$(DPDK_LIBS) -Wl,--allow-shlib-undefined -l:librte_eal.so.25 -l:librte_ethdev.so.25 \
+	-l:librte_mbuf.so.25 -l:librte_mempool.so.25 -l:librte_dmadev.so.25 -l:librte_log.so.25 -l:libatomic.a
+
+.PHONY: dpdk check-dpdk test-dpdk
+dpdk: $(DPDK)/initramfs.cpio.zst guest ## guests with DPDK: Debian's, and our programs over it (docs/dpdk.md)
+
+test-dpdk: dpdk host hyp ## real drivers in guests: each network card, alone, in pairs and between guests
+	@$(PYTEST) dma-tests/dpdk $(PYTEST_PICK)
+
+check-dpdk: dpdk host hyp ## the same in short: one model of card a machine
+	@$(PYTEST) dma-tests/dpdk $(if $(T),$(PYTEST_PICK),--quick)
+
+DPDK_NAMES = $$(awk '/^[^\#]/ { print $$1 }' tools/riscv64-dpdk.txt)
+$(DPDK)/sysroot.stamp: tools/riscv64-dpdk.txt tools/riscv64-packages | $(OUT)/setup.stamp
+	$(note) UNPACK $(DPDK_SYSROOT)
+	$(quiet)rm -rf $(DPDK_SYSROOT) && tools/riscv64-packages fetch --libraries $(DPDK_NAMES) && \
+		tools/riscv64-packages fetch libdpdk-dev && \
+		tools/riscv64-packages unpack --libraries $(DPDK_NAMES) $(DPDK_SYSROOT) && \
+		dpkg-deb --fsys-tarfile "$$(tools/riscv64-packages path libdpdk-dev)" | \
+			tar -x -C $(DPDK_SYSROOT) ./usr/include && touch $@
+
+$(eval $(call flags_stamp,$(DPDK)/bin,$(GUEST_CROSS)gcc $(DPDK_CFLAGS) $(DPDK_LDFLAGS)))
+
+$(DPDK)/obj/%.o: dma-tests/dpdk/%.c $(DPDK)/bin/flags $(DPDK)/sysroot.stamp
+	$(note) CC $@
+	@mkdir -p $(@D)
+	$(quiet)$(GUEST_CROSS)gcc $(DPDK_CFLAGS) -MMD -MP -c $< -o $@
+
+dpdk_objects = $(patsubst dma-tests/dpdk/%.c,$(DPDK)/obj/%.o,$(sort $(wildcard dma-tests/dpdk/$1/*.c)))
+define dpdk_program
+$(DPDK)/bin/$1: $(call dpdk_objects,$1) $(call dpdk_objects,lib)
+endef
+$(foreach p,$(notdir $(DPDK_PROG)),$(eval $(call dpdk_program,$(p))))
+
+$(DPDK_PROG):
+	$(note) LD $@
+	$(quiet)$(GUEST_CROSS)gcc -o $@ $^ $(DPDK_LDFLAGS)
+
+-include $(patsubst dma-tests/dpdk/%.c,$(DPDK)/obj/%.d,$(wildcard dma-tests/dpdk/*/*.c))
+
+# Two archives behind each other: what changes rarely is made and compressed once.
+$(DPDK)/base.cpio.zst: $(DPDK)/sysroot.stamp $(GUEST)/busybox $(GUEST)/kernel.stamp tools/guest/make-initramfs \
+		tools/guest/init tools/guest/initramfs.list dma-tests/dpdk/initramfs.list dma-tests/dpdk/modules.txt
+	$(note) CPIO $@
+	$(quiet)$(PYTHON) tools/guest/make-initramfs --list tools/guest/initramfs.list \
+		--list dma-tests/dpdk/initramfs.list --sysroot $(DPDK_SYSROOT) --cross $(GUEST_CROSS) --output $@ \
+		--modules $(GUEST)/kernel/usr/lib/modules/* --module-list dma-tests/dpdk/modules.txt \
+		--add /bin/busybox=$(GUEST)/busybox
+
+DPDK_ETC := $(sort $(wildcard dma-tests/dpdk/etc/*))
+$(DPDK)/initramfs.cpio.zst: $(DPDK)/base.cpio.zst $(DPDK_PROG) $(DPDK_ETC)
+	$(note) CPIO $@
+	$(quiet)$(PYTHON) tools/guest/make-initramfs --cross $(GUEST_CROSS) --output $(DPDK)/programs.cpio.zst \
+		$(foreach f,$(DPDK_ETC),--add /etc/cordon/$(notdir $f)=$f) \
+		$(foreach f,$(DPDK_PROG),--add /bin/$(notdir $f)=$f)
+	$(quiet)cat $(DPDK)/base.cpio.zst $(DPDK)/programs.cpio.zst > $@
