@@ -9,7 +9,7 @@ for folder in ("boot", "bench", "dpdk"):
 import guests  # noqa: E402
 
 SLOTS = [1, 4]
-QUICK = {"pair": "e1000e", "apart": "igb"}  # the one model of each machine in the short run
+QUICK = {"pair": "e1000e", "apart": "igb", "confined": "e1000e", "loose": "e1000e"}  # the one model of each machine in the short run
 
 
 def pytest_addoption(parser):

@@ -122,10 +122,10 @@ class Guests:
 
 
 @contextmanager
-def cordon(folder, vms, devices, ram="1536M", start=None, **options):
-    """A machine with these guests. Those of START (default: all) must come up with DPDK."""
+def cordon(folder, vms, devices, ram="1536M", start=None, images=None, **options):
+    """A machine with these guests. Those of START (default: all) must come up with DPDK. IMAGES: more for the bundle."""
     folder.mkdir(parents=True, exist_ok=True)
-    images = {"linux": KERNEL.read_bytes(), "ramdisk": ROOT.read_bytes()}
+    images = {"linux": KERNEL.read_bytes(), "ramdisk": ROOT.read_bytes()} | (images or {})
     path = folder / "guests.itb"
     path.write_bytes(bundle.make(images, vms))
     trace = ("-trace", TRACE, "-D", str(folder / "iommu-faults.log"))

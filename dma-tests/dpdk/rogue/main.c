@@ -1,0 +1,152 @@
+/*
+ * rogue: has network cards do DMA at bus addresses that somebody outside names, by packets over
+ * rte_ethdev and by registers behind its back, and says what came over the wire.
+ *
+ * Port 0 sends and port 1 receives; both are on one line. Orders come on the standard input, one a
+ * line, and each is answered by one object of JSON. Whether memory was reached is for others to
+ * judge, who see it: a capture of the line, the host's side of memory, the IOMMU's fault records.
+ */
+#include "lib/json.h"
+#include "rogue/line.h"
+#include "rogue/rings.h"
+#include "lib/tool.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char doc[] =
+    "Take orders from the standard input, and have network cards carry them out: port 0 sends, "
+    "port 1 receives."
+    "\vOrders, a line each; IOVA is a bus address, WHERE is first, middle, last or none:\n"
+    "  send WHERE IOVA      a packet of three pieces; that one is fetched from IOVA\n"
+    "  receive WHERE IOVA   a packet into three buffers; that one is stored at IOVA\n"
+    "  ring send IOVA       port 0 takes one descriptor from a ring at IOVA\n"
+    "  ring receive IOVA    port 1 takes descriptors from a ring at IOVA, and reports there\n"
+    "  quit                 end, as the end of the input does\n"
+    "With none, IOVA is not used and all is honest. Options behind -- are EAL's.";
+
+static struct line line;
+
+/* What came over the line of a packet whose piece WHERE was fetched from elsewhere. */
+static void say_packet(const struct line_packet *came, enum line_where where)
+{
+    json_bool("came", came->len != 0);
+    json_number("bytes", came->len);
+    if (came->len != 0) {
+        json_bool("rest", line_rest_right(came, where));
+        json_number("nonzero", line_foreign(came, where));
+    }
+}
+
+static void send_from(enum line_where where, uint64_t iova)
+{
+    struct line_packet came;
+
+    line_send(&line, where, iova);
+    line_take(&line, &came);
+    say_packet(&came, where);
+}
+
+static void receive_at(enum line_where where, uint64_t iova)
+{
+    struct line_packet came;
+
+    line_aim(&line, where, iova);
+    line_send(&line, LINE_NONE, 0);
+    line_take(&line, &came);
+    say_packet(&came, where);
+}
+
+static void drop_one(void)
+{
+    struct line_packet came;
+
+    line_send(&line, LINE_NONE, 0);
+    line_take(&line, &came);
+}
+
+/* The card has its own ring back afterwards. */
+static void ring_at(bool send, uint64_t iova)
+{
+    const struct port *p = send ? &line.from : &line.to;
+    struct rings cards = rings_open(p);
+    struct line_packet came = {.len = 0};
+
+    rings_move(&cards, send, iova);
+    if (send) {
+        rings_send_one(&cards);
+        line_take(&line, &came);
+    } else {
+        line_send(&line, LINE_NONE, 0);
+    }
+    rings_restore(&cards, send);
+    rings_close(&cards);
+    if (send) {
+        drop_one(); /* the card may have begun a packet, which the next one ends */
+    }
+    json_bool("came", came.len != 0);
+    json_number("bytes", came.len);
+}
+
+/* True if ORDER is one; its answer has been written into the object that is open. */
+static bool carry_out(const char *order)
+{
+    char verb[8], word[8];
+    uint64_t iova = 0;
+    int count = sscanf(order, "%7s %7s %" SCNx64, verb, word, &iova);
+    enum line_where where = count >= 2 ? line_where(word) : LINE_WHERES;
+
+    if (count < 2 || (count < 3 && where != LINE_NONE)) {
+        return false;
+    }
+    if (strcmp(verb, "ring") == 0 && (strcmp(word, "send") == 0 || strcmp(word, "receive") == 0)) {
+        ring_at(strcmp(word, "send") == 0, iova);
+    } else if (strcmp(verb, "send") == 0 && where != LINE_WHERES) {
+        send_from(where, iova);
+    } else if (strcmp(verb, "receive") == 0 && where != LINE_WHERES) {
+        receive_at(where, iova);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static void answer(char *order)
+{
+    order[strcspn(order, "\r\n")] = '\0';
+    json_open(NULL);
+    json_text("order", order);
+    if (!carry_out(order)) {
+        json_text("error", "no such order: rogue --help lists them");
+    }
+    json_close();
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    if (key == ARGP_KEY_ARG) {
+        argp_error(state, "'%s': orders come on the standard input", arg);
+    }
+    return key == ARGP_KEY_ARG ? 0 : ARGP_ERR_UNKNOWN;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct argp argp = {.parser = parse, .doc = doc};
+    char order[80];
+
+    tool_start(&argp, argc, argv, NULL);
+    line_open(&line);
+    json_open(NULL);
+    json_text("program", tool_name());
+    json_list("ports");
+    port_say(&line.from);
+    port_say(&line.to);
+    json_close();
+    json_close();
+    while (fgets(order, sizeof(order), stdin) != NULL && strncmp(order, "quit", 4) != 0) {
+        answer(order);
+    }
+    line_close(&line);
+    tool_end(TOOL_PASSED);
+}
