@@ -52,6 +52,7 @@ def _measure(env, mib, turns):
     with Machine(env.parts.write("sweep.itb", blob), devices=EDU) as machine:
         red = machine.guests["red"]
         red.wait("sweeping", 120)
+        red.coalescing(False)
         _longest(red)
         quiet = _quiet(red)
         found = _rounds(red, turns)

@@ -40,6 +40,7 @@ def sizes(red):
 def test_harvest_of_a_guest_has_exactly_the_pages_that_were_written(written):
     machine, red, window, faults = written
     order(machine, red, "a", "wrote a")
+    red.coalescing(False)
     red.log()
     assert sizes(red) == {"4K"}
     assert in_window(red.dirty().dirty, window) == set()

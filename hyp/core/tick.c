@@ -1,4 +1,4 @@
-/* What is looked at now and then, on one hart only. */
+/* What is looked at, and done in the background, now and then, on one hart only. */
 #include "core/tick.h"
 
 #include <stdatomic.h>
@@ -55,6 +55,7 @@ void tick(void)
         }
     }
     devices_poll();
+    vm_coalesce_tick();
     /* Who asks one thing asks another one soon. */
     busy = manage_poll() ? BUSY_TICKS : busy - (busy > 0);
     if (busy > 0) {

@@ -1,5 +1,5 @@
 /* What is looked at now and then, on one hart only: the console's input, lines that wait, faults of
- * devices. */
+ * devices, leaves that can be large again. */
 #ifndef HYP_CORE_TICK_H
 #define HYP_CORE_TICK_H
 

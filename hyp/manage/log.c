@@ -13,7 +13,6 @@
 
 #define PIECE (UINT64_C(128) << 20)
 #define PIECE_WORDS (PIECE / CORDON_PAGE_SIZE / 64)
-#define COALESCE_TABLES 64u /* under one hold of the domain's lock */
 
 /* Run FN while VM runs, and nobody else changes its map. */
 static int with_map(struct vm *vm, int (*fn)(struct vm *vm, void *arg), void *arg)
@@ -140,44 +139,47 @@ int manage_harvest(struct channel *c, struct vm *vm, uint64_t from)
 
 /* ---- coalescing --------------------------------------------------------------------------- */
 
-static int coalesce_some(struct vm *vm, void *arg)
+static void send_coalesced(const char *name, const struct vm *vm,
+                           const struct cordon_coalesced *sum)
 {
-    struct cordon_coalesced *sum = arg, out;
-    uint64_t end = vm->config->ram_base.v + vm->config->ram_len;
-    const struct cordon_coalesce what = {.size = sizeof(what),
-                                         .gpa = sum->next,
-                                         .len = end - sum->next.v,
-                                         .budget = COALESCE_TABLES};
-    int err = cordon_coalesce(vm->domain, &what, &out);
+    struct manage_event e;
+    struct json *j = manage_event_begin(&e, name);
 
-    if (err == 0) {
-        sum->looked += out.looked;
-        sum->mega += out.mega;
-        sum->giga += out.giga;
-        sum->next = out.next;
-    }
-    return err;
+    json_text(j, "vm", vm_name(vm), VM_NAME_BYTES);
+    json_u64(j, "looked", sum->looked);
+    json_u64(j, "mega", sum->mega);
+    json_u64(j, "giga", sum->giga);
+    manage_event_send(&e);
 }
 
 int manage_coalesce(struct vm *vm)
 {
     uint64_t end = vm->config->ram_base.v + vm->config->ram_len;
     struct cordon_coalesced sum = {.next = vm->config->ram_base};
-    struct manage_event e;
-    struct json *j;
     int err = 0;
 
     while (err == 0 && sum.next.v < end) {
-        err = with_map(vm, coalesce_some, &sum);
+        err = vm_coalesce_slice(vm, &sum);
     }
     if (err != 0) {
         return err;
     }
-    j = manage_event_begin(&e, "vm-coalesced");
-    json_text(j, "vm", vm_name(vm), VM_NAME_BYTES);
-    json_u64(j, "looked", sum.looked);
-    json_u64(j, "mega", sum.mega);
-    json_u64(j, "giga", sum.giga);
-    manage_event_send(&e);
+    send_coalesced("vm-coalesced", vm, &sum);
     return 0;
+}
+
+void manage_coalescing(struct vm *vm, bool on)
+{
+    struct manage_event e;
+    struct json *j = manage_event_begin(&e, "vm-coalescing");
+
+    vm->coalescing.off = !on;
+    json_text(j, "vm", vm_name(vm), VM_NAME_BYTES);
+    json_bool(j, "on", on);
+    manage_event_send(&e);
+}
+
+void manage_merged(const struct vm *vm, const struct cordon_coalesced *sum)
+{
+    send_coalesced("vm-merged", vm, sum);
 }

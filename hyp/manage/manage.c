@@ -272,8 +272,15 @@ static void do_coalesce(char *rest)
 {
     struct vm *vm = manage_find_vm(&rest);
 
-    if (vm != NULL) {
+    if (vm == NULL) {
+        return;
+    }
+    if (*rest == '\0') {
         send_failure(vm, manage_coalesce(vm));
+    } else if (strcmp(rest, "on") == 0 || strcmp(rest, "off") == 0) {
+        manage_coalescing(vm, rest[1] == 'n');
+    } else {
+        manage_send_error("coalesce takes a VM, and on, off, or nothing", rest);
     }
 }
 

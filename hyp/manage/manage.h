@@ -4,9 +4,9 @@
  * A command is a frame of type 'C', words in ASCII; each is answered by an event, a JSON object
  * whose "event" names it. Commands: owners [HPA], places, audit, faults, exits, type VM TEXT, pause
  * VM, resume VM, tables VM, present VM [GPA], compact LEN [ALIGN [BOUNDARY [HIGHEST]]], move VM
- * TIMES SEED [LEN], blocks [HPA], log VM on|off|harvest [GPA], coalesce VM, translate VM VCPU GVA
- * [ACCESS [WHO]] (translate.h), map VM, start VM, memory. What is not understood is answered by an
- * event "error" that says why.
+ * TIMES SEED [LEN], blocks [HPA], log VM on|off|harvest [GPA], coalesce VM [on|off], translate VM
+ * VCPU GVA [ACCESS [WHO]] (translate.h), map VM, start VM, memory. What is not understood is
+ * answered by an event "error" that says why.
  */
 #ifndef HYP_MANAGE_MANAGE_H
 #define HYP_MANAGE_MANAGE_H
@@ -78,6 +78,12 @@ bool manage_send_present(struct channel *c, struct vm *vm, uint64_t from);
 CORDON_MUST_CHECK int manage_log(struct vm *vm, bool on);
 CORDON_MUST_CHECK int manage_harvest(struct channel *c, struct vm *vm, uint64_t from);
 CORDON_MUST_CHECK int manage_coalesce(struct vm *vm);
+
+/* log.c: whether that is done in the background, too (an event "vm-coalescing"); and what a pass of
+ * it has made (an event "vm-merged"). */
+struct cordon_coalesced;
+void manage_coalescing(struct vm *vm, bool on);
+void manage_merged(const struct vm *vm, const struct cordon_coalesced *sum);
 
 /* map.c: what stands in a VM's map, as an event "vm-region" each; the latest changes that its
  * listener was told, as an event "vm-change" each; then "vm-map" with its account. False: it does

@@ -76,6 +76,7 @@ void vm_start(struct vm *vm)
 {
     cordon_lock_take(&vm->lock);
     vm->started = hart_time();
+    vm_coalesce_begin(vm);
     atomic_store(&vm->state, VM_RUNNING);
     cordon_lock_give(&vm->lock);
     (void)vm_vcpu_start(&vm->vcpu[0], vm->entry.v, vm->dtb.v);

@@ -10,6 +10,7 @@
 
 #include <cordon/cordon.h>
 #include <cordon/lock.h>
+#include <stdatomic.h>
 
 #define VM_CHANGES 16u /* that are kept, the latest */
 
@@ -28,7 +29,7 @@ struct vm_change {
 /* The listener's account. */
 struct vm_changes {
     struct cordon_lock lock;
-    uint64_t count;                    /* ranges told so far */
+    atomic_ullong count;               /* ranges told so far; read without the lock, too */
     uint64_t ram, mmio;                /* bytes that stand now */
     struct vm_change last[VM_CHANGES]; /* number n is at n % VM_CHANGES */
 };

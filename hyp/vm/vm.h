@@ -11,6 +11,7 @@
 #include "config/vm_config.h"
 #include "uart/uart.h"
 #include "vcpu/vcpu.h"
+#include "vm/coalesce.h"
 #include "vm/space_vm.h"
 
 #define VM_LINE_BYTES 256u
@@ -46,7 +47,8 @@ struct vm {
     cordon_space *space; /* leads the domain's map, but for what devices and the guest itself ask */
     uint32_t listener;   /* on the domain, 0: none */
     struct vm_changes changes;
-    struct vm_pci *pci; /* its PCI bus, null before it is built and after it is gone */
+    struct vm_coalescing coalescing; /* the ticker's alone */
+    struct vm_pci *pci;              /* its PCI bus, null before it is built and after it is gone */
     struct vcpu vcpu[VM_MAX_VCPUS];
     struct vbus bus;
     struct uart uart;

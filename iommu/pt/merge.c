@@ -36,6 +36,7 @@ static void merge_child(struct merge *m, unsigned level, const struct pt_node *n
     uint64_t leaf = merged(f, level - 1, table);
 
     m->out->looked++;
+    m->out->words += PT_MERGE_TABLE;
     if (leaf == 0) {
         return;
     }
@@ -71,7 +72,7 @@ static bool may_merge(const struct merge *m, unsigned level, uint64_t at)
 
 static bool spent(const struct merge *m)
 {
-    return m->out->looked >= m->what->budget && m->out->looked > 0;
+    return m->out->words >= m->what->budget && m->out->words > 0;
 }
 
 /* Depth is bounded by the format's levels. Everything below out->next has been gone through. */
@@ -84,6 +85,7 @@ static void merge_level(struct merge *m, unsigned level, const struct pt_node *n
         struct pt_node child[CORDON_MAX_VIEWS];
         unsigned kept = tables_only(m->e.f, child, pt_gather(nodes, count, index, child));
 
+        m->out->words += PT_MERGE_ENTRY;
         if (kept > 0 && level > 1) {
             merge_level(m, level - 1, child, kept, at, end);
             if (m->out->next <= end) {

@@ -10,8 +10,12 @@
 
 #include "pt/pt.h"
 
+#define PT_MERGE_TABLE 512u /* words that are looked at for a table */
+#define PT_MERGE_ENTRY 16u  /* what going through an entry is as much as */
+
 struct pt_merged {
     uint64_t looked;  /* tables that were looked at */
+    uint64_t words;   /* what was done, in words */
     uint64_t made[2]; /* leaves of 2 MiB, of 1 GiB */
     uint64_t next;    /* linear: go on here; behind WHAT->to at its end */
 };
@@ -20,7 +24,7 @@ struct pt_merged {
 struct pt_merge {
     uint64_t first, last; /* a leaf may hold what stands here, as far as the map is concerned */
     uint64_t from, to; /* the part to go through: leaves that begin or end outside may come too */
-    uint64_t budget;   /* tables to look at, about; at least one is */
+    uint64_t budget;   /* words to look at, about; an entry is gone through at least */
 };
 
 /* Coalesce in every view. */

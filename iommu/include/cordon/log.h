@@ -62,7 +62,7 @@ struct cordon_coalesce {
     uint32_t flags;  /* 0 */
     cordon_gpa gpa;  /* page-aligned */
     uint64_t len;    /* bytes, whole pages */
-    uint64_t budget; /* tables to look at in this call, about; 0: 512 */
+    uint64_t budget; /* tables to look at in this call, about; 0: 512. 32 leaves count as one */
 };
 
 struct cordon_coalesced {

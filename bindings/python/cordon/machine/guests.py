@@ -281,6 +281,11 @@ class MachineGuest:
         told = self._order(f"coalesce {self.name}", "vm-coalesced", vm=self.name)
         return Coalesced(told["mega"], told["giga"], told["looked"])
 
+    def coalescing(self, on: bool = True) -> None:
+        """Whether the hypervisor does so by itself, in the background, behind each change of the map. It does at
+        first; an event `vm-merged` tells what came of it."""
+        self._order(f"coalesce {self.name} {'on' if on else 'off'}", "vm-coalescing", vm=self.name)
+
     def map(self) -> GuestMap:
         """What stands in its map, what it is called, and the latest changes of it."""
         start = len(self._channel.events)

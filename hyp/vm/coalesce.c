@@ -1,0 +1,80 @@
+/* Large leaves again, in the background: see coalesce.h. */
+#include "vm/coalesce.h"
+
+#include "core/hart.h"
+#include "manage/manage.h"
+#include "vm/vm.h"
+
+#define SLICE_TABLES 8u /* some 20,000 instructions, for which a vCPU that faults may wait */
+#define IDLE_SLICES 16u /* a tick of a hart without a guest; of any other, one */
+
+int vm_coalesce_slice(struct vm *vm, struct cordon_coalesced *sum)
+{
+    uint64_t end = vm->config->ram_base.v + vm->config->ram_len;
+    const struct cordon_coalesce what = {
+        .size = sizeof(what), .gpa = sum->next, .len = end - sum->next.v, .budget = SLICE_TABLES};
+    struct cordon_coalesced out;
+    int err = -CORDON_ENOENT;
+
+    /* A VM that runs has its domain, and ends only after this lock. */
+    cordon_lock_take(&vm->lock);
+    if (atomic_load(&vm->state) == VM_RUNNING) {
+        err = cordon_coalesce(vm->domain, &what, &out);
+    }
+    cordon_lock_give(&vm->lock);
+    if (err == 0) {
+        sum->looked += out.looked;
+        sum->mega += out.mega;
+        sum->giga += out.giga;
+        sum->next = out.next;
+    }
+    return err;
+}
+
+static unsigned long long changes(const struct vm *vm)
+{
+    return atomic_load_explicit(&vm->changes.count, memory_order_relaxed);
+}
+
+void vm_coalesce_begin(struct vm *vm)
+{
+    vm->coalescing.passing = false;
+    vm->coalescing.seen = changes(vm);
+}
+
+/* A slice of a pass, which ends with RAM, or with an error: the next change begins another one. */
+static void pass(struct vm *vm)
+{
+    struct vm_coalescing *c = &vm->coalescing;
+
+    if (!c->passing) {
+        c->passing = true;
+        c->seen = changes(vm);
+        c->made = (struct cordon_coalesced){.next = vm->config->ram_base};
+    }
+    c->passing = vm_coalesce_slice(vm, &c->made) == 0 &&
+                 c->made.next.v < vm->config->ram_base.v + vm->config->ram_len;
+    if (!c->passing && c->made.mega + c->made.giga > 0) {
+        manage_merged(vm, &c->made);
+    }
+}
+
+static bool is_due(const struct vm *vm)
+{
+    const struct vm_coalescing *c = &vm->coalescing;
+
+    return !c->off && (c->passing || changes(vm) != c->seen) &&
+           atomic_load_explicit(&vm->state, memory_order_relaxed) == VM_RUNNING;
+}
+
+void vm_coalesce_tick(void)
+{
+    uint32_t slices = hart_this()->vcpu == NULL ? IDLE_SLICES : 1;
+
+    for (uint32_t i = 0; i < vm_count; i++) {
+        while (slices > 0 && is_due(&vms[i])) {
+            pass(&vms[i]);
+            slices--;
+        }
+    }
+}
