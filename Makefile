@@ -34,6 +34,7 @@ include tools/mk/dpdk.mk
 include tools/mk/test.mk
 include tools/mk/config.mk
 include tools/mk/sanitized.mk
+include tools/mk/dpdk-host.mk
 include tools/mk/check.mk
 include tools/mk/man.mk
 include tools/mk/install.mk

@@ -8,6 +8,7 @@ for folder in ("boot", "bench", "dpdk"):
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / folder))
 import guests  # noqa: E402
 
+collect_ignore = ["host"]  # needs no machine: make test-dpdk-host
 SLOTS = [1, 4]
 QUICK = {"pair": "e1000e", "apart": "igb", "confined": "e1000e", "loose": "e1000e"}  # the one model of each machine in the short run
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 ONLY = "only.so"
 UNIT_TIMEOUT = 30  # they take a second or two
-PYTEST_TIMEOUT = {"qtest": 120, "boot": 240}
-NEEDS = {"qtest": ["host"], "boot": ["host", "hyp"]}
+PYTEST_TIMEOUT = {"qtest": 120, "boot": 240, "dpdk/host": 120}
+NEEDS = {"qtest": ["host"], "boot": ["host", "hyp"], "dpdk/host": ["dpdk-host"]}
 RUN = re.compile(r"^\[ RUN      \] (\w+)$", re.M)
 END = re.compile(r"\[ *(OK|FAILED|ERROR) *\] (\w+)$", re.M)
 

@@ -9,7 +9,8 @@ import subprocess
 from pathlib import Path
 
 SOURCES = ("Makefile", "hyp", "iommu", "vdev", "dma-tests", "bindings", "tools")
-BUILT = ("setup.stamp", "riscv64.stamp", "riscv64-sysroot", "asan", "host", "hyp")
+BUILT = ("setup.stamp", "riscv64.stamp", "riscv64-sysroot", "asan", "host", "hyp", "setup-dpdk.stamp",
+         "sanitized", "dpdk-host")
 LINKED = {".o", ".a", ".so", ".elf", ".bin", ".map"}
 BUILD_TIMEOUT = 600
 

@@ -15,4 +15,4 @@ layout: # before whatever runs programs with sanitizers
 	@if [ $(LAYOUT_BITS) -gt 28 ] && [ "$$($(CC) -dumpversion | cut -d. -f1)" -lt 14 ]; then \
 		echo 'make: vm.mmap_rnd_bits is $(LAYOUT_BITS): $(LAYOUT_HELP)' >&2; exit 1; fi
 
-check-unit check-config check-fuzz check-sanitized check-threads check-teeth: | layout
+check-unit check-config check-fuzz check-sanitized check-threads check-teeth test-dpdk-host: | layout

@@ -1,6 +1,6 @@
 # The libraries that Python loads, with sanitizers: its tests run on them, too.
 SANITIZED := $(OUT)/sanitized
-SANITIZED_CFLAGS = $(HOST_CFLAGS) -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SANITIZED_CFLAGS = $(HOST_CFLAGS) -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 SANITIZED_LIBS := $(SANITIZED)/libcordon.so $(SANITIZED)/libcordon-model.so
 $(eval $(call flags_stamp,$(SANITIZED),$(CC) $(SANITIZED_CFLAGS)))
 

@@ -52,7 +52,7 @@ check-teeth: host hyp guest $(UNIT_ALL) ## each planted fault must be caught by 
 	@$(PYTHON) tools/teeth $(if $(JSON),--json '$(JSON)') $(T)
 
 # Called by make test; each prints its own time.
-TEST_PHASES := check-unit check-config check-fuzz check-house check-python check-sanitized check-qtest check-boot check-dpdk
+TEST_PHASES := check-unit check-config check-fuzz check-house check-python check-sanitized test-dpdk-host check-qtest check-boot check-dpdk
 # It builds through makes of its own, so whatever else was asked for comes before it.
 test: | $(OUT)/setup.stamp $(if $(filter test,$(MAKECMDGOALS)),$(filter-out test,$(MAKECMDGOALS))) ## all tests, with the time of each
 	@MAKE='$(MAKE)' tools/phases "make test" $(TEST_PHASES)

@@ -1,0 +1,56 @@
+"""The programs as programs: help, wrong calls, what they need and leave behind; and the benchmark."""
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from conftest import PROGRAMS, TREE, start
+
+NAMES = ["sg", "rogue", "churn"]
+SHORT = {"sg": ["--packets", "10"], "rogue": [], "churn": ["--rounds", "8"]}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_says_how_it_is_called(name):
+    done = start(name, "--help")
+    assert done.returncode == 0 and done.stdout.startswith(f"usage: {name} [") and "--json" in done.stdout
+
+
+@pytest.mark.parametrize("name, arguments, said", [
+    *((name, ["--no-such"], "usage") for name in NAMES), ("sg", ["--largest", "16385"], "--largest is 1 to 16384"),
+    ("sg", ["--largest", "0"], "--largest is 1 to 16384"), ("sg", ["--packets", "x"], "--packets"),
+    ("churn", ["--rounds", "-1"], "--rounds")])
+def test_a_wrong_call_is_refused(name, arguments, said):
+    done = start(name, *arguments)
+    assert done.returncode == 2 and said in done.stderr and not done.stdout
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_leaves_no_file_behind(name, tmp_path):
+    done = start(name, *SHORT[name], env={**os.environ, "TMPDIR": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become an ordinary user")
+def test_it_needs_no_root():
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        shutil.copy2(PROGRAMS / "sg", folder)
+        done = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", f"{folder}/sg",
+                               "--packets", "10"], env={**os.environ, "TMPDIR": folder}, capture_output=True,
+                              text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_benchmark_tells_a_ratio_for_each_size(tmp_path):
+    path = tmp_path / "bench.json"
+    subprocess.run([sys.executable, TREE / "tools/bench", "--quick", "--json", path, "inproc"], check=True, timeout=100)
+    figures = json.loads(Path(path).read_text())["figures"]
+    assert [figure["name"] for figure in figures] == [f"{size} B" for size in (64, 512, 1518, 9000, 16384)]
+    assert all(figure["ratio"] > 0 for figure in figures)
+    assert [figure["met"] is None for figure in figures] == [False, True, True, True, True]
