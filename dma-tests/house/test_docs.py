@@ -15,7 +15,7 @@ PYTHON = "/usr/bin/python3"
 ASKED = ("tools/run", "tools/bench", "tools/teeth")
 # Folders of Python tests, by target: T= is part of a test's name there.
 PYTEST_FOLDERS = {"check-house": "dma-tests/house", "check-python": "bindings/python",
-                  "check-qtest": "dma-tests/qtest", "check-boot": "dma-tests/boot",
+                  "test-dpdk-host": "dma-tests/dpdk/host", "check-qtest": "dma-tests/qtest", "check-boot": "dma-tests/boot",
                   "check-config": "dma-tests/config", "check-dpdk": "dma-tests/dpdk", "test-dpdk": "dma-tests/dpdk"}
 
 

@@ -26,8 +26,8 @@
 #include "port.h"
 
 #define LOAN_LEN (64 * PAGE_4K)
-#define LOAN_RED UINT64_C(0x1100000000) /* each round at another address: nobody's table is there \
-                                         */
+/* Each round at another address, where nobody has a table yet. */
+#define LOAN_RED UINT64_C(0x1100000000)
 #define LOAN_BLUE UINT64_C(0x2100000000)
 #define LOAN_PLACES 65536u
 #define MBUFS 48u

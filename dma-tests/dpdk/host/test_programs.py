@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from conftest import PROGRAMS, TREE, start
+from programs import PROGRAMS, TREE, start
 
 NAMES = ["sg", "rogue", "churn"]
 SHORT = {"sg": ["--packets", "10"], "rogue": [], "churn": ["--rounds", "8"]}
