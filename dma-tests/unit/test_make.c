@@ -412,6 +412,23 @@ static void test_rights_stay_as_they_are(void **state)
     check_marks();
 }
 
+/* What was no code when it moved may become some: it is made known as a whole. */
+static void test_a_page_that_moved_may_get_the_right_to_be_fetched(void **state)
+{
+    struct cordon_entry entry = {.size = sizeof(entry)};
+    struct cordon_op protect = op_protect(G_RAM, 16, CORDON_RW);
+
+    (void)state;
+    fill(0, 16, 1, 0);
+    assert_int_equal(cordon_domain_enter(dom[0], 0, &entry), 0);
+    assert_int_equal(cordon_change(dom[0], &protect, 1), 0);
+    assert_int_equal(cordon_relocate(dom[0], cordon_gpa_make(G_RAM), 16 * PAGE, NULL), 0);
+    protect.perms = RWX;
+    assert_int_equal(cordon_change(dom[0], &protect, 1), 0);
+    bench_sound(&b);
+    assert_int_equal(cordon_domain_leave(dom[0], 0), 0);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -429,6 +446,7 @@ int main(void)
         T(test_borrowed_frames_never_move),
         T(test_what_is_relocated_stands_elsewhere_with_the_same_contents),
         T(test_rights_stay_as_they_are),
+        T(test_a_page_that_moved_may_get_the_right_to_be_fetched),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -236,6 +236,36 @@ static void test_a_held_domain_keeps_its_frames_where_they_are(void **state)
     check_contents(G_SEEN);
 }
 
+/* However many places there are to try, whoever holds a domain is waited for once. */
+static void test_a_call_waits_once_for_who_holds_a_domain(void **state)
+{
+    static struct cordon_extent list[MACHINE_RAM_LEN / PAGE];
+    uint64_t pages = machine_stats(&machine).free / PAGE * 9 / 10;
+    size_t count = sizeof(list) / sizeof(list[0]);
+    const struct cordon_run_want want = {.size = sizeof(want), .len = 1024 * PAGE};
+    struct cordon_run_made made;
+
+    (void)state;
+    assert_int_equal(cordon_scatter_alloc(machine.ctx, pages * PAGE, 1, 7, list, &count), 0);
+    struct cordon_op op = op_grant(G_SEEN, list, count, RWX, 0);
+
+    assert_int_equal(cordon_change(domain, &op, 1), 0);
+    for (uint64_t page = 0; page < pages; page += 3) {
+        assert_int_equal(bench_revoke(domain, G_SEEN + page * PAGE, 1), 0);
+    }
+    machine.tick_us = 1000;
+    uint64_t start = machine.now_us;
+
+    cordon_hold(domain);
+    assert_int_equal(cordon_run_make(machine.ctx, &want, 0, &made), -CORDON_ENOMEM);
+    assert_true(made.places > 1);
+    /* and the clock is looked at for each of them */
+    assert_in_range(machine.now_us - start, 1000000, 1100000 + made.places * 4000);
+    cordon_let_go(domain);
+    assert_int_equal(cordon_run_make(machine.ctx, &want, 0, &made), 0);
+    assert_int_equal(cordon_run_free(machine.ctx, made.hpa, want.len), 0);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -246,6 +276,7 @@ int main(void)
         T(test_a_frame_waits_for_an_iommu_that_does_not_answer),
         T(test_a_run_fails_cleanly_when_hardware_does_not_answer),
         T(test_a_held_domain_keeps_its_frames_where_they_are),
+        T(test_a_call_waits_once_for_who_holds_a_domain),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -246,6 +246,68 @@ static void test_a_promise_holds_beside_devices(void **state)
     domain_view_remove(d, view);
 }
 
+/* A touch of another domain, while harts are told what a discard has taken away. */
+static struct {
+    cordon_domain *of;
+    unsigned asked;
+    int err;
+} beside;
+
+static void touch_beside(void *user, uint64_t harts, uint16_t vmid, uint64_t gpa, uint64_t len)
+{
+    struct cordon_touched out;
+
+    (void)user;
+    (void)harts;
+    (void)vmid;
+    (void)gpa;
+    (void)len;
+    beside.err = touch_for(beside.of, AT + beside.asked++ * PAGE, 0, &out);
+}
+
+static void test_a_discard_takes_no_memory_from_others_while_it_waits(void **state)
+{
+    const struct cordon_op most = {.kind = CORDON_OP_DISCARD, .gpa = {AT}, .len = 4000 * PAGE};
+    uint64_t free;
+
+    (void)state;
+    demand(d, AT, 5000, PROMISED);
+    fill_all(d, AT, 5000);
+    beside.of = bench_domain(&b);
+    demand(beside.of, AT, 5000, DEMAND);
+    fill_all(beside.of, AT + 4998 * PAGE, 2); /* its tables stand */
+    free = bench_stats(&b).free;
+    assert_true(free > 1000 * PAGE && free < 4000 * PAGE);
+    bench_ran(d, 1);
+    b.record.ops.hart_fence = touch_beside;
+    assert_int_equal(cordon_change(d, &most, 1), 0);
+    b.record.ops.hart_fence = NULL;
+    assert_true(beside.asked > 0);
+    assert_int_equal(beside.err, CORDON_TOUCH_FILLED);
+    assert_int_equal(promised(), 4000);
+    bench_sound(&b);
+    assert_int_equal(cordon_domain_destroy(beside.of), 0);
+}
+
+/* Tables that a change was promised before it was refused go back. */
+static void test_a_refused_change_leaves_no_table_behind(void **state)
+{
+    const struct cordon_extent free = {{BENCH_RAM + 16 * MIB}, PAGE}; /* nobody holds it */
+    const struct cordon_op ops[] = {op_demand(AT + GIB, 600, RWX, PROMISED),
+                                    op_grant(0, &free, 1, RW, 0)};
+
+    (void)state;
+    demand(d, AT, 2000, PROMISED);
+    fill_all(d, AT, 1);
+    fill_all(d, AT + 1999 * PAGE, 1);
+    uint64_t before = bench_state(&b);
+
+    assert_int_equal(bench_frame(&b, free.hpa.v), CORDON_FRAME_FREE);
+    assert_int_equal(cordon_change(d, ops, 2), -CORDON_EPERM);
+    assert_int_equal(bench_state(&b), before);
+    bench_sound(&b);
+}
+
 static void test_the_audit_counts_promises(void **state)
 {
     (void)state;
@@ -272,6 +334,8 @@ int main(void)
         T(test_an_end_lets_go_of_a_promise),
         T(test_each_allocation_of_a_promise_may_fail),
         T(test_a_promise_holds_beside_devices),
+        T(test_a_discard_takes_no_memory_from_others_while_it_waits),
+        T(test_a_refused_change_leaves_no_table_behind),
         T(test_the_audit_counts_promises),
     };
 

@@ -339,6 +339,25 @@ static void test_edits_that_make_no_sense_change_nothing(void **state)
     free_held(e);
 }
 
+static void test_a_slot_stays_at_the_top_of_the_tree(void **state)
+{
+    struct cordon_extent e = held(8);
+    struct cordon_edit edits[2] = {add_of(1, CORDON_NODE_CONTAINER, 64 * PAGE, 8)};
+
+    (void)state;
+    set(slot_at(3, 0, e));
+    edits[1] = set_of(CORDON_NODE_SLOT | 3);
+    edits[1].node.parent = 1;
+    assert_refused(edits, 2, -CORDON_EINVAL);
+    edits[1].node.parent = CORDON_NODE_ROOT;
+    edits[1].node.priority = 1;
+    assert_refused(edits, 2, -CORDON_EINVAL);
+    edits[1] = add_of(CORDON_NODE_SLOT | 4, CORDON_NODE_HOLE, 16 * PAGE, 1);
+    assert_refused(edits, 2, -CORDON_EINVAL);
+    set(slot_of(3, 0, 0));
+    free_held(e);
+}
+
 static void test_nodes_inside_themselves_are_refused(void **state)
 {
     struct cordon_edit e[3] = {add_of(1, CORDON_NODE_CONTAINER, 0, 64),
@@ -450,6 +469,7 @@ int main(void)
         TEST(test_the_dirty_log_of_a_slot_goes_with_it),
         TEST(test_a_slot_of_first_touch_moves_with_what_was_touched),
         TEST(test_edits_that_make_no_sense_change_nothing),
+        TEST(test_a_slot_stays_at_the_top_of_the_tree),
         TEST(test_nodes_inside_themselves_are_refused),
         TEST(test_depth_and_visits_are_bounded),
         TEST(test_banks_with_holes_between_make_one_space_from_zero),

@@ -254,6 +254,29 @@ static void test_pages_that_were_taken_directly_stay_away_and_others_are_in_the_
     free_held(other);
 }
 
+/* RAM stands where a node had its registers: it is not what moves. */
+static void test_what_stands_there_instead_is_not_taken_for_a_nodes(void **state)
+{
+    struct cordon_extent frames = held(4), registers = {{BENCH_MMIO}, 4 * PAGE};
+    struct cordon_edit mmio = add_of(1, CORDON_NODE_MMIO, RAM, 4);
+    struct cordon_op grant = op_grant(RAM, &frames, 1, RW, 0);
+
+    (void)state;
+    mmio.node.perms = RW;
+    mmio.node.extents = &registers;
+    mmio.node.extent_count = 1;
+    assert_int_equal(edit_one(mmio), 0);
+    assert_int_equal(bench_revoke(d, RAM, 4), 0);
+    assert_int_equal(cordon_change(d, &grant, 1), 0);
+    struct cordon_edit away = set_of(1);
+
+    away.node.offset += 16 * PAGE;
+    assert_refused(&away, 1, -CORDON_EINVAL);
+    assert_int_equal(bench_revoke(d, RAM, 4), 0);
+    assert_int_equal(edit_one(away), 0);
+    assert_int_equal(edit_one(remove_of(1)), 0);
+}
+
 static void test_a_container_without_dma_closes_what_is_below(void **state)
 {
     struct cordon_extent e = held(8);
@@ -317,6 +340,7 @@ int main(void)
         TEST(test_two_ranges_change_places_in_one_update),
         TEST(test_an_alias_is_a_window_and_a_frame_is_seen_at_one_place),
         TEST(test_rights_change_in_place_and_flags_reach_the_views),
+        TEST(test_what_stands_there_instead_is_not_taken_for_a_nodes),
         TEST(test_a_container_without_dma_closes_what_is_below),
         TEST(test_a_refused_update_leaves_the_tree_as_it_was),
         TEST(test_resources_move_as_frames_do),

@@ -330,13 +330,13 @@ static uint64_t region_pages(const struct walk *w)
 static int check_promise(const struct walk *w)
 {
     const struct span_set *set = &w->d->regions.set;
-    struct audit_place at = {.domain = w->d->number, .value = w->d->promised};
+    struct audit_place at = {.domain = w->d->number, .value = w->d->promised + w->d->owed};
     uint64_t pages = 0;
 
     for (const struct span *s = span_next(set, 0); s != NULL; s = span_next(set, span_end(s))) {
         pages += region_promised(region_flags(s)) ? s->pages : 0;
     }
-    if (pages - w->came != w->d->promised) {
+    if (pages - w->came != w->d->promised + w->d->owed) {
         return audit_fail(w->a, AUDIT_OWNER, &at, "other frames are promised than are absent");
     }
     w->a->promised += w->d->promised;

@@ -34,6 +34,7 @@
 #define FW_TABLE_VALID GENMASK64(34, 19)
 
 struct cordon_ctx;
+struct cordon_domain;
 
 /* The ownership word of one frame as a value, whether it is stored alone or derived from its block.
  * For frames that nobody else changes now: the caller's own, or with the frames lock held.
@@ -102,11 +103,11 @@ CORDON_MUST_CHECK int frames_revoke(struct cordon_ctx *ctx, const struct frames_
                                     uint32_t stamp);
 void frames_unrevoke(struct cordon_ctx *ctx, const struct cordon_extent *runs, uint64_t count,
                      uint32_t stamp);
-/* REVOKING -> FREE, or HELD where KEEP. */
-void frames_release(struct cordon_ctx *ctx, const struct frames_gone *gone);
-/* The same for every frame of DOMAIN. Linear in blocks. Return bytes. */
+/* REVOKING -> FREE, or HELD where KEEP. D's lock is held. */
+void frames_release(struct cordon_domain *d, const struct frames_gone *gone);
+/* The same for every frame of a domain. Linear in blocks. Return bytes. */
 uint64_t frames_revoke_domain(struct cordon_ctx *ctx, uint32_t domain);
-uint64_t frames_release_domain(struct cordon_ctx *ctx, uint32_t domain);
+uint64_t frames_release_domain(struct cordon_domain *d);
 
 /* Pointer to a frame's memory, through the linear offset. */
 void *frames_ptr(const struct cordon_ctx *ctx, cordon_hpa hpa);

@@ -3,6 +3,7 @@
  */
 #include "core/ctx.h"
 #include "frames/owner.h"
+#include "touch/promise.h"
 
 /* ---- blocks that are split for a change ---------------------------------------------------- */
 
@@ -146,9 +147,9 @@ void frames_unrevoke(struct cordon_ctx *ctx, const struct cordon_extent *runs, u
 /* The first REVOKING frames of a part that have the same KEEP become FREE or HELD. Returns how
  * many.
  */
-static inline uint64_t release_some(struct cordon_ctx *ctx, const struct part *at, uint64_t hfn)
+static inline uint64_t release_some(struct cordon_domain *d, const struct part *at, uint64_t hfn)
 {
-    struct frame_pool *p = &ctx->frames;
+    struct frame_pool *p = &d->ctx->frames;
     struct part_words w = part_words(at);
     uint64_t *one = w.first, word = *one, kind = word & RELEASED;
     bool keep = kind == RELEASED_HELD;
@@ -162,29 +163,31 @@ static inline uint64_t release_some(struct cordon_ctx *ctx, const struct part *a
     }
     uint64_t pages = part_pages(&w, one);
 
-    part_note(ctx->cookie, PORT_NOTE_FREE, hfn, pages, word);
+    part_note(d->ctx->cookie, PORT_NOTE_FREE, hfn, pages, word);
     pool_count(p, CORDON_FRAME_REVOKING, keep ? CORDON_FRAME_HELD : CORDON_FRAME_FREE, pages);
     if (!keep) {
         buddy_put_run(p, hfn, pages);
+        promise_arrived(d, pages);
     }
     return pages;
 }
 
-OWNER_SLOW void release_run(struct cordon_ctx *ctx, const struct cordon_extent *run)
+OWNER_SLOW void release_run(struct cordon_domain *d, const struct cordon_extent *run)
 {
     uint64_t hfn = run->hpa.v >> CORDON_PAGE_SHIFT;
-    struct part at = part_at(&ctx->frames, hfn, run->len >> CORDON_PAGE_SHIFT);
+    struct part at = part_at(&d->ctx->frames, hfn, run->len >> CORDON_PAGE_SHIFT);
 
     while (at.left > 0) {
-        uint64_t pages = release_some(ctx, &at, hfn);
+        uint64_t pages = release_some(d, &at, hfn);
 
         hfn += pages;
         part_skip(&at, pages);
     }
 }
 
-void frames_release(struct cordon_ctx *ctx, const struct frames_gone *gone)
+void frames_release(struct cordon_domain *d, const struct frames_gone *gone)
 {
+    struct cordon_ctx *ctx = d->ctx;
     struct frame_pool *p = &ctx->frames;
     const struct cordon_extent *e = gone->run, *end = e + gone->count;
     uint64_t held = 0; /* bytes */
@@ -199,7 +202,7 @@ void frames_release(struct cordon_ctx *ctx, const struct frames_gone *gone)
             *word = CORDON_FRAME_HELD;
             held += e->len;
         } else {
-            release_run(ctx, e);
+            release_run(d, e);
         }
     }
     pool_count(p, CORDON_FRAME_REVOKING, CORDON_FRAME_HELD, held >> CORDON_PAGE_SHIFT);
@@ -255,8 +258,9 @@ uint64_t frames_revoke_domain(struct cordon_ctx *ctx, uint32_t domain)
     return pages << CORDON_PAGE_SHIFT;
 }
 
-uint64_t frames_release_domain(struct cordon_ctx *ctx, uint32_t domain)
+uint64_t frames_release_domain(struct cordon_domain *d)
 {
+    struct cordon_ctx *ctx = d->ctx;
     struct frame_pool *p = &ctx->frames;
     uint64_t pages = 0;
 
@@ -268,9 +272,9 @@ uint64_t frames_release_domain(struct cordon_ctx *ctx, uint32_t domain)
             struct part at = {.index = 0, .pages = 0};
 
             lock_take(&p->lock);
-            while (
-                run_of(&bank->blocks[n], CORDON_FRAME_REVOKING, domain, at.index + at.pages, &at)) {
-                at.pages = release_some(ctx, &at, base + at.index);
+            while (run_of(&bank->blocks[n], CORDON_FRAME_REVOKING, d->number, at.index + at.pages,
+                          &at)) {
+                at.pages = release_some(d, &at, base + at.index);
                 pages += at.pages;
             }
             pool_unlock(ctx);

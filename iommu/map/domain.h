@@ -43,7 +43,8 @@ struct cordon_domain {
     bool log_unsure;               /* an IOMMU may still use what it was told to forget */
     struct pt_pool spare;          /* tables that are promised: touch/promise.h */
     uint64_t spare_most;           /* how many may ever be needed */
-    uint64_t promised;             /* absent pages of PROMISED regions */
+    uint64_t promised, owed;       /* absent pages of PROMISED regions: frames for these are kept,
+                                      or are still on their way to be free */
     bool lends;                    /* others may borrow frames of it: see frames/loan.h */
     bool pending;                /* frames are REVOKING, or a context or MSI entry is unconfirmed */
     struct listening *listeners; /* map/tell.h, the first added first */

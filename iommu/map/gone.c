@@ -81,20 +81,20 @@ void gone_clear(struct cordon_ctx *ctx, struct gone *g)
 }
 
 /* All of the list is proven to be unused; it is complete. */
-static void list_release(struct cordon_ctx *ctx, struct gone *g)
+static void list_release(struct cordon_domain *d, struct gone *g)
 {
     uint64_t used = g->used;
 
     for (struct gone_page *page = g->page; page != NULL; page = page->next) {
         const struct frames_gone some = {page->run, page->word, used};
 
-        frames_release(ctx, &some);
+        frames_release(d, &some);
         used = page->next != NULL ? RUNS_PER_PAGE : GONE_INLINE;
     }
     if (used > 0) {
         const struct frames_gone some = {g->run, g->word, used};
 
-        frames_release(ctx, &some);
+        frames_release(d, &some);
     }
 }
 
@@ -103,7 +103,7 @@ static void list_release(struct cordon_ctx *ctx, struct gone *g)
 /* Everything REVOKING of the domain, and every dead table, is proven to be unused. */
 static void release_all(struct cordon_domain *d)
 {
-    (void)frames_release_domain(d->ctx, d->number);
+    (void)frames_release_domain(d);
     resource_release_domain(d->ctx, d->number);
     promise_dead_free(d);
     d->pending = false;
@@ -127,9 +127,9 @@ int gone_retire_all(struct cordon_domain *d, bool again)
 static void release_own(struct cordon_domain *d, struct gone *g)
 {
     if (g->lost) {
-        (void)frames_release_domain(d->ctx, d->number);
+        (void)frames_release_domain(d);
     } else {
-        list_release(d->ctx, g);
+        list_release(d, g);
     }
     if (!d->pending) {
         resource_release_domain(d->ctx, d->number);

@@ -310,7 +310,7 @@ void txn_undo(struct txn *t)
     }
     if (t->promises) {
         promise_fewer(t->d, t->promised);
-        promise_settle(t->d);
+        promise_undo(t->d, t->spare);
     }
     gone_clear(t->d->ctx, &t->gone);
     pt_pool_free(&t->d->forest, &t->tables);

@@ -167,6 +167,7 @@ void txn_begin(struct txn *t, struct cordon_domain *d, const struct cordon_op *o
     t->tables = (struct pt_pool){.count = 0};
     t->promises = false;
     t->promised = 0;
+    t->spare = d->spare.count;
     t->fewer = 0;
     t->more = 0;
     gone_begin(&t->gone);

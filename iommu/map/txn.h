@@ -24,6 +24,7 @@ struct txn {
     struct pt_pool tables;
     bool promises;     /* regions that are PROMISED, or will be, are in it, or pages to be filled */
     uint64_t promised; /* frames so far, for what is granted or filled */
+    uint64_t spare;    /* tables that were promised before */
     uint64_t fewer, more; /* frames that the commit changes the promise by */
     struct gone gone;
 };

@@ -127,7 +127,7 @@ static void moves_unreserve(struct work *w)
         move_unreserve(w, &w->u->moves[--w->reserved]);
     }
     if (w->in.promises) {
-        promise_settle(w->d);
+        promise_undo(w->d, w->in.spare);
     }
     pt_pool_free(&w->d->forest, &w->tables);
     span_trim(&w->d->regions.set);

@@ -65,7 +65,7 @@ static int check_move(struct cordon_domain *d, const struct update_move *m)
 {
     bool legal = pt_perms_legal(m->perms);
     uint32_t pin = m->was_flags & CORDON_REGION_PIN; /* DEMAND regions get it with MARK alone */
-    uint32_t stays = CORDON_REGION_DEMAND | CORDON_REGION_PROMISED;
+    uint32_t stays = CORDON_REGION_DEMAND | CORDON_REGION_PROMISED | CORDON_REGION_MMIO;
     int err = legal && ((m->flags ^ m->was_flags) & stays) == 0
                   ? txn_check_flags(m->flags & ~(pin | CORDON_REGION_LOG))
                   : -CORDON_EINVAL;

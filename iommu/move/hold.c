@@ -3,11 +3,10 @@
 #include "move/move.h"
 #include "port_word.h"
 
-#define HOLD_WAIT_US 1000000u
-
-struct cordon_domain *move_lock(struct cordon_ctx *ctx, uint32_t number, bool *held)
+struct cordon_domain *move_lock(struct cordon_ctx *ctx, uint32_t number, uint64_t *patience,
+                                bool *held)
 {
-    uint64_t start = cordon_port_time_us(ctx->cookie);
+    uint64_t start = 0, left = *patience;
     bool waits = false;
 
     *held = false;
@@ -17,11 +16,18 @@ struct cordon_domain *move_lock(struct cordon_ctx *ctx, uint32_t number, bool *h
         if (d == NULL) {
             return NULL;
         }
-        d->movers -= waits && d->movers != 0;
+        if (waits) {
+            uint64_t waited = cordon_port_time_us(ctx->cookie) - start;
+
+            *patience = waited < left ? left - waited : 0;
+            d->movers -= d->movers != 0;
+        } else {
+            start = d->holds != 0 ? cordon_port_time_us(ctx->cookie) : 0;
+        }
         if (d->holds == 0) {
             return d;
         }
-        *held = cordon_port_time_us(ctx->cookie) - start > HOLD_WAIT_US;
+        *held = *patience == 0;
         waits = !*held;
         d->movers += waits;
         lock_give(&d->lock);

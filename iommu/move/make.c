@@ -125,7 +125,7 @@ static int make(struct make *m)
 int cordon_run_make(cordon_ctx *ctx, const struct cordon_run_want *want, uint64_t budget,
                     struct cordon_run_made *out)
 {
-    struct make m = {.ctx = ctx, .out = out};
+    struct make m = {.ctx = ctx, .patience = MOVE_PATIENCE_US, .out = out};
     int err =
         ctx != NULL && want != NULL && out != NULL ? want_check(want, &m.want) : -CORDON_EINVAL;
 

@@ -138,7 +138,6 @@ static int open_leaf(struct move_batch *b, struct move_leaf *l, uint32_t stamp)
     cordon_assert(err == 0 && hit.leaf && hit.level == b->level);
     l->word = frames_ptr(d->ctx, hit.word);
     l->pte = hit.pte;
-    b->fetched = b->fetched || (hit.pte & PTE_X) != 0;
     return frames_reserve_split(d->ctx, cordon_hpa_make(l->from << CORDON_PAGE_SHIFT),
                                 leaf_pages(b) << CORDON_PAGE_SHIFT, stamp);
 }
@@ -156,7 +155,6 @@ static int reserve(struct move_batch *b)
     uint32_t stamp = txn_stamp(b->d), got = 0;
     int err = 0;
 
-    b->fetched = false;
     for (uint32_t i = 0; i < b->count && err == 0; i++) {
         err = open_leaf(b, &b->leaf[i], stamp);
     }
@@ -260,9 +258,7 @@ static void copy(const struct move_batch *b)
         memcpy(pool_ptr(&ctx->frames, l->to), pool_ptr(&ctx->frames, l->from), bytes);
     }
     port_fence(ctx->cookie);
-    if (b->fetched) {
-        vmid_code_fence(b->d); /* INV 9 */
-    }
+    vmid_code_fence(b->d); /* whatever the rights are now: INV 9 */
 }
 
 /* The new frames are the domain's, as the old ones were. */

@@ -31,7 +31,6 @@ struct move_batch {
     uint64_t isolated; /* the word of isolated frames */
     unsigned level;    /* 1: one large leaf, whose block is whole */
     uint32_t count;
-    bool fetched; /* harts may fetch from some of them */
     struct move_leaf leaf[MOVE_PAGES];
 };
 
@@ -44,9 +43,12 @@ enum cordon_frame_kind move_kind_of_run(const struct cordon_domain *d, uint64_t 
 /* The kind of a frame, by its word alone, that is not OWNED. */
 enum cordon_frame_kind move_kind_of_state(uint64_t word);
 
+#define MOVE_PATIENCE_US 1000000u /* of one call, with whoever holds domains for longer */
+
 /* The domain of this number, locked, and held by nobody; null: there is none, or it was held for
- * too long (*HELD). */
-struct cordon_domain *move_lock(struct cordon_ctx *ctx, uint32_t number, bool *held);
+ * longer than the PATIENCE that is left of MOVE_PATIENCE_US (*HELD); then none is left. */
+struct cordon_domain *move_lock(struct cordon_ctx *ctx, uint32_t number, uint64_t *patience,
+                                bool *held);
 
 /* A number for the words of one call's isolated frames. */
 uint64_t move_call(struct cordon_ctx *ctx);

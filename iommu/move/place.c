@@ -225,7 +225,7 @@ static int clear_part(struct make *m, uint64_t hfn, uint64_t pages)
         }
         bool held;
 
-        b.d = move_lock(m->ctx, number, &held);
+        b.d = move_lock(m->ctx, number, &m->patience, &held);
         if (held) {
             break;
         }

@@ -12,6 +12,7 @@ struct make {
     uint64_t budget; /* frames */
     uint64_t isolated;
     unsigned shortages;
+    uint64_t patience; /* see move_lock */
     uint64_t bad; /* the frame that stood in the way */
     struct cordon_run_made *out;
 };

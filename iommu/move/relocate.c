@@ -9,7 +9,7 @@
 struct relocate {
     struct cordon_domain *d;
     uint64_t at, end; /* what is left, in page numbers */
-    uint64_t isolated;
+    uint64_t isolated, patience;
     struct cordon_moves *told;
 };
 
@@ -76,7 +76,7 @@ static int relocate_some(struct relocate *r)
     struct move_batch b = {.d = r->d, .isolated = r->isolated};
     bool held;
 
-    if (move_lock(r->d->ctx, r->d->number, &held) == NULL) {
+    if (move_lock(r->d->ctx, r->d->number, &r->patience, &held) == NULL) {
         return held ? -CORDON_EBUSY : -CORDON_EHANDLE;
     }
     int err = gather(r, &b);
@@ -110,8 +110,12 @@ int cordon_relocate(cordon_domain *d, cordon_gpa gpa, uint64_t len, struct cordo
     if (pages == 0 || first >= d->gfn_limit || pages > d->gfn_limit - first) {
         return -CORDON_ERANGE;
     }
-    struct relocate r = {
-        .d = d, .at = first, .end = first + pages, .isolated = move_call(d->ctx), .told = &told};
+    struct relocate r = {.d = d,
+                         .at = first,
+                         .end = first + pages,
+                         .isolated = move_call(d->ctx),
+                         .patience = MOVE_PATIENCE_US,
+                         .told = &told};
 
     while (err == 0 && r.at < r.end) {
         err = relocate_some(&r);

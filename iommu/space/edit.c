@@ -24,6 +24,13 @@ static bool flags_fit(const struct cordon_node *n)
     }
 }
 
+/* A slot stays what it is, whoever edits it: its harvest relies on that. */
+static bool slot_legal(const struct cordon_node *n)
+{
+    return (n->id & CORDON_NODE_SLOT) == 0 ||
+           (n->kind == CORDON_NODE_RAM && n->parent == CORDON_NODE_ROOT && n->priority == 0);
+}
+
 static bool form_legal(const struct cordon_node *n)
 {
     bool backed = n->kind == CORDON_NODE_RAM || n->kind == CORDON_NODE_MMIO;
@@ -31,7 +38,7 @@ static bool form_legal(const struct cordon_node *n)
 
     return n->kind >= CORDON_NODE_CONTAINER && n->kind <= CORDON_NODE_ALIAS && n->id != 0 &&
            n->id != CORDON_NODE_NOWHERE && n->reserved == 0 && n->disabled <= 1 &&
-           (n->perms & ~CORDON_RWX) == 0 && flags_fit(n) && n->parent != n->id &&
+           (n->perms & ~CORDON_RWX) == 0 && flags_fit(n) && n->parent != n->id && slot_legal(n) &&
            (alias ? n->target != 0 && n->target != n->id
                   : n->target == 0 && n->target_offset == 0) &&
            (n->extents == NULL) == (n->extent_count == 0) && (backed || n->extents == NULL);

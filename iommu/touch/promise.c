@@ -5,33 +5,37 @@
 int promise_frames(struct cordon_domain *d, uint64_t pages)
 {
     struct frame_pool *p = &d->ctx->frames;
-    int err = 0;
 
+    pages += d->owed;
     lock_take(&p->lock);
     p->promised += pages;
-    if (!pool_keeps(p, 0, 0)) {
-        p->promised -= pages;
-        err = -CORDON_ENOMEM;
-    }
+    bool keeps = pool_keeps(p, 0, 0);
+
+    p->promised -= keeps ? 0 : pages;
     lock_give(&p->lock);
-    d->promised += err == 0 ? pages : 0;
-    return err;
+    if (!keeps) {
+        return -CORDON_ENOMEM;
+    }
+    d->promised += pages;
+    d->owed = 0;
+    return 0;
 }
 
-void promise_more(struct cordon_domain *d, uint64_t pages)
+void promise_arrived(struct cordon_domain *d, uint64_t pages)
 {
-    struct frame_pool *p = &d->ctx->frames;
-
-    lock_take(&p->lock);
-    p->promised += pages;
-    lock_give(&p->lock);
+    pages = pages < d->owed ? pages : d->owed;
+    d->owed -= pages;
     d->promised += pages;
+    d->ctx->frames.promised += pages;
 }
 
 void promise_fewer(struct cordon_domain *d, uint64_t pages)
 {
     struct frame_pool *p = &d->ctx->frames;
+    uint64_t owed = pages < d->owed ? pages : d->owed;
 
+    d->owed -= owed;
+    pages -= owed;
     lock_take(&p->lock);
     cordon_assert(p->promised >= pages && d->promised >= pages);
     p->promised -= pages;
@@ -61,6 +65,11 @@ void promise_settle(struct cordon_domain *d)
     pt_pool_trim(&d->forest, &d->spare, most);
 }
 
+void promise_undo(struct cordon_domain *d, uint64_t spare)
+{
+    pt_pool_trim(&d->forest, &d->spare, spare);
+}
+
 void promise_dead_free(struct cordon_domain *d)
 {
     pt_retire_keep(&d->forest, &d->dead, &d->spare, d->spare_most);
@@ -68,7 +77,7 @@ void promise_dead_free(struct cordon_domain *d)
 
 void promise_end(struct cordon_domain *d)
 {
-    promise_fewer(d, d->promised);
+    promise_fewer(d, d->promised + d->owed);
     d->spare_most = 0;
     pt_pool_free(&d->forest, &d->spare);
 }

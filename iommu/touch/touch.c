@@ -48,12 +48,15 @@ static inline uint64_t frame_take(struct cordon_domain *d, uint64_t word, bool p
 {
     struct frame_pool *p = &d->ctx->frames;
 
+    bool kept = promised && d->promised != 0;
+
     lock_take(&p->lock);
-    uint64_t hfn = stock_take(p, word, promised);
+    uint64_t hfn = stock_take(p, word, kept);
 
     pool_unlock(d->ctx);
     if (hfn != HFN_NONE) {
-        d->promised -= promised;
+        d->promised -= kept;
+        d->owed -= promised && !kept;
         memset(pool_ptr(p, hfn), 0, CORDON_PAGE_SIZE);
         block_note(d->ctx->cookie, PORT_NOTE_CLAIM, hfn, 1, word);
     }
@@ -67,6 +70,9 @@ static uint64_t frames_take(struct cordon_domain *d, const struct want *w)
 
     if (w->order == 0) {
         return frame_take(d, w->word, w->promised);
+    }
+    if (w->promised && d->promised < BLOCK_FRAMES) {
+        return HFN_NONE;
     }
     lock_take(&p->lock);
     uint64_t hfn = block_take(p, w);

@@ -39,7 +39,8 @@ enum cordon_node_kind {
 
 struct cordon_node {
     uint32_t size;     /* sizeof(struct cordon_node) */
-    uint32_t id;       /* its name, the caller's choice: 1 to 0x7fffffff */
+    uint32_t id;       /* its name, the caller's choice: 1 to 0x7fffffff, or a slot's, which stays
+                          one: RAM at the top of the tree, of priority 0 */
     uint32_t kind;     /* enum cordon_node_kind */
     uint32_t parent;   /* a container, CORDON_NODE_ROOT or CORDON_NODE_NOWHERE */
     int32_t priority;  /* among its siblings */

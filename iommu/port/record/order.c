@@ -108,6 +108,17 @@ static void wait_from_now(struct record_order *o, struct waiting *w, uint32_t do
     w->untold = o->run[domain].harts;
 }
 
+/* Could a hart that remembers DOMAIN have what the frame held before it was copied to? */
+static bool fetches_stale(const struct record_order *o, const struct frame *f, uint32_t domain)
+{
+    bool stale = false;
+
+    for (uint64_t harts = o->run[domain].harts; harts != 0; harts &= harts - 1) {
+        stale |= o->anew[__builtin_ctzll(harts)] < f->copied;
+    }
+    return stale;
+}
+
 static void leaf_came(struct record_order *o, uint64_t word, unsigned level)
 {
     for (uint64_t i = 0; i < level_pages(level); i++) {
@@ -117,8 +128,7 @@ static void leaf_came(struct record_order *o, uint64_t word, unsigned level)
         if (f->claimed && (f->owner & OWNER_STATE) != CORDON_FRAME_OWNED) {
             order_fail(o, "a leaf leads to a frame that no domain owns");
         }
-        if ((word & PTE_EXECUTE) != 0 && f->copied > o->code_fence &&
-            o->run[OWNER_DOMAIN(f->owner)].harts != 0) {
+        if ((word & PTE_EXECUTE) != 0 && fetches_stale(o, f, OWNER_DOMAIN(f->owner))) {
             order_fail(o, "a leaf lets harts fetch what was copied and not made known to them");
         }
     }
@@ -363,10 +373,12 @@ void order_fence(struct record_order *o)
     o->fence = o->now;
 }
 
-void order_code_fence(struct record_order *o)
+void order_code_fence(struct record_order *o, uint64_t harts)
 {
     order_step(o);
-    o->code_fence = o->now;
+    for (; harts != 0; harts &= harts - 1) {
+        o->anew[__builtin_ctzll(harts)] = o->now;
+    }
 }
 
 void order_root_gone(struct record_order *o, struct table *root)

@@ -16,7 +16,7 @@ void order_fence(struct record_order *o);
 void order_hart_fence(struct record_order *o, uint64_t harts, uint16_t vmid, uint64_t gpa,
                       uint64_t len);
 void order_hart_fence_all(struct record_order *o, uint64_t harts);
-void order_code_fence(struct record_order *o);
+void order_code_fence(struct record_order *o, uint64_t harts);
 void order_note(struct record_order *o, enum port_note note, uint64_t a, uint64_t b);
 void order_expect(struct record_order *o, uint32_t domain, uint32_t views);
 void order_levels(struct record_order *o, unsigned levels);

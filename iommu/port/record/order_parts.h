@@ -21,7 +21,7 @@ struct order_run {
 struct record_order {
     struct frames frames;
     uint64_t now, fence; /* steps so far; that of the last fence */
-    uint64_t code_fence; /* that of the last time that harts were told to fetch anew */
+    uint64_t anew[64];   /* that in which each hart last began to fetch anew */
     unsigned root_level;
     const char *broken;
     size_t owed; /* tables */

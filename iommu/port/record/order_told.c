@@ -58,6 +58,9 @@ static void enter(struct record_order *o, uint64_t who, uint64_t root)
             order_fail(o, "a hart runs a domain under a VMID that it remembers of another");
         }
     }
+    if ((run->harts & hart) == 0) { /* it forgets all before it goes in */
+        o->anew[who >> 16 & 63] = o->now;
+    }
     run->vmid = (uint16_t)(who >> 32);
     run->inside |= hart;
     run->harts |= hart;

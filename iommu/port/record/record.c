@@ -219,7 +219,7 @@ void record_code_fence(void *cookie, uint64_t harts)
 
     if (r != NULL) {
         log_event(r, RECORD_CODE_FENCE, harts, 0, 0);
-        order_code_fence(r->order);
+        order_code_fence(r->order, harts);
         look(r);
     }
 }
