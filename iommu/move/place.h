@@ -13,7 +13,7 @@ struct make {
     uint64_t isolated;
     unsigned shortages;
     uint64_t patience; /* see move_lock */
-    uint64_t bad; /* the frame that stood in the way */
+    uint64_t bad;      /* the frame that stood in the way */
     struct cordon_run_made *out;
 };
 
