@@ -1,4 +1,5 @@
 """Scatter-gather by real drivers: every byte of every packet that sg sends arrives, and nothing else does."""
+import pytest
 
 
 def passed(done):
@@ -28,3 +29,41 @@ def test_packets_arrive_between_two_guests(apart):
     red = passed(apart.end("red"))
     for (flow,) in (red["flows"], blue["flows"]):
         assert flow["received"] == flow["packets"] > 1000
+
+
+@pytest.mark.whole
+def test_jumbo_frames_arrive_in_several_buffers(pair):
+    result = passed(pair.order("red", "sg --frame 9014", 100))
+    for flow in result["flows"]:
+        assert flow["size_most"] == 9014 and flow["buffers"] > 1.5 * flow["received"]
+
+
+@pytest.mark.whole
+def test_every_size_up_to_the_longest_frame_of_a_card_arrives_and_what_is_skipped_is_said(pair):
+    result = passed(pair.order("red", "sg --every-size --frame 16384", 110))
+    (longest,) = {port["frame_max"] for port in result["ports"]}
+    assert 9000 < longest < 16384
+    assert result["skipped"] == [f"packets of more than {longest} bytes: the device takes no longer ones",
+                                 f"{16384 - longest} sizes of segments, from {longest + 1} bytes on: "
+                                 f"packets have {longest}"]
+    for flow in result["flows"]:
+        assert flow["received"] == flow["size_most"] == longest and flow["size_least"] == 1
+
+
+@pytest.mark.whole
+def test_packets_arrive_in_many_small_buffers(pair):
+    for flow in passed(pair.order("red", "sg --room 512"))["flows"]:
+        assert flow["buffers"] > 2 * flow["received"]
+
+
+@pytest.mark.whole
+def test_a_flow_of_many_packets_takes_no_exit_of_its_own(pair):
+    """What a run costs beside its start: the data path is the guest's alone."""
+    guest = pair.machine.guests["red"]
+
+    def exits(packets):
+        before = guest.exits()
+        passed(pair.order("red", f"sg --packets {packets}"))
+        return guest.exits().mmio - before.mmio
+    few, many = exits(40), exits(4040)
+    assert many - few < 400  # some of the console's, and what it says

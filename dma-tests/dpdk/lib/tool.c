@@ -7,6 +7,7 @@
 #include <rte_errno.h>
 #include <rte_log.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,17 +73,22 @@ static unsigned long number_in(const char *path)
 }
 
 /* EAL's own words for this are a page long, and name other causes first. */
-static void need_huge_pages(int argc, char **argv)
+static void need_huge_pages(void)
 {
-    for (int i = 0; i < argc; i++) {
-        if (strcmp(argv[i], "--no-huge") == 0) {
-            return;
-        }
-    }
     if (number_in(FREE_2M) == 0 && number_in(FREE_1G) == 0) {
         tool_cannot("no huge page is free: 'echo 64 > /sys/kernel/mm/hugepages/"
                     "hugepages-2048kB/nr_hugepages' asks for 128 MiB of them");
     }
+}
+
+static bool has(int count, char **arguments, const char *option)
+{
+    for (int i = 0; i < count; i++) {
+        if (strcmp(arguments[i], option) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void tool_start(const struct argp *argp, int argc, char **argv, void *settings)
@@ -95,12 +101,15 @@ void tool_start(const struct argp *argp, int argc, char **argv, void *settings)
     }
     argp_parse(argp, own, argv, 0, NULL, settings);
     for (int i = own + 1; i < argc; i++) {
-        if (count == EAL_ARGS_MAX - 1) {
-            tool_cannot("more than %d options for EAL", EAL_ARGS_MAX - 4);
+        if (count == EAL_ARGS_MAX - 2) {
+            tool_cannot("more than %d options for EAL", EAL_ARGS_MAX - 5);
         }
         eal[count++] = argv[i];
     }
-    need_huge_pages(count, eal);
+    if (!has(count, eal, "--no-huge")) {
+        need_huge_pages();
+        eal[count++] = "--huge-unlink=always"; /* free again however the program ends */
+    }
     if (rte_eal_init(count, eal) < 0) {
         tool_cannot("EAL does not start: %s; it has said why above, or does with "
                     "-- --log-level=lib.eal:debug",

@@ -44,9 +44,9 @@ static const struct argp_option options[] = {
 static const char doc[] =
     "Scatter-gather by DMA, every byte checked.\v"
     "With two ports, packets go between them; with one, to an sg that runs in another guest on "
-    "the same wire. A packet has a segment whose size, alignment and place (across a border of 4 KiB "
-    "or 2 MiB) the program goes through; others stand before and behind it. Each 8 bytes name "
-    "their packet, so a wrong byte is told with what came in its place.\n\n"
+    "the same wire. A packet has a segment whose size, alignment and place (across a border of "
+    "4 KiB or 2 MiB) the program goes through; others stand before and behind it. Each 8 bytes "
+    "name their packet, so a wrong byte is told with what came in its place.\n\n"
     "The result is one line of JSON; what a limit of the device left out stands in \"skipped\". "
     "Exit status: 0 all right, 1 something was wrong or lost, 3 it could not run.\n\n"
     "  sg                                two ports, all sizes up to 1514 bytes\n"

@@ -1,0 +1,64 @@
+"""What cannot work is said in a sentence, before anything is lost."""
+import pytest
+
+import guests
+
+HUGE = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
+BYPASSING = ",disable-legacy=on"  # without iommu_platform=on
+
+
+def refused(done, sentence):
+    assert done.status == 3, done.text[-3000:]
+    assert not done.result["passed"] and sentence in done.result["error"]
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory):
+    """"card" has one card whose other end is nobody, "none" has none and two huge pages."""
+    vms = {"card": guests.vm("card", [1]), "none": guests.vm("none", [], hugepages=2)}
+    with guests.cordon(tmp_path_factory.mktemp("odd"), vms, guests.card("e1000e", 1)) as machine:
+        yield machine
+
+
+def test_a_guest_without_a_card_says_so(odd):
+    refused(odd.order("none", "sg"), "0 ports found, 1 needed: bind the network card")
+
+
+def test_a_guest_without_huge_pages_says_how_to_have_some(odd):
+    refused(odd.order("none", f"echo 0 >{HUGE}; sg"), "no huge page is free: 'echo 64 > /sys/kernel/mm/hugepages/")
+
+
+def test_another_end_that_stays_silent_is_told(odd):
+    refused(odd.order("card", "sg --wait 500"), "nothing has come from the other end within 500 ms")
+
+
+def test_link_that_is_down_is_told_and_works_when_it_is_up_again(odd):
+    hmp = odd.machine.qmp.hmp
+    hmp("set_link card1 off")
+    refused(odd.order("card", "sg --wait 500"), "its link is down")
+    hmp("set_link card1 on")
+    refused(odd.order("card", "sg --wait 500"), "nothing has come from the other end")
+
+
+@pytest.mark.parametrize("order, sentence", [
+    ("sg --packets 0", "'0' is no number from 1 to"), ("sg --frame 59", "'59' is no number from 60 to 16384"),
+    ("sg --ring many", "'many' is no number"), ("sg --no-such", "unrecognized option")])
+def test_a_wrong_option_is_refused(odd, order, sentence):
+    done = odd.order("card", order)
+    assert done.status == 64 and sentence in done.text
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_guest_with_too_few_huge_pages_says_what_did_not_fit(odd, count):
+    refused(odd.order("card", f"echo {count} >{HUGE}; sg; status=$?; echo 112 >{HUGE}; exit $status"),
+            "give the guest more huge pages")
+
+
+def test_virtio_without_iommu_platform_is_refused_with_the_reason(tmp_path):
+    """And the guest beside it, whose card obeys, starts."""
+    vms = {"red": guests.vm("red", [1]), "blue": guests.vm("blue", [4])}
+    devices = guests.card("virtio-net-pci", 1, more=BYPASSING) + guests.card("virtio-net-pci", 4)
+    with guests.cordon(tmp_path, vms, devices, start=["blue"]) as machine:
+        assert "00:01.0: a virtio function without ACCESS_PLATFORM (QEMU: iommu_platform=on)" in \
+            machine.machine.guests["red"].refused
+        assert machine.ready("blue")[1] == ["0000:00:01.0"]

@@ -1,0 +1,52 @@
+"""The tools that people know DPDK by, in a guest; and the root that they come in."""
+import re
+import subprocess
+
+import pytest
+
+import guests
+
+TESTPMD = ("( echo set fwd io; echo start tx_first 2; sleep 2; echo stop; echo show port stats all; echo quit ) | "
+           "dpdk-testpmd -l 0-1 --no-telemetry -- -i --total-num-mbufs=4096 --no-lsc-interrupt")
+CASE = """[case1]
+type=DMA_MEM_COPY
+mem_size=10
+buf_size=4096
+dma_ring_size=1024
+kick_batch=32
+src_numa_node=0
+dst_numa_node=0
+cache_flush=0
+test_seconds=1
+lcore_dma0=lcore=1,dev=dma_skeleton,dir=mem2mem
+eal_args=--vdev=dma_skeleton --no-telemetry
+""".replace("\n", "\\n")
+DMA_PERF = f"printf '{CASE}' >/tmp/c.ini && cd /tmp && dpdk-test-dma-perf --config c.ini --result r.csv; cat r.csv"
+
+
+def test_testpmd_forwards_between_two_cards_and_drops_nothing(pair):
+    done = pair.order("red", TESTPMD)
+    assert done.status == 0, done.text[-3000:]
+    total = done.text.split("Accumulated forward statistics for all ports")[1]
+    received, dropped, sent = (int(re.search(rf"{what}: *(\d+)", total)[1])
+                               for what in ("RX-packets", "RX-dropped", "TX-packets"))
+    assert sent >= received > 1000 and dropped == 0
+
+
+@pytest.mark.whole
+def test_dma_perf_measures_copies(pair):
+    done = pair.order("red", DMA_PERF)
+    assert done.status == 0 and re.search(r"Bandwidth|GB/s|Gbps|MOps", done.text), done.text[-3000:]
+
+
+def test_root_is_small(tmp_path):
+    assert guests.ROOT.stat().st_size < 10_000_000
+
+
+@pytest.mark.whole
+def test_root_is_the_same_whenever_it_is_built(tmp_path):
+    """From the packages on: unpacked, stripped and compressed again, elsewhere."""
+    done = subprocess.run(["make", f"OUT={tmp_path / 'out'}", "-j2", "-o", "guest", f"{tmp_path}/out/dpdk/base.cpio.zst"],
+                          cwd=guests.TREE, capture_output=True, text=True, timeout=110, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out/dpdk/base.cpio.zst").read_bytes() == (guests.TREE / "out/dpdk/base.cpio.zst").read_bytes()
