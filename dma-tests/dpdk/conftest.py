@@ -34,12 +34,12 @@ def _is_doubled(item):
     return any(name in item.fixturenames and model != only for name, only in QUICK.items())
 
 
-@pytest.fixture(scope="module", params=guests.MODELS)
+@pytest.fixture(scope="session", params=guests.MODELS)
 def model(request):
     return request.param
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def pair_machine(model, tmp_path_factory):
     with guests.cordon(tmp_path_factory.mktemp(f"pair-{model}"), {"red": guests.vm("red", SLOTS)},
                        guests.wire(model, SLOTS), ram="1G") as machine:
@@ -53,7 +53,7 @@ def pair(pair_machine):
     pair_machine.quiet()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def apart_machine(model, tmp_path_factory):
     vms = {name: guests.vm(name, [slot]) for name, slot in zip(("red", "blue"), SLOTS)}
     with guests.cordon(tmp_path_factory.mktemp(f"apart-{model}"), vms, guests.wire(model, SLOTS)) as machine:

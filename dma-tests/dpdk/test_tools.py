@@ -30,7 +30,7 @@ def test_testpmd_forwards_between_two_cards_and_drops_nothing(pair):
     total = done.text.split("Accumulated forward statistics for all ports")[1]
     received, dropped, sent = (int(re.search(rf"{what}: *(\d+)", total)[1])
                                for what in ("RX-packets", "RX-dropped", "TX-packets"))
-    assert sent >= received > 1000 and dropped == 0
+    assert sent >= received > 200 and dropped == 0
 
 
 @pytest.mark.whole

@@ -105,7 +105,8 @@ struct rte_mempool *packet_buffers(const char *name, unsigned count, uint16_t ro
 void packet_free(struct rte_mbuf *chain)
 {
     for (struct rte_mbuf *m = chain; m != NULL; m = m->next) {
-        memset(m->buf_addr, PACKET_POISON, (size_t)m->data_off + m->data_len); /* virtio's header too */
+        memset(m->buf_addr, PACKET_POISON,
+               (size_t)m->data_off + m->data_len); /* virtio's header too */
     }
     rte_pktmbuf_free(chain);
 }

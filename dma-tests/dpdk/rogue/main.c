@@ -7,9 +7,9 @@
  * judge, who see it: a capture of the line, the host's side of memory, the IOMMU's fault records.
  */
 #include "lib/json.h"
+#include "lib/tool.h"
 #include "rogue/line.h"
 #include "rogue/rings.h"
-#include "lib/tool.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

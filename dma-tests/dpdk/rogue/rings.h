@@ -1,4 +1,5 @@
-/* The rings of Intel's network cards, behind the back of their driver: by the registers of BAR 0. */
+/* The rings of Intel's network cards, behind the back of their driver: by the registers of BAR 0.
+ */
 #ifndef DPDK_ROGUE_RINGS_H
 #define DPDK_ROGUE_RINGS_H
 
