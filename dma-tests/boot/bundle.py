@@ -51,11 +51,13 @@ def _vm_node(tree, name, settings):
     tree.end_node()
 
 
-def _tree(images, vms, digests, start):
+def _tree(images, vms, digests, machine, start):
     """The tree, with the images' positions counted from START."""
     tree = libfdt.FdtSw(32768)
     tree.finish_reservemap()
     tree.begin_node("")
+    for key, value in machine.items():
+        _put(tree, key, value)
     tree.begin_node("images")
     position = start
     for name, data in images.items():
@@ -70,12 +72,12 @@ def _tree(images, vms, digests, start):
     return bytes(tree.as_fdt().as_bytearray())
 
 
-def make(images, vms, digests=None):
+def make(images, vms, digests=None, machine=None):
     """The bytes of a bundle. IMAGES: {name: bytes}; VMS: {name: {property: value}}; DIGESTS replaces
-    some images' SHA-256."""
+    some images' SHA-256; MACHINE: {property: value} for all of the machine."""
     digests = {name: hashlib.sha256(data).digest() for name, data in images.items()} | (digests or {})
-    start = -(-len(_tree(images, vms, digests, 0)) // ALIGN) * ALIGN
-    parts = [_tree(images, vms, digests, start)]
+    start = -(-len(_tree(images, vms, digests, machine or {}, 0)) // ALIGN) * ALIGN
+    parts = [_tree(images, vms, digests, machine or {}, start)]
     parts[0] += bytes(start - len(parts[0]))
     for data in images.values():
         parts.append(data + bytes(-len(data) % ALIGN))

@@ -68,6 +68,8 @@ def test_addresses_of_a_running_linux_are_led_to_the_bytes_that_stand_there(boot
                 assert walk.state == "paused" and walk.end is end, walk
                 judged(m, walk, access)
         red.resume()
+        red.type("echo goes'' on")
+        red.wait("goes on")
 
 
 # ---- tables that no kernel makes (dma-tests/guest/bare/mazes.c) ---------------------------------

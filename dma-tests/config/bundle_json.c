@@ -92,6 +92,7 @@ static void print_bundle(const struct bundle *b, int status, const char *why)
     } else {
         print_text("error", why, ", ");
     }
+    print_number("vmid_bits", b->vmid_bits, ", ");
     printf("\"vms\": [");
     for (uint32_t i = 0; i < b->vm_count; i++) {
         printf("%s", i == 0 ? "" : ", ");

@@ -67,6 +67,12 @@ def clone(path, name):
 RED, BLUE, LINUX = "vms/red", "vms/blue", "images/linux"
 BAD = {
     "unknown-root-property": at("", "compatible", text("x")),
+    "vmid-bits-15": at("", "vmid-bits", u32(15)),
+    "vmid-bits-huge": at("", "vmid-bits", u32(0xffffffff)),
+    "vmid-bits-too-wide": at("", "vmid-bits", u64(1)),
+    "vmid-bits-empty": at("", "vmid-bits", b""),
+    "vmid-bits-twice": lambda root: root.props.extend([["vmid-bits", u32(1)], ["vmid-bits", u32(1)]]),
+    "vmid-bits-of-a-vm": at("vms/red", "vmid-bits", u32(1)),
     "unknown-root-node": lambda root: root.add(Node("more")),
     "no-images": lambda root: root.remove("images"),
     "no-vms": lambda root: root.remove("vms"),
@@ -182,6 +188,8 @@ GOOD = {
     "first-touch": at(RED, "fill", text("first-touch")),
     "first-touch-2M-overcommit": lambda root: root.at(RED).set("fill", text("first-touch-2M")).set(
         "overcommit", b""),
+    "vmid-bits-0": at("", "vmid-bits", u32(0)),
+    "vmid-bits-14": at("", "vmid-bits", u32(14)),
     "fill-start": at(RED, "fill", text("start")),
     "empty-devices": lambda root: root.at(RED).remove("devices").add(Node("devices")),
 }
@@ -232,7 +240,7 @@ def test_both_refuse_a_tree_without_a_root(program, tmp_path, token):
     assert c_says(program, tmp_path, [data]) == [python]
 
 
-WORDS = ("vcpus", "memory", "ram-base", "scatter-pieces", "scatter-seed", "fill", "overcommit", "gstage", "pool", "kernel",
+WORDS = ("vmid-bits", "vcpus", "memory", "ram-base", "scatter-pieces", "scatter-seed", "fill", "overcommit", "gstage", "pool", "kernel",
          "ramdisk", "fdt", "bootargs", "unsafe-devices-without-iommu", "pci", "reset", "data",
          "data-position", "data-size", "arch", "compression", "algo", "value", "hash-1", "devices",
          "images", "vms", "configurations", "red", "blue", "linux", "initramfs", "tree", "disk",

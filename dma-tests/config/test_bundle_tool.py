@@ -149,7 +149,20 @@ def test_check_of_anything_else_is_a_sentence(bundle, tmp_path):
         assert bundle("check", tmp_path / "x", ok=False).stderr == f"error: bundle: {words}\n"
 
 
+def test_vmids_of_the_machine_can_be_few(make, bundle, program):
+    path = make("vmid-bits = 1\n" + SETTINGS)
+    assert bundle("check", path).stdout.splitlines()[0] == "machine: at most 2 VMIDs"
+    done = subprocess.run([program("bundle_json"), path], stdout=subprocess.PIPE, check=True)
+    assert json.loads(done.stdout)["vmid_bits"] == 1
+
+
 REFUSED = (
+    ("[images]", "vmid-bits = 15\n[images]", "bundle: vmid-bits is 15, it must be 0 to 14"),
+    ("[images]", "vmid-bits = -1\n[images]", "s.toml: settings: vmid-bits: -1 is no number"),
+    ("[images]", 'vmid-bits = "2"\n[images]', "s.toml: settings: vmid-bits: '2' is no number"),
+    ("[images]", "vmid-bits = 0x100000000\n[images]",
+     "s.toml: settings: vmid-bits: 4294967296 has more than 32 bits"),
+    ("vcpus = 2", "vcpus = 2\nvmid-bits = 1", 's.toml: VM "red": unknown setting "vmid-bits"'),
     ("vcpus = 2", "vcpus = 9", 'VM "red": vcpus is 9, it must be 1 to 8'),
     ("vcpus = 2", "vcpus = -1", 's.toml: VM "red": vcpus: -1 is no number'),
     ("vcpus = 2", "vcpus = true", 's.toml: VM "red": vcpus: True is no number'),

@@ -37,6 +37,23 @@ static void test_a_good_bundle_is_read_whole(void **state)
     assert_int_equal(b->vm[0].initrd.sha256[0], 'i');
 }
 
+static void test_vmids_of_the_machine_can_be_few(void **state)
+{
+    struct made *m = *state;
+
+    assert_int_equal(parse(m), 0);
+    assert_int_equal(m->bundle.vmid_bits, BUNDLE_MAX_VMID_BITS);
+    set_u32(m, "/", "vmid-bits", 0);
+    assert_int_equal(parse(m), 0);
+    assert_int_equal(m->bundle.vmid_bits, 0);
+    set_u32(m, "/", "vmid-bits", BUNDLE_MAX_VMID_BITS);
+    assert_int_equal(parse(m), 0);
+    set_u32(m, "/", "vmid-bits", BUNDLE_MAX_VMID_BITS + 1);
+    expect_bundle_refused(m, "bundle: vmid-bits is 15, it must be 0 to 14");
+    set_u32(m, "/", "vmid-bits", UINT32_MAX);
+    expect_bundle_refused(m, "bundle: vmid-bits is 4294967295, it must be 0 to 14");
+}
+
 static void test_an_image_of_two_vms_is_listed_once(void **state)
 {
     struct made *m = *state;
@@ -325,6 +342,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make, unmake)
     const struct CMUnitTest tests[] = {
         TEST(test_a_good_bundle_is_read_whole),
+        TEST(test_vmids_of_the_machine_can_be_few),
         TEST(test_an_image_of_two_vms_is_listed_once),
         TEST(test_an_image_inside_the_tree_is_found_where_it_lies),
         TEST(test_what_mkimage_adds_is_allowed),

@@ -15,19 +15,34 @@
 #include "config/props.h"
 #include "config/tree_check.h"
 
-/* The root may say what mkimage says there; /images and /vms have no properties. */
-static int check_root(const void *tree, struct config_error *why)
+enum { VMID_BITS, DESCRIPTION, TIMESTAMP, ADDRESS_CELLS, ROOT_RULES };
+
+/* The root may say what mkimage says there, and what holds for the machine; /images and /vms have
+ * no properties. */
+static int read_root(struct bundle *b, const void *tree, struct config_error *why)
 {
-    static const struct prop_rule rules[] = {
-        {"description", PROP_TEXT, false},
-        {"timestamp", PROP_U32, false},
-        {"#address-cells", PROP_U32, false},
+    static const struct prop_rule rules[ROOT_RULES] = {
+        [VMID_BITS] = {"vmid-bits", PROP_U32, false},
+        [DESCRIPTION] = {"description", PROP_TEXT, false},
+        [TIMESTAMP] = {"timestamp", PROP_U32, false},
+        [ADDRESS_CELLS] = {"#address-cells", PROP_U32, false},
     };
     static const char *const children[] = {"images", "vms", "configurations"};
-    struct prop_value values[3];
-    int status = props_read(tree, 0, "bundle", rules, values, 3, why);
+    struct prop_value values[ROOT_RULES];
+    int status = props_read(tree, 0, "bundle", rules, values, ROOT_RULES, why);
 
-    return status != 0 ? status : props_children_known(tree, 0, "bundle", children, 3, why);
+    if (status == 0) {
+        status = props_children_known(tree, 0, "bundle", children, 3, why);
+    }
+    if (status != 0 || !values[VMID_BITS].given) {
+        return status;
+    }
+    if (values[VMID_BITS].number > BUNDLE_MAX_VMID_BITS) {
+        return config_refuse(why, "bundle: vmid-bits is %lu, it must be 0 to %u",
+                             (unsigned long)values[VMID_BITS].number, BUNDLE_MAX_VMID_BITS);
+    }
+    b->vmid_bits = (uint32_t)values[VMID_BITS].number;
+    return 0;
 }
 
 /* The node of /NAME, which must be there, once, without properties. */
@@ -133,9 +148,10 @@ int bundle_parse(const void *base, uint64_t len, struct bundle *out, struct conf
     int status;
 
     memset(out, 0, sizeof *out);
+    out->vmid_bits = BUNDLE_MAX_VMID_BITS;
     status = tree_check(base, len, "bundle", why);
     if (status == 0) {
-        status = check_root(base, why);
+        status = read_root(out, base, why);
     }
     if (status == 0) {
         out->base = base;

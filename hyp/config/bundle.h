@@ -4,6 +4,7 @@
  *   /images/NAME   data, or data-position and data-size (bytes outside the tree, from the bundle's
  *                  first byte); hash-1 { algo = "sha256"; value = 32 bytes }
  *   /vms/NAME      one VM: vcpus, memory, kernel and more (bundle_vm.c has the list)
+ *   /              what holds for the machine: vmid-bits
  *
  * Nothing in it is trusted. A property or node that is not known is an error, as is a known one
  * given twice or with a wrong length. What is wrong in one VM refuses that VM; what is wrong around

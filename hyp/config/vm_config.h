@@ -15,6 +15,7 @@
 #define VM_NAME_BYTES 32u
 #define VM_BOOTARGS_BYTES 512u
 #define BUNDLE_MAX_IMAGES 24u
+#define BUNDLE_MAX_VMID_BITS 14u /* of hgatp.VMID [Priv 18.2.10] */
 
 /* A piece of the bundle: offset and length in bytes from the bundle's first byte, in bounds. */
 struct vm_blob {
@@ -83,6 +84,7 @@ struct bundle_refusal {
 struct bundle {
     const void *base;
     uint64_t len;
+    uint32_t vmid_bits; /* that the machine uses, at most; harts may have fewer */
     uint32_t vm_count;
     struct vm_config vm[VM_MAX];
     uint32_t refused_count;

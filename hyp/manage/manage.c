@@ -167,8 +167,12 @@ static void do_resume(char *rest)
 {
     struct vm *vm = manage_find_vm(&rest);
 
-    if (vm != NULL && !vm_resume(vm)) {
-        manage_send_error(manage_not_running, vm_name(vm));
+    int err = vm != NULL ? vm_resume(vm) : 0;
+
+    if (err != 0) {
+        manage_send_error(err == -CORDON_ELIMIT ? "as many other VMs run as there are VMIDs"
+                                                : manage_not_running,
+                          vm_name(vm));
     }
 }
 

@@ -161,7 +161,7 @@ void manage_tell_running(struct vcpu *vcpu)
     bool paused = atomic_load(&vcpu->vm->paused);
     struct teller t = begin(vcpu, paused ? "paused" : "running");
 
-    t.ask.satp = csr_read(CSR_VSATP);
+    t.ask.satp = vcpu->inside ? csr_read(CSR_VSATP) : vcpu->vsatp;
     t.ask.flags = vcpu_flags(t.question.who);
     walk(&t);
     tell(&t);

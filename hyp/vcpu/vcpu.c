@@ -27,7 +27,7 @@ _Static_assert(offsetof(struct vcpu, hart) == VCPU_HART, "vcpu_offsets.h");
      UINT64_C(1) << CAUSE_LOAD_PAGE | UINT64_C(1) << CAUSE_STORE_PAGE)
 
 /* The hypervisor's side of the guest's machine. */
-static void set_hypervisor_csrs(const struct vcpu *vcpu, uint64_t hgatp)
+static void set_hypervisor_csrs(const struct vcpu *vcpu)
 {
     struct hart_abilities all;
 
@@ -45,7 +45,6 @@ static void set_hypervisor_csrs(const struct vcpu *vcpu, uint64_t hgatp)
     if (vcpu->hart->hstateen0 != 0) {
         (void)csr_try_write(CSR_HSTATEEN0, vcpu->hart->hstateen0);
     }
-    csr_write(CSR_HGATP, hgatp);
 }
 
 /* The guest's own CSRs as a hart has them that was started [SBI 9.1]. */
@@ -58,7 +57,6 @@ static void reset_guest_csrs(void)
     csr_write(CSR_VSEPC, 0);
     csr_write(CSR_VSCAUSE, 0);
     csr_write(CSR_VSTVAL, 0);
-    csr_write(CSR_VSATP, 0);
     csr_write(CSR_VSTIMECMP, UINT64_MAX);
     csr_write(CSR_VSISELECT, 0);
     /* These have no second copy: what the guest writes is what the hart has [Priv 18.2]. */
@@ -88,7 +86,38 @@ static void aim_at_guest(const struct vcpu *vcpu)
     csr_write(CSR_SEPC, vcpu->start_pc);
 }
 
-static void enter(struct vcpu *vcpu, const struct cordon_entry *entry)
+int vcpu_step_in(struct vcpu *vcpu)
+{
+    struct cordon_entry entry = {.size = sizeof(entry)};
+    int err = cordon_domain_enter(vcpu->vm->domain, vcpu->hart->index, &entry);
+
+    if (err != 0) {
+        return err;
+    }
+    csr_write(CSR_HGATP, entry.hgatp);
+    /* Nothing cached of an earlier user of this VMID; and nothing of the guest's own tables, for
+     * nobody told a vCPU that was not there of their changes. */
+    if (entry.forget != 0) {
+        hart_fence_gstage_current();
+    }
+    hart_fence_vstage();
+    csr_write(CSR_VSATP, vcpu->vsatp);
+    vcpu->inside = true;
+    return 0;
+}
+
+void vcpu_step_out(struct vcpu *vcpu)
+{
+    int err;
+
+    vcpu->vsatp = csr_swap(CSR_VSATP, 0); /* first: its tables are not walked under another VMID */
+    csr_write(CSR_HGATP, 0);
+    vcpu->inside = false;
+    err = cordon_domain_leave(vcpu->vm->domain, vcpu->hart->index);
+    cordon_assert(err == 0);
+}
+
+static void enter(struct vcpu *vcpu)
 {
     if (!vcpu->file_clean) {
         imsic_file_clear_here(vcpu->guest_file);
@@ -97,16 +126,10 @@ static void enter(struct vcpu *vcpu, const struct cordon_entry *entry)
     memset(vcpu->x, 0, sizeof(vcpu->x));
     vcpu->x[10] = vcpu->id;
     vcpu->x[11] = vcpu->start_opaque;
-    set_hypervisor_csrs(vcpu, entry->hgatp);
+    set_hypervisor_csrs(vcpu);
     reset_guest_csrs();
     clear_extended_registers();
-    /* Nothing cached of an earlier user of this VMID; and nothing of the guest's own tables, for
-     * nobody told a vCPU that was stopped of their changes. INV 9. */
-    if (entry->forget != 0) {
-        hart_fence_gstage_current();
-    }
-    hart_fence_vstage();
-    hart_fence_i();
+    hart_fence_i(); /* INV 9 */
     hart_this()->vcpu = vcpu;
     if (atomic_load(&vcpu->requests) != 0) {
         imsic_kick(vcpu->hart); /* what was asked before is served by the first exit */
@@ -119,8 +142,6 @@ static void enter(struct vcpu *vcpu, const struct cordon_entry *entry)
 static void detach(struct vcpu *vcpu)
 {
     hart_this()->vcpu = NULL;
-    csr_write(CSR_HGATP, 0);
-    csr_write(CSR_VSATP, 0);
     csr_write(CSR_VSTIMECMP, UINT64_MAX);
     csr_write(CSR_VSIE, 0);
     csr_write(CSR_HVIP, 0);
@@ -130,22 +151,23 @@ static void detach(struct vcpu *vcpu)
     }
 }
 
-/* Between these two the layer tells this hart of what is taken from the guest. */
+/* While it is inside, the layer tells this hart of what is taken from the guest. */
 static void run(struct vcpu *vcpu)
 {
-    cordon_domain *domain = vcpu->vm->domain;
-    struct cordon_entry entry = {.size = sizeof(entry)};
-    int err = cordon_domain_enter(domain, vcpu->hart->index, &entry);
+    int err;
 
+    vcpu->vsatp = 0;
+    err = vcpu_step_in(vcpu);
     if (err != 0) {
-        vm_stop(vcpu->vm, VM_END_FAILED, "vCPU %u: hart %lu has no VMID left for it: %s", vcpu->id,
-                vcpu->hart->id, cordon_strerror(err));
+        cordon_assert(err == -CORDON_ELIMIT);
+        vm_stop(vcpu->vm, VM_END_FAILED, "as many other VMs run as there are VMIDs");
         return;
     }
-    enter(vcpu, &entry);
+    enter(vcpu);
+    if (vcpu->inside) { /* it may have ended while it stood still */
+        vcpu_step_out(vcpu);
+    }
     detach(vcpu);
-    err = cordon_domain_leave(domain, vcpu->hart->index);
-    cordon_assert(err == 0);
 }
 
 void vcpu_start_here(struct vcpu *vcpu)

@@ -56,6 +56,8 @@ struct vcpu {
     atomic_uint state;   /* enum vcpu_state; changed under the VM's lock */
     atomic_uint requests;
     uint64_t start_pc, start_opaque;
+    bool inside;                  /* its domain stands in this hart's hgatp; its own hart's alone */
+    uint64_t vsatp;               /* while it is not inside */
     uint64_t ram_base, ram_len;   /* GPA of its RAM: faults there are for the map to answer */
     volatile uint32_t *file_page; /* its interrupt file: a store sends an interrupt */
     const struct vbus_device *last_device; /* the last one that answered; never null */
@@ -70,6 +72,14 @@ void vcpu_start_here(struct vcpu *vcpu);
 
 /* Ask VCPU for REQUEST and make its hart look. Any hart. */
 void vcpu_request(struct vcpu *vcpu, unsigned request);
+
+/*
+ * From the vCPU's own hart. Let go of the guest's translation, and of the VMID if nobody else of
+ * the guest is inside; and take it up again, with the first fences due. Errors: ELIMIT (as many
+ * other guests run as there are VMIDs).
+ */
+CORDON_MUST_CHECK int vcpu_step_in(struct vcpu *vcpu);
+void vcpu_step_out(struct vcpu *vcpu);
 
 /* entry.S */
 void vcpu_run(struct vcpu *vcpu);

@@ -64,7 +64,7 @@ static uint32_t collect_reserved(struct cordon_extent *out)
     return count;
 }
 
-void context_open(void)
+void context_open(uint32_t vmid_bits)
 {
     static struct cordon_extent reserved[CORDON_MAX_BANKS];
     struct cordon_config cfg = {.size = sizeof(cfg),
@@ -80,7 +80,7 @@ void context_open(void)
     hart_common(&all);
     cordon_assert(all.harts != 0);
     cfg.hart_modes = all.gstage_modes;
-    cfg.vmid_bits = all.vmid_bits;
+    cfg.vmid_bits = vmid_bits < all.vmid_bits ? vmid_bits : all.vmid_bits;
     cfg.reserved_count = collect_reserved(reserved);
     err = cordon_ctx_create(&cfg, &ctx);
     if (err != 0) {

@@ -4,9 +4,9 @@
 
 #include <cordon/cordon.h>
 
-/* Lay the context over all RAM that is not reserved. No context, no guests: panics with a
- * reason. */
-void context_open(void);
+/* Lay the context over all RAM that is not reserved; it uses VMID_BITS of a VMID, or fewer if a
+ * hart has fewer. No context, no guests: panics with a reason. */
+void context_open(uint32_t vmid_bits);
 
 cordon_ctx *guests_ctx(void);
 

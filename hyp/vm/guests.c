@@ -270,12 +270,12 @@ void guests_run(void)
     struct hart_abilities all;
 
     hart_common(&all);
-    if (all.harts != 0) {
-        context_open();
-        devices_init(guests_ctx());
-    }
     report_open();
     read_bundle();
+    if (all.harts != 0) {
+        context_open(guests.bundle.vmid_bits);
+        devices_init(guests_ctx());
+    }
     assign_harts();
     if (all.harts != 0) { /* else all were refused */
         build_all();

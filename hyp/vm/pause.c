@@ -6,6 +6,7 @@
 #include "core/tick.h"
 #include "manage/manage.h"
 #include "manage/translate.h"
+#include "vm/context.h"
 
 static void tell(const struct vm *vm, const char *what)
 {
@@ -34,18 +35,36 @@ bool vm_pause(struct vm *vm)
     return true;
 }
 
-bool vm_resume(struct vm *vm)
+/* VM's lock is held. False if it stands still, and so has no VMID, and none is left. */
+static bool may_run(const struct vm *vm)
 {
+    struct cordon_vmid_stats vmids;
+    int err = cordon_vmid_stats(guests_ctx(), &vmids);
+
+    cordon_assert(err == 0);
+    return !vm_is_still(vm) || vmids.running < 1u << vmids.bits;
+}
+
+int vm_resume(struct vm *vm)
+{
+    int err;
+
     if (!vm_hold(vm)) {
-        return false;
+        return -CORDON_ENOENT;
     }
-    atomic_store(&vm->paused, false);
+    err = may_run(vm) ? 0 : -CORDON_ELIMIT;
+    if (err == 0) {
+        atomic_store(&vm->paused, false);
+    }
     vm_let_go(vm);
+    if (err != 0) {
+        return err;
+    }
     for (uint32_t i = 0; i < vm->config->vcpus; i++) {
         imsic_kick(vm->vcpu[i].hart);
     }
     tell(vm, "resumed");
-    return true;
+    return 0;
 }
 
 void vm_tell_paused(const struct vm *vm)
@@ -64,32 +83,46 @@ bool vm_is_still(const struct vm *vm)
 }
 
 /* The caller stands still from here on, if VM is still to. *LAST: so do all others. */
-static bool park(struct vm *vm, bool *last)
+static bool park(struct vcpu *vcpu, bool *last)
 {
+    struct vm *vm = vcpu->vm;
     bool paused;
 
     cordon_lock_take(&vm->lock);
     paused = atomic_load(&vm->paused);
-    vm->parked += paused;
+    if (paused) {
+        vcpu_step_out(vcpu);
+        vm->parked++;
+    }
     *last = paused && vm_is_still(vm);
     cordon_lock_give(&vm->lock);
     return paused;
 }
 
-static bool must_stay(const struct vcpu *vcpu)
+static bool must_end(const struct vcpu *vcpu)
 {
-    return atomic_load(&vcpu->vm->paused) &&
-           (atomic_load(&vcpu->requests) & VCPU_REQUEST_STOP) == 0;
+    return (atomic_load(&vcpu->requests) & VCPU_REQUEST_STOP) != 0;
 }
 
-/* False if it is to stand still again: the lock decides, so that who pauses knows. */
-static bool unpark(struct vcpu *vcpu)
+static bool must_stay(const struct vcpu *vcpu)
+{
+    return atomic_load(&vcpu->vm->paused) && !must_end(vcpu);
+}
+
+/* False if it is to stand still again: the lock decides, so that who pauses knows. *NONE: for there
+ * is no VMID any more. Its VM's first vCPU finds that, and so the others stay too. */
+static bool unpark(struct vcpu *vcpu, bool *none)
 {
     struct vm *vm = vcpu->vm;
     bool goes;
 
     cordon_lock_take(&vm->lock);
     goes = !must_stay(vcpu);
+    *none = goes && !must_end(vcpu) && vcpu_step_in(vcpu) != 0;
+    if (*none) {
+        atomic_store(&vm->paused, true);
+        goes = false;
+    }
     vm->parked -= goes;
     cordon_lock_give(&vm->lock);
     return goes;
@@ -105,20 +138,20 @@ static void tell_if_asked(struct vcpu *vcpu)
 
 void vm_park(struct vcpu *vcpu)
 {
-    bool last;
+    bool tell_all;
 
-    if (!park(vcpu->vm, &last)) {
+    if (!park(vcpu, &tell_all)) {
         return;
     }
-    if (last) {
-        vm_tell_paused(vcpu->vm);
-    }
     do {
+        if (tell_all) {
+            vm_tell_paused(vcpu->vm);
+        }
         while (must_stay(vcpu)) {
             hart_wait_for_interrupt();
             imsic_claim();
             tick();
             tell_if_asked(vcpu);
         }
-    } while (!unpark(vcpu));
+    } while (!unpark(vcpu, &tell_all));
 }

@@ -1,5 +1,5 @@
 /* A guest made to stand still: its vCPUs wait in the hypervisor, and what its devices do goes
- * on. */
+ * on. It needs no VMID meanwhile: when all are given out, its own goes to others. */
 #ifndef HYP_VM_PAUSE_H
 #define HYP_VM_PAUSE_H
 
@@ -9,8 +9,10 @@
  * it does not run, or no more; nothing is told. */
 bool vm_pause(struct vm *vm);
 
-/* Let it go on; the event "resumed" tells. Time has gone on meanwhile. False: as vm_pause. */
-bool vm_resume(struct vm *vm);
+/* Let it go on; the event "resumed" tells. Time has gone on meanwhile. If the last VMID is taken
+ * after that, "paused" tells that it stands still again. Errors, nothing is told: ENOENT (it does
+ * not run, or no more), ELIMIT (as many others run as there are VMIDs). */
+CORDON_MUST_CHECK int vm_resume(struct vm *vm);
 
 /* True if every vCPU that is in the guest stands still, and none is about to enter it. The VM's
  * lock is held. Whoever makes it so, in a VM that is to pause, tells. */

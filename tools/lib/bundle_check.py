@@ -74,7 +74,7 @@ def _read_nodes(tree):
 U32, U64, TEXT, FLAG, BYTES = "u32", "u64", "text", "flag", "bytes"
 _LENGTHS = {U32: 4, U64: 8, FLAG: 0}
 
-ROOT_RULES = {"description": TEXT, "timestamp": U32, "#address-cells": U32}
+ROOT_RULES = {"vmid-bits": U32, "description": TEXT, "timestamp": U32, "#address-cells": U32}
 IMAGE_RULES = {"data": BYTES, "data-position": U32, "data-size": U32, "description": TEXT,
                "type": TEXT, "arch": TEXT, "os": TEXT, "compression": TEXT}
 HASH_RULES = {"algo": TEXT, "value": BYTES}
@@ -167,14 +167,23 @@ def _check_tree(data):
     return _read_nodes(tree)
 
 
+def _vmid_bits(values):
+    limit = LIMITS["BUNDLE_MAX_VMID_BITS"]
+    bits = values.get("vmid-bits", limit)
+    if bits > limit:
+        raise Refused(f"bundle: vmid-bits is {bits}, it must be 0 to {limit}")
+    return bits
+
+
 class Bundle:
     """What is collected while a bundle is read."""
 
     def __init__(self, data):
         self.data = data
         self.root = _check_tree(data)
-        read_props(self.root, "bundle", ROOT_RULES)
+        values = read_props(self.root, "bundle", ROOT_RULES)
         children_known(self.root, "bundle", ("images", "vms", "configurations"))
+        self.vmid_bits = _vmid_bits(values)
         self.tree_len = int.from_bytes(data[4:8], "big")
         self.images = {}  # name: blob, in the order of first use
         self.vms = []
@@ -403,12 +412,12 @@ def _read_vms(bundle):
 
 
 def check_bundle(data):
-    """What the hypervisor makes of the bundle in DATA: {error, vms, refused}."""
-    error, vms, refused = None, [], []
+    """What the hypervisor makes of the bundle in DATA: {error, vmid_bits, vms, refused}."""
+    error, vmid_bits, vms, refused = None, LIMITS["BUNDLE_MAX_VMID_BITS"], [], []
     try:
         bundle = Bundle(data)
-        vms, refused = bundle.vms, bundle.refused
+        vmid_bits, vms, refused = bundle.vmid_bits, bundle.vms, bundle.refused
         _read_vms(bundle)
     except Refused as why:
         error = str(why)
-    return {"error": error, "vms": vms, "refused": refused}
+    return {"error": error, "vmid_bits": vmid_bits, "vms": vms, "refused": refused}

@@ -20,10 +20,14 @@ def _write_image(tree, name, data, position):
             tree.property("value", hashlib.sha256(data).digest())
 
 
+def _write_numbers(tree, numbers):
+    for name, (value, bits) in numbers.items():
+        (tree.property_u32 if bits == 32 else tree.property_u64)(name, value)
+
+
 def _write_vm(tree, vm):
     with tree.add_node(vm.name):
-        for name, (value, bits) in vm.numbers.items():
-            (tree.property_u32 if bits == 32 else tree.property_u64)(name, value)
+        _write_numbers(tree, vm.numbers)
         for name, text in vm.texts.items():
             tree.property_string(name, text)
         for name in vm.flags:
@@ -37,13 +41,14 @@ def _write_vm(tree, vm):
                             tree.property_string("reset", device.reset)
 
 
-def _write_tree(vms, images, positions):
+def _write_tree(numbers, vms, images, positions):
     """The tree's bytes, with each image said to be at its position."""
     tree = libfdt.FdtSw()
     tree.finish_reservemap()
     with tree.add_node(""):
         tree.property_string("description", "Cordon guests")
         tree.property_u32("#address-cells", 1)
+        _write_numbers(tree, numbers)
         with tree.add_node("images"):
             for name, data in images.items():
                 _write_image(tree, name, data, positions[name])
@@ -60,14 +65,14 @@ def _round_up(value):
     return -(-value // PAGE) * PAGE
 
 
-def make_bundle(vms, images):
-    """The bundle's bytes. IMAGES: {name: bytes}. The positions are written into the tree once its
+def make_bundle(numbers, vms, images):
+    """The bundle's bytes. NUMBERS are the machine's; IMAGES: {name: bytes}. The positions are written into the tree once its
     size is known: they do not change it."""
-    positions, at = {}, _round_up(len(_write_tree(vms, images, dict.fromkeys(images, 0))))
+    positions, at = {}, _round_up(len(_write_tree(numbers, vms, images, dict.fromkeys(images, 0))))
     for name, data in images.items():
         positions[name] = at
         at = _round_up(at + len(data))
-    out = bytearray(_write_tree(vms, images, positions))
+    out = bytearray(_write_tree(numbers, vms, images, positions))
     for name, data in images.items():
         out += bytes(positions[name] - len(out)) + data
     return bytes(out)

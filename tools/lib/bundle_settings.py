@@ -1,5 +1,6 @@
 """Settings of a bundle: a TOML file in the words of the bundle's own properties.
 
+  vmid-bits                    of the machine
   [images]                     name = "file", relative to the settings file
   [vm.NAME]                    vcpus, memory, ram-base, scatter-pieces, scatter-seed, fill,
                                overcommit, gstage, pool, kernel, ramdisk, fdt, bootargs,
@@ -40,7 +41,8 @@ class Vm:
 
 @dataclass
 class Settings:
-    images: dict  # name: Path
+    numbers: dict  # of the machine; property: (value, bits)
+    images: dict   # name: Path
     vms: list
 
 
@@ -72,7 +74,8 @@ def _parse_count(value, where):
     return value
 
 
-NUMBERS = {  # property: (how to read it, bits)
+MACHINE = {"vmid-bits": (_parse_count, 32)}  # property: (how to read it, bits)
+NUMBERS = {  # the same, of a VM
     "vcpus": (_parse_count, 32),
     "memory": (parse_size, 64),
     "ram-base": (parse_size, 64),
@@ -107,17 +110,22 @@ def _read_device(label, table, where):
     return Device(label, texts["pci"], texts.get("reset"))
 
 
-def _read_vm(name, table):
-    where = f"VM \"{name}\""
-    _expect(table, dict, where)
-    _only(table, (*NUMBERS, *TEXTS, *FLAGS, "devices"), where)
+def _read_numbers(known, table, where):
     numbers = {}
-    for key, (read, bits) in NUMBERS.items():
+    for key, (read, bits) in known.items():
         if key in table:
             value = read(table[key], f"{where}: {key}")
             if value >> bits:
                 raise SettingsError(f"{where}: {key}: {value} has more than {bits} bits")
             numbers[key] = (value, bits)
+    return numbers
+
+
+def _read_vm(name, table):
+    where = f"VM \"{name}\""
+    _expect(table, dict, where)
+    _only(table, (*NUMBERS, *TEXTS, *FLAGS, "devices"), where)
+    numbers = _read_numbers(NUMBERS, table, where)
     texts = {key: _expect(table[key], str, f"{where}: {key}") for key in TEXTS if key in table}
     flags = [key for key in FLAGS if _expect(table.get(key, False), bool, f"{where}: {key}")]
     devices = _expect(table.get("devices", {}), dict, f"{where}: devices")
@@ -132,9 +140,10 @@ def read_settings(text, folder):
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"no TOML: {error}") from error
-    _only(table, ("images", "vm"), "settings")
+    _only(table, (*MACHINE, "images", "vm"), "settings")
     images = _expect(table.get("images", {}), dict, "settings: images")
     vms = _expect(table.get("vm", {}), dict, "settings: vm")
-    return Settings({name: Path(folder) / _expect(path, str, f"image \"{name}\"")
+    return Settings(_read_numbers(MACHINE, table, "settings"),
+                    {name: Path(folder) / _expect(path, str, f"image \"{name}\"")
                      for name, path in images.items()},
                     [_read_vm(name, vm) for name, vm in vms.items()])
