@@ -60,9 +60,13 @@ def test_guest_that_finds_no_vmid_ends_and_the_others_go_on(keepers, bits):
         wait_on(on)
         off[0].start()  # no better, and nobody else's loss
         assert off[0].wait_end().why == NONE_LEFT
+        for guest in on:  # who ask for frames all the time, and are waited for at each
+            guest.pause()
         owners = {owner for _, _, owner, state in struct.iter_unpack("<QIHH", machine.owner_records())
                   if state in (OWNED, REVOKING)}
         assert owners == {guest.domain for guest in on}
+        for guest in on:
+            guest.resume()
         wait_on(on)
         for guest in on:
             guest.type("")
