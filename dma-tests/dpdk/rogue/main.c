@@ -7,9 +7,9 @@
  * judge, who see it: a capture of the line, the host's side of memory, the IOMMU's fault records.
  */
 #include "lib/json.h"
-#include "lib/tool.h"
-#include "rogue/line.h"
+#include "lib/line.h"
 #include "rogue/rings.h"
+#include "lib/tool.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -57,14 +57,6 @@ static void receive_at(enum line_where where, uint64_t iova)
     say_packet(&came, where);
 }
 
-static void drop_one(void)
-{
-    struct line_packet came;
-
-    line_send(&line, LINE_NONE, 0);
-    line_take(&line, &came);
-}
-
 /* The card has its own ring back afterwards. */
 static void ring_at(bool send, uint64_t iova)
 {
@@ -82,7 +74,8 @@ static void ring_at(bool send, uint64_t iova)
     rings_restore(&cards, send);
     rings_close(&cards);
     if (send) {
-        drop_one(); /* the card may have begun a packet, which the next one ends */
+        line_send(&line, LINE_NONE, 0); /* the card may have begun a packet, which this one ends */
+        (void)line_drop(&line);
     }
     json_bool("came", came.len != 0);
     json_number("bytes", came.len);
@@ -136,7 +129,7 @@ int main(int argc, char **argv)
     char order[80];
 
     tool_start(&argp, argc, argv, NULL);
-    line_open(&line);
+    line_open(&line, NULL);
     json_open(NULL);
     json_text("program", tool_name());
     json_list("ports");

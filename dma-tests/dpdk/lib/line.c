@@ -1,5 +1,5 @@
 /* Packets of three pieces between two ports: see line.h. */
-#include "rogue/line.h"
+#include "lib/line.h"
 #include "lib/tool.h"
 #include <rte_cycles.h>
 #include <rte_ethdev.h>
@@ -8,10 +8,11 @@
 #include <string.h>
 
 #define RING 64u
-#define MBUFS 2047u /* more than any ring of virtio, which takes no wishes */
+#define MBUFS 1023u /* more than any ring of virtio, which takes no wishes */
+#define BUFFER_BYTES (RTE_PKTMBUF_HEADROOM + LINE_PIECE)
 #define PIECES 3u
 #define LINK_MS 8000u
-#define COMES_MS 200u
+#define COMES_MS 1000u
 #define ETHERTYPE 0x88b5u /* for local experiments */
 
 static const struct port_settings settings = {
@@ -29,10 +30,13 @@ enum line_where line_where(const char *word)
 }
 
 /* A pool whose buffers come round in order: nobody keeps any in a cache. */
-static struct rte_mempool *pool(const char *name)
+static struct rte_mempool *pool(const char *name, const struct rte_pktmbuf_extmem *memory)
 {
-    struct rte_mempool *mp = rte_pktmbuf_pool_create(
-        name, MBUFS, 0, 0, RTE_PKTMBUF_HEADROOM + LINE_PIECE, SOCKET_ID_ANY);
+    struct rte_mempool *mp =
+        memory == NULL
+            ? rte_pktmbuf_pool_create(name, MBUFS, 0, 0, BUFFER_BYTES, SOCKET_ID_ANY)
+            : rte_pktmbuf_pool_create_extbuf(name, MBUFS, 0, 0, BUFFER_BYTES, SOCKET_ID_ANY, memory,
+                                             1);
 
     if (mp == NULL) {
         tool_cannot("no memory for %u buffers: more huge pages are needed", MBUFS);
@@ -40,11 +44,11 @@ static struct rte_mempool *pool(const char *name)
     return mp;
 }
 
-void line_open(struct line *l)
+void line_open(struct line *l, const struct rte_pktmbuf_extmem *memory)
 {
     port_count(2);
-    l->send = pool("send");
-    l->receive = pool("receive");
+    l->send = pool("send", NULL);
+    l->receive = pool("receive", memory);
     port_open(&l->from, 0, &settings, l->send);
     port_open(&l->to, 1, &settings, l->receive);
 }
@@ -53,11 +57,6 @@ void line_close(struct line *l)
 {
     port_close(&l->from);
     port_close(&l->to);
-}
-
-static uint64_t honest_iova(struct rte_mbuf *m)
-{
-    return rte_mempool_virt2iova(m) + sizeof(*m) + rte_pktmbuf_priv_size(m->pool);
 }
 
 static struct rte_mbuf *get(struct rte_mempool *mp)
@@ -118,18 +117,25 @@ static void packet_put(struct line *l, struct rte_mbuf *m)
 
 void line_send(struct line *l, enum line_where where, uint64_t iova)
 {
-    struct rte_mbuf *head = packet_make(l, PIECES), *wrong = head;
+    struct rte_mbuf *head = packet_make(l, PIECES), *piece = head;
+    uint64_t honest;
 
-    for (unsigned i = 0; i < (unsigned)where && wrong != NULL; i++) {
-        wrong = wrong->next;
+    for (unsigned i = 0; i < (unsigned)where && piece != NULL; i++) {
+        piece = piece->next;
     }
-    if (wrong != NULL) {
-        rte_mbuf_iova_set(wrong, iova - wrong->data_off);
+    if (piece == NULL) {
+        packet_put(l, head);
+        return;
     }
+    honest = rte_mbuf_iova_get(piece);
+    rte_mbuf_iova_set(piece, iova - piece->data_off);
     packet_put(l, head);
-    if (wrong != NULL) {
-        rte_mbuf_iova_set(wrong, honest_iova(wrong)); /* the driver has read it */
-    }
+    rte_mbuf_iova_set(piece, honest); /* the driver has read it */
+}
+
+void line_send_one(struct line *l)
+{
+    packet_put(l, packet_make(l, 1));
 }
 
 /* The packet that comes next, or NULL after a moment. */
@@ -146,6 +152,18 @@ static struct rte_mbuf *packet_get(struct line *l)
     return m;
 }
 
+/* Its buffers are the card's to use again, each where it stands. */
+static void release(struct line *l, struct rte_mbuf *m)
+{
+    for (struct rte_mbuf *s = m; s != NULL; s = s->next) {
+        if (s == l->aimed) {
+            rte_mbuf_iova_set(s, l->aimed_iova);
+            l->aimed = NULL;
+        }
+    }
+    rte_pktmbuf_free(m);
+}
+
 void line_take(struct line *l, struct line_packet *out)
 {
     struct rte_mbuf *m = packet_get(l);
@@ -160,10 +178,17 @@ void line_take(struct line *l, struct line_packet *out)
         memcpy(out->bytes + out->len, rte_pktmbuf_mtod(s, const uint8_t *), n);
         out->len += n;
     }
-    for (struct rte_mbuf *s = m; s != NULL; s = s->next) {
-        rte_mbuf_iova_set(s, honest_iova(s));
+    release(l, m);
+}
+
+bool line_drop(struct line *l)
+{
+    struct rte_mbuf *m = packet_get(l);
+
+    if (m != NULL) {
+        release(l, m);
     }
-    rte_pktmbuf_free(m);
+    return m != NULL;
 }
 
 /* The buffers that nobody has, in the order in which the card will be given them. */
@@ -192,9 +217,11 @@ void line_aim(struct line *l, enum line_where where, uint64_t iova)
     if (count < 1 + PIECES) {
         tool_cannot("%u buffers of port 1 are free, %u needed", count, 1 + PIECES);
     }
-    rte_mbuf_iova_set(list[1 + where], iova - RTE_PKTMBUF_HEADROOM);
+    l->aimed = list[1 + where];
+    l->aimed_iova = rte_mbuf_iova_get(l->aimed);
+    rte_mbuf_iova_set(l->aimed, iova - RTE_PKTMBUF_HEADROOM);
     do { /* each packet of one piece brings the buffer behind list[0] one nearer */
-        packet_put(l, packet_make(l, 1));
+        line_send_one(l);
         m = packet_get(l);
         if (m == NULL) {
             tool_cannot("an honest packet does not arrive");
@@ -206,6 +233,14 @@ void line_aim(struct line *l, enum line_where where, uint64_t iova)
 static bool is_of(enum line_where where, size_t i)
 {
     return i / LINE_PIECE == (size_t)where;
+}
+
+void line_fill(uint8_t *at, enum line_where where)
+{
+    uint8_t bytes[LINE_PACKET];
+
+    packet_fill(bytes);
+    memcpy(at, bytes + (unsigned)where * LINE_PIECE, LINE_PIECE);
 }
 
 bool line_rest_right(const struct line_packet *p, enum line_where where)

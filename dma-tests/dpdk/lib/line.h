@@ -2,8 +2,8 @@
  * Two ports on one line, for packets of three pieces, one of which may stand anywhere on the bus:
  * the mbuf says one address to the card and another one to the program.
  */
-#ifndef DPDK_ROGUE_LINE_H
-#define DPDK_ROGUE_LINE_H
+#ifndef DPDK_LIB_LINE_H
+#define DPDK_LIB_LINE_H
 
 #include "lib/port.h"
 #include <stdbool.h>
@@ -15,11 +15,15 @@
 /* What honest pieces hold again and again behind the Ethernet header; the digit is the piece's. */
 #define LINE_MARK "0-CORDON-BY-DPDK"
 
+struct rte_mbuf;
 struct rte_mempool;
+struct rte_pktmbuf_extmem;
 
 struct line {
     struct port from, to;
     struct rte_mempool *send, *receive;
+    struct rte_mbuf *aimed; /* a buffer that is said to stand elsewhere */
+    uint64_t aimed_iova;    /* where it stands */
 };
 
 enum line_where { LINE_FIRST, LINE_MIDDLE, LINE_LAST, LINE_NONE, LINE_WHERES };
@@ -33,12 +37,16 @@ struct line_packet {
 /* The place that a word names; LINE_WHERES if it names none. */
 enum line_where line_where(const char *word);
 
-/* Port 0 and port 1, started; ends the program if they cannot be. */
-void line_open(struct line *l);
+/* Port 0 and port 1, started; ends the program if they cannot be. Port 1's buffers stand in MEMORY,
+ * or in memory of DPDK's if that is null. */
+void line_open(struct line *l, const struct rte_pktmbuf_extmem *memory);
 void line_close(struct line *l);
 
 /* Send one packet from port 0; its piece WHERE is said to stand at IOVA. */
 void line_send(struct line *l, enum line_where where, uint64_t iova);
+
+/* Send a packet of the first piece alone. */
+void line_send_one(struct line *l);
 
 /* Have port 1 store piece WHERE of the next packet at IOVA. Honest packets are sent and taken
  * until the buffers that this says come to be used. */
@@ -46,6 +54,12 @@ void line_aim(struct line *l, enum line_where where, uint64_t iova);
 
 /* Wait a moment for a packet, and take it. */
 void line_take(struct line *l, struct line_packet *out);
+
+/* The same without a look into its buffers, which may be gone; false: none came. */
+bool line_drop(struct line *l);
+
+/* The bytes of piece WHERE of a packet of line_send's. */
+void line_fill(uint8_t *at, enum line_where where);
 
 /* True if all pieces but WHERE hold what line_send gave them. */
 bool line_rest_right(const struct line_packet *p, enum line_where where);
