@@ -61,8 +61,8 @@ static bool pool_find(uint64_t reg[2])
 static void *pool_map(uint64_t gpa, uint64_t len)
 {
     int fd = open("/dev/mem", O_RDWR | O_CLOEXEC);
-    void *at = fd < 0 ? MAP_FAILED
-                      : mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)gpa);
+    void *at =
+        fd < 0 ? MAP_FAILED : mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)gpa);
 
     if (at == MAP_FAILED) {
         tool_cannot("the pool at %#lx cannot be mapped: %s", gpa, strerror(errno));

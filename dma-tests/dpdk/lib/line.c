@@ -33,10 +33,9 @@ enum line_where line_where(const char *word)
 static struct rte_mempool *pool(const char *name, const struct rte_pktmbuf_extmem *memory)
 {
     struct rte_mempool *mp =
-        memory == NULL
-            ? rte_pktmbuf_pool_create(name, MBUFS, 0, 0, BUFFER_BYTES, SOCKET_ID_ANY)
-            : rte_pktmbuf_pool_create_extbuf(name, MBUFS, 0, 0, BUFFER_BYTES, SOCKET_ID_ANY, memory,
-                                             1);
+        memory == NULL ? rte_pktmbuf_pool_create(name, MBUFS, 0, 0, BUFFER_BYTES, SOCKET_ID_ANY)
+                       : rte_pktmbuf_pool_create_extbuf(name, MBUFS, 0, 0, BUFFER_BYTES,
+                                                        SOCKET_ID_ANY, memory, 1);
 
     if (mp == NULL) {
         tool_cannot("no memory for %u buffers: more huge pages are needed", MBUFS);

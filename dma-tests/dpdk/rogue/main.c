@@ -8,8 +8,8 @@
  */
 #include "lib/json.h"
 #include "lib/line.h"
-#include "rogue/rings.h"
 #include "lib/tool.h"
+#include "rogue/rings.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
