@@ -13,8 +13,9 @@
 #define MOST (UINT64_C(1) << 40)
 
 static const char doc[] =
-    "Have port 0 send out of memory whose bus addresses are contiguous, and port 1 receive into it: "
-    "zones from 4 KiB up to what the huge pages give, and the pool that the device tree reserves."
+    "Have port 0 send out of memory whose bus addresses are contiguous, and port 1 receive into "
+    "it: zones from 4 KiB up to what the huge pages give, and the pool that the device tree "
+    "reserves."
     "\vOptions behind -- are EAL's.";
 
 static struct line line;
