@@ -102,6 +102,7 @@ def test_frames_that_a_device_reaches_never_move_and_those_beside_do(beside):
 
 @pytest.mark.parametrize("command", ["compact", "compact 4096 x", "compact 1 2 3 4 5", "compact 100", "compact 0",
                                      "move free", "move free 1", "move free 5000 1", "move free 1 1 100",
+                                     "move free 5 1 16777216",
                                      "blocks here"])
 def test_nonsense_is_refused(beside, command):
     machine, _ = beside

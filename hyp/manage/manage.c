@@ -225,7 +225,8 @@ static void do_move(char *rest)
     if (err == -CORDON_ENOENT) {
         manage_send_error(manage_not_running, vm_name(vm));
     } else if (err != 0) {
-        manage_send_error("move takes a VM, how often (at most 4096), a seed, and a length", rest);
+        manage_send_error(
+            "move takes a VM, how often (at most 4096), a seed, and a length; 64 MiB in all", rest);
     }
 }
 

@@ -12,8 +12,10 @@
 #include "vm/guests.h"
 
 #define BLOCKS_MAX 1024u /* 32 KiB: what the other end can take before it looks */
-#define MOVES_MAX \
-    4096u /* of one command: the hart that carries it out does nothing else meanwhile */
+/* Of one command: the hart that carries it out does nothing else meanwhile, and whoever ends or
+ * pauses the VM waits. */
+#define MOVES_MAX 4096u
+#define MOVED_MAX (UINT64_C(64) << 20)
 
 struct record {
     uint64_t hpa;
@@ -123,11 +125,11 @@ int manage_move(struct vm *vm, const uint64_t what[3])
     struct json *j;
     int why = 0;
 
-    if (what[0] > MOVES_MAX) {
-        return -CORDON_ELIMIT;
-    }
     if (len % CORDON_PAGE_SIZE != 0 || len > vm->config->ram_len) {
         return -CORDON_EALIGN;
+    }
+    if (what[0] > MOVES_MAX || len > MOVED_MAX || what[0] * len > MOVED_MAX) {
+        return -CORDON_ELIMIT;
     }
     if (!vm_hold(vm)) {
         return -CORDON_ENOENT;

@@ -64,8 +64,10 @@ static int look_closely(struct make *m, uint64_t first)
     if (err == 0 && moves + m->out->moves.pages > m->budget) {
         return -CORDON_ELIMIT;
     }
-    uint64_t all = __atomic_load_n(&m->ctx->frames.pages[CORDON_FRAME_FREE], __ATOMIC_RELAXED);
+    lock_take(&m->ctx->frames.lock);
+    uint64_t all = m->ctx->frames.pages[CORDON_FRAME_FREE];
 
+    lock_give(&m->ctx->frames.lock);
     return err == 0 && all < free_pages + moves ? -CORDON_ENOMEM : err;
 }
 
