@@ -1113,8 +1113,9 @@ PROTOTYPES = (
     ),
      'Hold a domain: while it is held, none of its frames moves. For who reaches guest memory '
      'at addresses of the host, between the question where it is and the last access. Each '
-     'hold is ended by one cordon_let_go, soon: who wants to move a frame waits 1 s at most, '
-     'and then looks for another place, or is refused. A closed handle, or null, is ignored.'),
+     'hold is ended by one cordon_let_go, soon: who wants to move a frame waits, 1 s at most '
+     'in one call; then it looks for another place, or is refused. A closed handle, or null, '
+     'is ignored.'),
     ("cordon_iommu_add", c_int, (
         ("ctx", POINTER(Ctx)),
         ("cfg", POINTER(IommuConfig)),
