@@ -32,6 +32,17 @@ def test_packets_arrive_between_two_guests(apart):
 
 
 @pytest.mark.whole
+def test_what_a_slow_receiver_does_not_get_is_counted_and_said(pair):
+    """Its cards hold some, the wire some thousands; nothing that comes is wrong."""
+    done = pair.order("red", "sg --flood 2000 --packets 20000", 100)
+    assert done.status == 1 and "packets have not come; its card counts" in done.text
+    for flow in done.result["flows"]:
+        assert flow["sent"] == 20000 == flow["received"] + flow["lost"] and flow["lost"] > 0
+        assert flow["wrong"] == flow["strange"] == 0
+    assert passed(pair.order("red", "sg --flood 0"))  # the same, with a receiver that looks all the time
+
+
+@pytest.mark.whole
 def test_jumbo_frames_arrive_in_several_buffers(pair):
     result = passed(pair.order("red", "sg --frame 9014", 100))
     for flow in result["flows"]:

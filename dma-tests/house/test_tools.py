@@ -193,6 +193,34 @@ def test_path_names_the_cached_file_and_says_how_to_get_one_that_is_not(cache):
     assert done.returncode != 0 and "fetch other" in done.stderr
 
 
+def make_package(cache_package, name, depends):
+    """A package with one file of its name, in the cache."""
+    tree, folder = cache_package.parents[2] / name, cache_package.parents[1]
+    (tree / "DEBIAN").mkdir(parents=True)
+    (tree / name).write_text(name)
+    (tree / "DEBIAN/control").write_text(f"Package: {name}\nVersion: 1\nArchitecture: riscv64\nMaintainer: a <a@b>\n"
+                                         f"Depends: {depends}\nDescription: a\n")
+    deb = folder / "debs" / f"{name}_1_riscv64.deb"
+    subprocess.run(["dpkg-deb", "--build", tree, deb], check=True, capture_output=True)
+    digest = subprocess.run(["sha256sum", deb], capture_output=True, text=True, check=True).stdout.split()[0]
+    with (folder / "manifest").open("a") as manifest:
+        manifest.write(f"{digest} {deb.name} {name}\n")
+
+
+def test_libraries_of_a_package_come_with_it_however_deep_and_nothing_else(tmp_path, cache):
+    for name, depends in (("program", "liba1 (>= 2), python3, liba-dev"), ("liba1", "libb2 | libz9, liba1"),
+                          ("libb2", "libc6:any"), ("libc6", "liba1"), ("python3", "libz9"), ("liba-dev", "libz9")):
+        make_package(cache, name, depends)
+    (tmp_path / "bin").mkdir()
+    script(tmp_path / "bin", "apt-get", "echo apt was called >&2; exit 9")
+    done = packages(cache, "fetch", "--libraries", "program", path=tmp_path / "bin")
+    assert done.returncode == 0, done.stderr
+    assert packages(cache, "unpack", "--libraries", "program", tmp_path / "out").returncode == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"program", "liba1", "libb2", "libc6"}
+    assert packages(cache, "unpack", "program", tmp_path / "one").returncode == 0
+    assert {path.name for path in (tmp_path / "one").iterdir()} == {"program"}
+
+
 def test_setup_lists_every_package_with_a_reason():
     done = run("setup", "--list")
     assert done.returncode == 0

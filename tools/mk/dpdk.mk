@@ -5,14 +5,15 @@ DPDK_SYSROOT := $(DPDK)/sysroot
 DPDK_LIBS := $(DPDK_SYSROOT)/usr/lib/riscv64-linux-gnu
 DPDK_MAIN := $(sort $(wildcard dma-tests/dpdk/*/main.c))
 DPDK_PROG := $(DPDK_MAIN:dma-tests/dpdk/%/main.c=$(DPDK)/bin/%)
-DPDK_CFLAGS := -std=gnu11 -O2 -g $(WARN) -D_GNU_SOURCE -DALLOW_EXPERIMENTAL_API -include rte_config.h \
-	-Idma-tests/dpdk -isystem $(DPDK_SYSROOT)/usr/include/dpdk -isystem $(DPDK_SYSROOT)/usr/include/riscv64-linux-gnu/dpdk
+DPDK_INCLUDE := -DALLOW_EXPERIMENTAL_API -include rte_config.h -isystem $(abspath $(DPDK_SYSROOT))/usr/include/dpdk \
+	-isystem $(abspath $(DPDK_SYSROOT))/usr/include/riscv64-linux-gnu/dpdk
+DPDK_CFLAGS := -std=gnu11 -O2 -g $(WARN) -D_GNU_SOURCE $(DPDK_INCLUDE) -Idma-tests/dpdk
 # The C library is the compiler's own, at most as new as the guests'; libraries find each other in the guest.
-DPDK_LDFLAGS := -L$(DPDK_LIBS) -Wl,--allow-shlib-undefined -l:librte_eal.so.25 -l:librte_ethdev.so.25 \
+DPDK_LDFLAGS := -L$(abspath $(DPDK_LIBS)) -Wl,--allow-shlib-undefined -l:librte_eal.so.25 -l:librte_ethdev.so.25 \
 	-l:librte_mbuf.so.25 -l:librte_mempool.so.25 -l:librte_dmadev.so.25 -l:librte_log.so.25 -l:libatomic.a
 
 .PHONY: dpdk check-dpdk test-dpdk
-dpdk: $(DPDK)/initramfs.cpio.zst guest ## guests with DPDK: Debian's, and our programs over it (docs/dpdk.md)
+dpdk: $(DPDK)/initramfs.cpio.zst $(DPDK)/flags guest ## guests with DPDK: Debian's, and our programs over it (docs/dpdk.md)
 
 test-dpdk: dpdk host hyp ## real drivers in guests: each network card, alone, in pairs and between guests
 	@$(PYTEST) dma-tests/dpdk $(PYTEST_PICK)
@@ -30,6 +31,10 @@ $(DPDK)/sysroot.stamp: tools/riscv64-dpdk.txt tools/riscv64-packages | $(OUT)/se
 			tar -x -C $(DPDK_SYSROOT) ./usr/include && touch $@
 
 $(eval $(call flags_stamp,$(DPDK)/bin,$(GUEST_CROSS)gcc $(DPDK_CFLAGS) $(DPDK_LDFLAGS)))
+
+# For a program of the user's own: gcc ... @out/dpdk/flags
+$(DPDK)/flags: $(DPDK)/bin/flags $(DPDK)/sysroot.stamp
+	@printf '%s\n' $(DPDK_INCLUDE) $(DPDK_LDFLAGS) > $@
 
 $(DPDK)/obj/%.o: dma-tests/dpdk/%.c $(DPDK)/bin/flags $(DPDK)/sysroot.stamp
 	$(note) CC $@

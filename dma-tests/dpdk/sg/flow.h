@@ -18,17 +18,19 @@ struct flow {
     uint32_t count;  /* packets each way */
     struct shape_limits limits;
     struct rte_mempool *chains;
+    struct rte_mempool *copies; /* set: a flood, sent without regard to what has come */
     struct arena arena;
     bool met;                           /* the other end has been heard */
     bool known;                         /* and it has heard this one */
     struct rte_mbuf *ready[FLOW_BURST]; /* made, and refused: the next to be sent */
     uint16_t ready_count;
     uint32_t sent;
-    uint32_t received; /* in order, up to here */
+    uint32_t received; /* all up to here have come, or will never: they come in order */
+    uint32_t came;     /* packets that were checked */
+    uint8_t *seen;     /* flood: which came; emulated wires mix their order when they overflow */
     uint64_t bytes;    /* received */
     uint64_t buffers;  /* that they came in */
     uint64_t refused;  /* sends for which there were no descriptors left */
-    uint64_t lost;     /* packets that others came after */
     uint64_t strange;  /* frames that are none of the other end's */
     uint64_t wrong;    /* packets with wrong bytes or of a wrong length */
 };
@@ -39,7 +41,7 @@ void flow_meet(struct flow *flows, unsigned count, uint32_t ms);
 /* Send what may be sent now. Returns how many packets went. */
 uint32_t flow_send(struct flow *f);
 
-/* Take and check what has come. Returns how many frames came. */
+/* Take and check what has come, at most FLOW_BURST. Returns how many frames came. */
 uint32_t flow_receive(struct flow *f);
 
 bool flow_is_over(const struct flow *f);

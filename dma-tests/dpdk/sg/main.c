@@ -9,10 +9,12 @@
 #include <rte_cycles.h>
 #include <rte_mbuf.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define FLOWS_MAX 2u
 #define STALL_MS 3000u
 #define CHAINS 4096u
+#define FLOOD_FRAME_MAX 1514u
 
 const char *argp_program_bug_address = NULL;
 
@@ -22,7 +24,9 @@ struct settings {
     uint32_t packets; /* 0: a round */
     uint32_t number;
     uint32_t wait_ms;
+    uint32_t lag_us; /* of receivers, in a flood */
     bool every_size;
+    bool flood;
 };
 
 static const struct argp_option options[] = {
@@ -37,6 +41,8 @@ static const struct argp_option options[] = {
      0},
     {"number", 'i', "N", 0,
      "of the first port in its packets (default: 0; the other end has another)", 0},
+    {"flood", 'x', "US", 0,
+     "send without waiting for the other end, and look at what came every US", 0},
     {"wait", 'w', "MS", 0, "for links and for the other end (default: 10000)", 0},
     {0},
 };
@@ -77,6 +83,10 @@ static error_t take_option(int key, char *text, struct argp_state *state)
     case 'i':
         s->number = (uint32_t)tool_number(text, 0, PATTERN_PORT_MAX - 1, state);
         break;
+    case 'x':
+        s->flood = true;
+        s->lag_us = (uint32_t)tool_number(text, 0, 1000000, state);
+        break;
     case 'w':
         s->wait_ms = (uint32_t)tool_number(text, 0, 600000, state);
         break;
@@ -89,17 +99,19 @@ static error_t take_option(int key, char *text, struct argp_state *state)
 /* ---- running -------------------------------------------------------------------------------- */
 
 /* True: all went and came. False: nothing moved any more. */
-static bool run(struct flow *flows, unsigned count)
+static bool run(struct flow *flows, unsigned count, uint32_t lag_us)
 {
     uint64_t patience = rte_get_timer_hz() / 1000 * STALL_MS;
-    uint64_t since = rte_get_timer_cycles();
+    uint64_t lag = rte_get_timer_hz() * lag_us / 1000000;
+    uint64_t since = rte_get_timer_cycles(), looked = since;
 
     for (;;) {
         uint32_t moved = 0;
-        bool over = true;
+        bool over = true, look = rte_get_timer_cycles() - looked >= lag;
 
+        looked = look ? rte_get_timer_cycles() : looked;
         for (unsigned i = 0; i < count; i++) {
-            moved += flow_send(&flows[i]) + flow_receive(&flows[i]);
+            moved += flow_send(&flows[i]) + (look ? flow_receive(&flows[i]) : 0);
             over = over && flow_is_over(&flows[i]);
         }
         if (over) {
@@ -113,11 +125,29 @@ static bool run(struct flow *flows, unsigned count)
     }
 }
 
+/* Nothing is lost without a word: how many of the other end's packets did not come. */
+static void say_missing(const struct flow *f)
+{
+    uint32_t missing = f->count - f->came;
+
+    if (missing != 0) {
+        fprintf(stderr,
+                "%s: port %u: %u of %u packets have not come; its card counts %" PRIu64
+                " as missed\n",
+                tool_name(), f->port->id, missing, f->count, port_missed(f->port));
+    }
+}
+
 /* The limits that both ends share: a packet must be possible on each port here. */
 static struct shape_limits limits_of(const struct settings *s, const struct port *ports,
                                      unsigned count)
 {
     struct shape_limits l = {s->port.frame_max, SHAPE_SEGMENTS_MAX, s->every_size};
+
+    if (s->flood) {
+        l.frame_max = l.frame_max < FLOOD_FRAME_MAX ? l.frame_max : FLOOD_FRAME_MAX;
+        l.segments_max = 1;
+    }
 
     for (unsigned i = 0; i < count; i++) {
         l.frame_max = ports[i].frame_max < l.frame_max ? ports[i].frame_max : l.frame_max;
@@ -132,11 +162,16 @@ static void make_flows(const struct settings *s, struct port *ports, struct flow
 {
     struct shape_limits limits = limits_of(s, ports, count);
     struct rte_mempool *chains = packet_pool("chains", CHAINS);
+    struct rte_mempool *copies = s->flood ? packet_buffers("copies", CHAINS, 2048) : NULL;
 
     for (unsigned i = 0; i < count; i++) {
         flows[i] = (struct flow){.port = &ports[i], .number = s->number + i, .limits = limits};
         flows[i].count = s->packets != 0 ? s->packets : shape_round(&limits);
         flows[i].chains = chains;
+        flows[i].copies = copies;
+        if (s->flood && (flows[i].seen = calloc(flows[i].count, 1)) == NULL) {
+            tool_cannot("no memory to note %u packets", flows[i].count);
+        }
         arena_make(&flows[i].arena, i == 0 ? "arena0" : "arena1");
     }
 }
@@ -145,7 +180,8 @@ static void make_flows(const struct settings *s, struct port *ports, struct flow
 
 static bool is_right(const struct flow *f)
 {
-    return flow_is_over(f) && f->lost + f->strange + f->wrong == 0 && port_missed(f->port) == 0;
+    return flow_is_over(f) && f->came == f->count && f->strange + f->wrong == 0 &&
+           port_missed(f->port) == 0;
 }
 
 static void say_flow(const struct flow *f)
@@ -156,16 +192,16 @@ static void say_flow(const struct flow *f)
     json_number("number", f->number);
     json_number("packets", f->count);
     json_number("sent", f->sent);
-    json_number("received", f->received);
+    json_number("received", f->came);
     json_number("bytes", f->bytes);
     json_number("buffers", f->buffers);
-    json_number("lost", f->lost);
+    json_number("lost", f->count - f->came);
     json_number("wrong", f->wrong);
     json_number("strange", f->strange);
     json_number("refused", f->refused);
     json_number("segments", seen->segments);
     json_number("segments_most", seen->count_most);
-    json_number("size_least", seen->size_least);
+    json_number("size_least", seen->segments == 0 ? 0 : seen->size_least);
     json_number("size_most", seen->size_most);
     json_number("alignments", (uint64_t)__builtin_popcountll(seen->alignments));
     json_number("across_4k", seen->across_4k);
@@ -192,7 +228,7 @@ static void say_skipped(const struct settings *s, const struct flow *f)
                  sizes, first, f->limits.frame_max);
         json_text(NULL, text);
     }
-    if (f->limits.segments_max < SHAPE_SEGMENTS_MAX) {
+    if (f->limits.segments_max < SHAPE_SEGMENTS_MAX && !s->flood) {
         snprintf(text, sizeof text, "more than %u segments: the driver takes no more, or the ring",
                  f->limits.segments_max);
         json_text(NULL, text);
@@ -207,7 +243,7 @@ static bool say(const struct settings *s, const struct flow *flows, unsigned cou
 
     for (unsigned i = 0; i < count; i++) {
         right = right && is_right(&flows[i]);
-        packets += flows[i].received;
+        packets += flows[i].came;
     }
     json_open(NULL);
     json_text("program", tool_name());
@@ -247,11 +283,14 @@ int main(int argc, char **argv)
     make_flows(&s, ports, flows, count);
     flow_meet(flows, count, s.wait_ms);
     uint64_t start = rte_get_timer_cycles();
-    bool moved = run(flows, count);
+    bool moved = run(flows, count, s.lag_us);
     uint64_t us = (rte_get_timer_cycles() - start) * 1000000 / rte_get_timer_hz();
 
     if (!moved) {
         fprintf(stderr, "%s: nothing has moved for %u ms\n", tool_name(), STALL_MS);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        say_missing(&flows[i]);
     }
     bool right = say(&s, flows, count, us);
 
