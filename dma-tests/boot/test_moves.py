@@ -66,7 +66,7 @@ def beside(boots, payload, tmp_path):
 
     def places(guest):
         with dump_of(str(monitor)) as dump:
-            (view,) = (v for v in views_of(dump) if v.domain == f"vm{guest.domain}" and v.device is None)
+            (view,) = (v for v in views_of(dump) if v.domain == guest.name and v.device is None)
             found = {}
             for run in view.runs:
                 at = run.gpa

@@ -22,7 +22,7 @@ def test_a_live_guests_tables_are_told_as_they_stand_in_memory(boots, payload, t
             guest.wait("ready")
             shape = guest.tables()
             with dump_of(str(monitor)) as dump:
-                (view,) = (v for v in views_of(dump) if v.domain == f"vm{guest.domain}" and v.device is None)
+                (view,) = (v for v in views_of(dump) if v.domain == guest.name and v.device is None)
                 ranges = [(run.gpa, run.len, run.size, run.perms) for run in view.runs]
                 leaves = Counter()
                 for run in view.runs:

@@ -5,6 +5,8 @@ import time
 import pytest
 
 import bundle
+from cordon.dump.machine import VMID
+from cordon.dump.machine import machine as dump_of
 from cordon.machine import GuestError, GuestState
 from machine import MIB, bare
 
@@ -21,11 +23,18 @@ def keepers(boots, payload):
     assert image.count(b"YOUR NAM") == 1
     images = {name: image.replace(b"YOUR NAM", name.encode().ljust(8)) for name in NAMES}
 
-    def make(bits, vcpus=1):
+    def make(bits, vcpus=1, **options):
         vms = {name: bare(name, memory=8 * MIB, vcpus=vcpus, fill="first-touch") for name in NAMES}
         return boots.machine(bundle.make(images, vms, machine={"vmid-bits": bits}), harts=len(NAMES) * vcpus + 1,
-                             ram="256M")
+                             ram="256M", **options)
     return make
+
+
+def told_from_outside(machine, monitor):
+    """{number: (name, whether a hart has its tables)} of the guests in a machine that nobody asks."""
+    with dump_of(str(monitor)) as dump:
+        inside = {hart.hgatp & ~VMID for hart in dump.harts}
+        return {d.number: (d.name, d.hgatp in inside) for d in dump.domains}
 
 
 def settled(machine, vmids):
@@ -99,3 +108,16 @@ def test_guests_that_take_turns_read_nobody_elses_bytes(keepers, bits, vcpus):
             guest.type("")
             assert guest.wait_end().how == "shutdown" and "FAILED" not in guest.said, guest.tail()
         assert machine.wait_end() == 0
+
+
+def test_guests_are_told_apart_from_outside_whatever_their_vmids_are(keepers, tmp_path):
+    monitor = tmp_path / "qmp.sock"
+    with keepers(1, devices=("-qmp", f"unix:{monitor},server=on,wait=off")) as machine:
+        on, off = settled(machine, 2)
+        for _ in range(3):
+            on[0].pause()
+            off[0].start()
+            on, off = [*on[1:], off[0]], [*off[1:], on[0]]
+            wait_on(on)
+            there = [*on, *(g for g in off if g.state is GuestState.PAUSED)]
+            assert told_from_outside(machine, monitor) == {g.domain: (g.name, g in on) for g in there}

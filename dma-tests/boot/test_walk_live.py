@@ -60,7 +60,7 @@ def test_guest_address_of_a_live_hart_is_walked_to_host_memory(boots, tmp_path):
                 assert int(told["gpa"], 0) not in (wanted, KERNEL_TEXT)
                 assert told["note"] == "" and int(told["hva"], 0) != wanted  # its own tables lead there too
                 assert [int(told[kind], 0) for kind in ("gpa", "hva", "hpa")] == [live.gpa.v, live.hva, live.hpa.v]
-        status, said = cordon("walk", f"qmp:{monitor}", "--gpa", "0x100000", "--domain", "vm1")
+        status, said = cordon("walk", f"qmp:{monitor}", "--gpa", "0x100000", "--domain", "red")
         assert status == 1 and "nothing stands" in said
         assert not m.qmp.command("query-status")["running"]  # nobody has let it go on
 

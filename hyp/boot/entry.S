@@ -22,7 +22,7 @@ _head:
     .dword  0                           /* flags: little-endian */
     .word   2                           /* header version 0.2 */
     .word   0
-    .dword  0
+    .dword  told - _head                /* reserved: ours is vm/told.h */
     .ascii  "RISCV\0\0\0"
     .ascii  "RSC\x05"
     .word   0

@@ -9,6 +9,7 @@
 #include "core/hart.h"
 #include "core/memory.h"
 #include "vm/guests.h"
+#include "vm/told.h"
 
 #define CHUNK (UINT64_C(1) << 30) /* RAM that is granted in one transaction */
 #define RELEASE_TRIES 100u
@@ -191,6 +192,7 @@ int vm_memory_open(struct vm *vm, struct config_error *why)
     int err = cordon_domain_create(guests_ctx(), &cfg, &vm->domain);
 
     if (err == 0) {
+        told_add(vm);
         err = vm_space_open(vm);
     }
     return err == 0 ? 0 : config_refuse(why, "no domain: %s", cordon_strerror(err));
@@ -249,6 +251,7 @@ void vm_memory_release(struct vm *vm)
         log_line("%s: its memory cannot be freed: %s", vm_name(vm), cordon_strerror(err));
         return;
     }
+    told_remove(vm);
     vm->domain = NULL;
     vm->pool = cordon_hpa_make(0);
     for (uint32_t i = 0; i < vm->config->vcpus; i++) {

@@ -7,6 +7,8 @@ from click.testing import CliRunner
 
 from cordon.cli import WRONG, cli
 from cordon.dump import DumpError, capture, load, save, views_of
+from cordon.dump.format import Dump, HartState
+from cordon.dump.machine import IMAGE, _domains
 from cordon.dump.oracle import sample, walker_verdicts
 from cordon.dump.picture import shared_bytes
 from cordon.judge import Walker
@@ -269,3 +271,28 @@ def test_table_that_the_dump_lacks_is_an_error(plat, tmp_path):
     save(dump, tmp_path / "hole.dump")
     status, said = run("dump", tmp_path / "hole.dump")
     assert status == 2 and "a table is not in the dump" in said
+
+
+TOLD = 0x80280000
+
+
+def told_in_memory(*guests, magic=b"CRDNVMS\0"):
+    """A dump of a machine whose kernel's header leads to what hyp/vm/told.c has there."""
+    table = magic + len(guests).to_bytes(8, "little") + b"".join(
+        number.to_bytes(8, "little") + hgatp.to_bytes(8, "little") + name.encode().ljust(32, b"\0")
+        for number, hgatp, name in guests)
+    head = bytes(40) + (TOLD - IMAGE).to_bytes(8, "little")
+    return Dump("", {IMAGE: head.ljust(PAGE, b"\0"), TOLD: table.ljust(PAGE, b"\0")})
+
+
+@pytest.mark.parametrize("spoil", [None, "magic", "place", "header"])
+def test_domains_of_a_machine_are_those_that_it_tells_and_those_that_harts_have(spoil):
+    root, other, vmid = 8 << 60 | 0x80300, 8 << 60 | 0x80400, 7 << 44
+    dump = told_in_memory((3, root, "red"), (0, root, "gone"), (5, 9 << 60 | 1, "blue"),
+                          magic=b"SOMEBODY" if spoil == "magic" else b"CRDNVMS\0")
+    if spoil in ("place", "header"):
+        del dump.pages[TOLD if spoil == "place" else IMAGE]
+    dump.harts = [HartState(n, 0, 0, hgatp, hgatp != 0) for n, hgatp in enumerate((root | vmid, other | vmid, 0))]
+    found = [(d.number, d.name, d.hgatp) for d in _domains(dump)]
+    told = [] if spoil else [(3, "red", root), (5, "blue", 9 << 60 | 1)]
+    assert found == told + ([(1, "untold 1", root), (2, "untold 2", other)] if spoil else [(6, "untold 6", other)])

@@ -1,6 +1,7 @@
 """A running machine as a dump: QEMU's own eyes, and no help of what runs in it."""
 import re
 import socket
+import struct
 import tempfile
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -14,6 +15,11 @@ from .format import PAGE, DeviceState, DomainState, Dump, DumpError, HartState, 
 IOMMU_SYS = 0x3010000  # of QEMU's virt
 LEVELS = {8: 3, 9: 4, 10: 5}
 GUEST_TABLES = 4096    # of a guest that are kept, at most
+IMAGE = 0x80200000     # where QEMU's virt puts a kernel
+TOLD = b"CRDNVMS\0"    # of hyp/vm/told.c: how many VMs there may be, then for each number, hgatp, name
+TOLD_VM = struct.Struct("<QQ32s")
+TOLD_AT = 40           # in the image's header
+VMID = 0x3fff << 44    # of hgatp
 DOMAINS = 4096         # a device view's GSCID is its domain's number, plus a multiple of this
 HOST_TABLES = 4096     # of the hypervisor's own that are read, at most
 GREETING_S = 5
@@ -84,15 +90,36 @@ def _capture(qmp, folder):
     dump = Dump(f"QEMU {qmp.command('query-version')['package'] or 'without a package name'}", memory)
     _iommu(qmp, dump)
     _harts(qmp, folder, dump)
-    for hart in dump.harts:
-        number = (hart.hgatp >> 44 & 0x3fff) + 1  # as cordon_domain_hgatp() has it
-        if hart.hgatp >> 60 and number not in [domain.number for domain in dump.domains]:
-            dump.domains.append(DomainState(number, f"vm{number}", hart.hgatp))
+    dump.domains = _domains(dump)
     _devices(qmp, dump)
     crawl(dump, dump.read)
     for hart in dump.harts:
         _guest_tables(dump, hart)
     return dump
+
+
+def _told(dump):
+    """The guests as the hypervisor tells them in its memory, those that stand still too; none where it is not ours."""
+    try:
+        at = IMAGE + int.from_bytes(dump.read(IMAGE + TOLD_AT, 8), "little")
+        head = dump.read(at, 16)
+        if head[:8] != TOLD:
+            return []
+        said = TOLD_VM.iter_unpack(dump.read(at + 16, int.from_bytes(head[8:], "little") * TOLD_VM.size))
+    except LookupError:
+        return []
+    return [DomainState(number, name.rstrip(b"\0").decode("ascii"), hgatp) for number, hgatp, name in said if number]
+
+
+def _domains(dump):
+    """Who has tables: as it is told, and whatever harts have besides. The VMID tells nothing: it may be anybody's."""
+    domains = _told(dump)
+    for hart in dump.harts:
+        hgatp = hart.hgatp & ~VMID
+        if hgatp >> 60 and hgatp not in [domain.hgatp for domain in domains]:
+            number = max((domain.number for domain in domains), default=0) + 1
+            domains.append(DomainState(number, f"untold {number}", hgatp))
+    return domains
 
 
 def _numbers(text):
