@@ -17,7 +17,7 @@ DONE = r"BENCH-DISK sequential_ns=(\d+) random_ns=(\d+)"
 ENDED = r"\[cordon\] guest: ENDED .*exits: SBI (\d+), MMIO (\d+), interrupt (\d+), " \
         r"virtual instruction (\d+), absent (\d+), spurious (\d+)"
 KINDS = ("sbi", "mmio", "interrupt", "virtual", "absent", "spurious")
-ORDERS = {"iommu": IOMMU, "device": SLOT << 3, "ram_len": GUEST_MIB * MIB}
+ORDERS = {"iommu": IOMMU, "devices": 1 << (SLOT << 3), "ram_len": GUEST_MIB * MIB}
 HARTS = 2  # with the hypervisor: one for the guest, one that looks after the console
 
 

@@ -117,12 +117,12 @@ class Parts:
         return (TREE / "out/guest/Image").read_bytes()
 
     def kernel(self, **orders):
-        """Loader and Linux as one Image. ORDERS (iommu, device, ram_len) are for the loader."""
+        """Loader and Linux as one Image. ORDERS (iommu, devices: a bit for each ID, ram_len) are for the loader."""
         image = bytearray(self._loader + bytes(LOADER_BYTES - len(self._loader)) + self._linux)
         (size,) = struct.unpack_from("<Q", self._linux, IMAGE_SIZE)
         struct.pack_into("<Q", image, IMAGE_SIZE, LOADER_BYTES + size)
         if orders:
-            struct.pack_into("<5Q", image, ORDERS, orders["iommu"], orders["device"], RAM_BASE,
+            struct.pack_into("<5Q", image, ORDERS, orders["iommu"], orders["devices"], RAM_BASE,
                              orders["ram_len"], INTERRUPT_FILE)
         return bytes(image)
 

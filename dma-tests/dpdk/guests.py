@@ -153,10 +153,10 @@ class Plain:
 
 
 @contextmanager
-def plain(folder, devices, mib=512, hugepages=112, iommu=False, more=""):
+def plain(folder, devices, mib=512, hugepages=112, iommu=False, more="", kernel=KERNEL):
     """One guest's kernel and root alone on a machine: what DMA does where nobody confines it."""
     folder.mkdir(parents=True, exist_ok=True)
-    with emulator.Emulator(KERNEL, ROOT, "-append", f"{BOOTARGS} cordon.name=plain cordon.hugepages={hugepages} {more}",
+    with emulator.Emulator(kernel, ROOT, "-append", f"{BOOTARGS} cordon.name=plain cordon.hugepages={hugepages} {more}",
                            *devices, harts=2, ram_mib=mib, iommu=iommu) as alone:
         try:
             yield Plain(alone.console)

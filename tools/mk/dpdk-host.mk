@@ -37,5 +37,5 @@ dpdk-host: $(DPDK_HOST_TESTS:%=$(DPDK_HOST)/sanitized/%) $(DPDK_HOST)/plain/benc
 test-dpdk-host: dpdk-host ## DPDK in this process: scatter-gather chains through the software IOMMU (T=)
 	@$(PYTEST) dma-tests/dpdk/host $(PYTEST_PICK)
 
-bench-dpdk: $(DPDK_HOST)/plain/bench ## benchmarks with DPDK (BENCH=inproc)
+bench-dpdk: $(DPDK_HOST)/plain/bench dpdk bench-parts ## benchmarks with DPDK (BENCH=nics)
 	@$(PYTHON) tools/bench --dpdk $(BENCH)

@@ -1,7 +1,7 @@
 /*
- * The baseline of the disk benchmark: Linux with an IOMMU and tables like the hypervisor's, but no
- * hypervisor. One device, a second stage of Sv39x4 with leaves of 2 MiB that maps RAM to itself, a
- * flat MSI table with the one hart's own interrupt file. [IOMMU 3.1, 5.5; AIA 9.5]
+ * The baseline of benchmarks of devices: Linux with an IOMMU and tables like the hypervisor's, but
+ * no hypervisor. One second stage of Sv39x4 with leaves of 2 MiB that maps RAM to itself, for some
+ * devices, and a flat MSI table with the first hart's own interrupt file. [IOMMU 3.1, 5.5; AIA 9.5]
  *
  * Shares no code with what it is compared to. Everything it makes lies in its own 2 MiB, which it
  * has Linux leave alone by an entry in the device tree's memory reservation block.
@@ -25,8 +25,9 @@
 
 /* Filled in by whoever joins loader and kernel; start.S keeps the place. */
 struct orders {
-    uint64_t iommu; /* its registers, 0: there is none to set up */
-    uint64_t device, ram, ram_len, msi_page;
+    uint64_t iommu;   /* its registers, 0: there is none to set up */
+    uint64_t devices; /* a bit for each device ID, 0 to 63 */
+    uint64_t ram, ram_len, msi_page;
 };
 
 extern struct orders orders;
@@ -141,18 +142,26 @@ static void build_tables(void)
     messages[0] = orders.msi_page >> PAGE_SHIFT << 10 | MSI_BASIC;
 }
 
-static void set_up_iommu(void)
+static void attach(uint64_t *context)
 {
-    volatile uint64_t *ddtp = (volatile uint64_t *)(uintptr_t)(orders.iommu + 0x10);
-    uint64_t *context = &directory[orders.device * 8];
-    unsigned tries = BUSY_TRIES;
-
-    build_tables();
     context[1] = MODE_SV39X4 | GSCID | ppn(root);
     context[4] = MODE_FLAT | ppn(messages);
     context[5] = 0; /* the mask: one file */
     context[6] = orders.msi_page >> PAGE_SHIFT;
     context[0] = 1; /* V */
+}
+
+static void set_up_iommu(void)
+{
+    volatile uint64_t *ddtp = (volatile uint64_t *)(uintptr_t)(orders.iommu + 0x10);
+    unsigned tries = BUSY_TRIES;
+
+    build_tables();
+    for (unsigned id = 0; id < 64; id++) {
+        if ((orders.devices >> id & 1) != 0) {
+            attach(&directory[id * 8]);
+        }
+    }
     __asm__ volatile("fence rw, rw" ::: "memory");
     *ddtp = ppn(directory) << 10 | DDTP_1LVL;
     __asm__ volatile("fence iorw, iorw" ::: "memory");

@@ -1,0 +1,128 @@
+"""testpmd forwarding between two network cards of a guest, beside the same kernel and root without a hypervisor.
+
+Three machines at a time, which take turns: the guest; B, the kernel alone with the same emulated IOMMU, its
+tables set up by dma-tests/bench/loader; A, the kernel alone without any. Packets go round between the two cards
+for a while, and are counted.
+"""
+import re
+import statistics
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from emulator import IOMMU, MIB, TREE, BenchError
+from figures import Figure
+
+sys.path.insert(0, str(TREE / "dma-tests/dpdk"))
+import guests  # noqa: E402
+
+SLOTS = (1, 4)
+SIZES = (64, 512, 1518, 9000)
+PLAIN_MIB = 512
+KINDS = ("sbi", "mmio", "interrupt", "virtual", "absent", "spurious")
+START_GOAL = 10  # seconds
+KVM_MMIO = 25_400 * 50  # for a million packets: KVM with VFIO on the same emulator, 25,400 for 20,000
+
+
+def _testpmd(size, seconds):
+    """The order that has testpmd forward packets of SIZE, CRC included, and count them for some SECONDS, by its
+    guest's clock: it is told to begin once it asks for commands, and to count once packets go round."""
+    said = (f"until grep -q testpmd. /tmp/said; do sleep 0.1; done; "
+            f"echo set fwd io; echo set txpkts {size - 4}; echo start tx_first 8; sleep 1; "
+            f"cat /proc/uptime >/tmp/times; echo clear fwd stats all; sleep {seconds}; "
+            f"echo show fwd stats all; cat /proc/uptime >>/tmp/times; echo stop; echo quit")
+    room = "--mbuf-size=10240 --max-pkt-len=9014" if size > 1518 else ""
+    return (f": >/tmp/said; ( {said} ) | dpdk-testpmd -l 0-1 --no-telemetry -- -i --total-num-mbufs=2048 "
+            f"--no-lsc-interrupt {room} >/tmp/said 2>&1; status=$?; cat /tmp/said; "
+            f"awk '{{ print \"at \" $1 }}' /tmp/times; exit $status")
+
+
+def _forwarded(machine, size, seconds):
+    """(packets that the two cards sent on, for how many seconds)."""
+    done = machine.order(_testpmd(size, seconds), 60 + seconds)
+    total = done.text.partition("Accumulated forward statistics for all ports")[2]
+    sent = re.search(r"TX-packets: *(\d+)", total)
+    times = [float(at) for at in re.findall(r"at ([\d.]+)", total)]
+    if done.status != 0 or sent is None or int(sent[1]) == 0 or len(times) != 2:
+        raise BenchError(f"testpmd: {done.text[-1500:]}")
+    return int(sent[1]), times[1] - times[0]
+
+
+class _Guest:
+    """The guest, as guests.plain() shows a machine."""
+
+    def __init__(self, machine):
+        self._machine = machine
+        self.exits = machine.machine.guests["red"].exits
+
+    def order(self, text, timeout):
+        return self._machine.order("red", text, timeout)
+
+
+def _machines(env, model, stack):
+    """{kind: machine}, and the seconds from the guest's start to a packet that has arrived."""
+    folder, wire = Path(env.parts.folder), guests.wire(model, SLOTS)
+    orders = {"iommu": IOMMU, "devices": sum(1 << (slot << 3) for slot in SLOTS), "ram_len": PLAIN_MIB * MIB}
+    loaded = env.parts.write("loaded.bin", env.parts.kernel(**orders))
+    before = time.monotonic()
+    guest = stack.enter_context(guests.cordon(folder / model, {"red": guests.vm("red", SLOTS)}, wire, ram="1G"))
+    done = guest.order("red", "sg --packets 1")
+    took = time.monotonic() - before
+    if done.status != 0:
+        raise BenchError(f"no packet has arrived: {done.text[-1500:]}")
+    return {"guest": _Guest(guest),
+            "iommu": stack.enter_context(guests.plain(folder / f"{model}-iommu", wire, PLAIN_MIB, iommu=True,
+                                                      kernel=loaded)),
+            "plain": stack.enter_context(guests.plain(folder / f"{model}-plain", wire, PLAIN_MIB))}, took
+
+
+def _rates(env, model, machines, size, seconds, turns):
+    found = {kind: [] for kind in machines}
+    for turn in range(turns):
+        env.say(f"nics: {model}, {size} bytes, turn {turn + 1} of {turns}")
+        for kind, machine in machines.items():
+            packets, took = _forwarded(machine, size, seconds)
+            found[kind].append(packets / took)
+    value = {kind: statistics.median(rates) for kind, rates in found.items()}
+    ratios = [ours / beside for ours, beside in zip(found["guest"], found["iommu"])]
+    return [Figure("nics", f"{model}-{size}", "packets/s", value["guest"], value["iommu"],
+                   "B: IOMMU and tables, no hypervisor", 0.95, least=True, note=f"median of {turns}",
+                   more={"ratios_by_turn": ratios}),
+            Figure("nics", f"{model}-{size}-A", "packets/s", value["guest"], value["plain"],
+                   "A: no IOMMU, no hypervisor", note="told, not judged")]
+
+
+def _exits(env, model, machine, seconds):
+    """What packets cost in exits: a long run beside a short one, for its start and end are not the data path."""
+    env.say(f"nics: {model}, exits")
+    packets, exits = [], []
+    for length in (seconds, 4 * seconds):
+        before = machine.exits()
+        packets.append(_forwarded(machine, 64, length)[0])
+        after = machine.exits()
+        exits.append({kind: getattr(after, kind) - getattr(before, kind) for kind in KINDS})
+    more = packets[1] - packets[0]
+    rate = {kind: max(0, exits[1][kind] - exits[0][kind]) * 1e6 / more for kind in KINDS}
+    text = ", ".join(f"{kind} {rate[kind]:.0f}" for kind in KINDS if rate[kind])
+    return Figure("nics", f"{model}-exits", "MMIO exits of a million packets", rate["mmio"], KVM_MMIO,
+                  "KVM with VFIO on this emulator", 100, of="ours",
+                  note=f"{more:,} packets more; of any kind: {text or 0}",
+                  more={"packets": packets, "exits": exits})
+
+
+def _card(env, model, sizes, seconds, turns):
+    with ExitStack() as stack:
+        env.say(f"nics: {model}, three machines start")
+        machines, took = _machines(env, model, stack)
+        figures = [Figure("nics", f"{model}-start", "s to a packet that has arrived", took, limit=START_GOAL, of="ours",
+                          note="from QEMU's start, the bundle's making included")]
+        for size in sizes:
+            figures += _rates(env, model, machines, size, seconds, turns)
+        return [*figures, _exits(env, model, machines["guest"], seconds)]
+
+
+def run(env):
+    models = ["e1000e"] if env.quick else list(guests.MODELS)
+    sizes, seconds = ((64, 1518), 2) if env.quick else (SIZES, 2)
+    return [figure for model in models for figure in _card(env, model, sizes, seconds, env.turns(5))]
