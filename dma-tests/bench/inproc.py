@@ -13,7 +13,7 @@ GOALS = {64: 2_000_000}
 def run(env):
     env.say("inproc: segments a second")
     count = "20000" if env.quick else "2000000"
-    done = subprocess.run([PROGRAM, "--json", "--segments", count], stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run([PROGRAM, "--segments", count], stdout=subprocess.PIPE, text=True, check=True)
     return [Figure("inproc", f"{row['bytes']} B", "segments a second", row["segments_per_second"],
                    row["memcpy_per_second"], "memcpy", limit=GOALS.get(row["bytes"]), of="ours", least=True)
             for row in map(json.loads, done.stdout.splitlines())]

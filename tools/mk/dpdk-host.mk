@@ -2,9 +2,9 @@
 # for the tests and without for figures. Its packages are asked for by these targets alone.
 DPDK_HOST := $(OUT)/dpdk-host
 DPDK_HOST_TESTS := sg rogue churn
-DPDK_HOST_SRC := $(sort $(wildcard dma-tests/dpdk/host/*.c)) dma-tests/dpdk/lib/pattern.c
+DPDK_HOST_SRC := $(sort $(wildcard dma-tests/dpdk/host/*.c)) $(addprefix dma-tests/dpdk/lib/,json.c pattern.c tool.c)
 DPDK_HOST_SHARED := $(filter-out $(patsubst %,dma-tests/dpdk/host/%.c,$(DPDK_HOST_TESTS) bench),$(DPDK_HOST_SRC))
-DPDK_HOST_CFLAGS := -std=gnu11 -g -O2 $(WARN) -MMD -MP -DALLOW_EXPERIMENTAL_API -Iiommu/include -Ivdev -Idma-tests/dpdk
+DPDK_HOST_CFLAGS := -std=gnu11 -g -O2 $(WARN) -MMD -MP -D_GNU_SOURCE -DALLOW_EXPERIMENTAL_API -Iiommu/include -Ivdev -Idma-tests/dpdk
 DPDK_HOST_PLAIN := $(OUT)/host/libcordon.a $(OUT)/host/libcordon-model.a
 DPDK_HOST_SANITIZED := $(sort $(HOST_SRC:%.c=$(SANITIZED)/obj/%.o) $(MODEL_SRC:%.c=$(SANITIZED)/obj/%.o))
 

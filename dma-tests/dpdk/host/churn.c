@@ -13,8 +13,6 @@
  *
  * In the control nothing confines the port: stale and late must be seen to land.
  */
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +20,8 @@
 #include <rte_mbuf.h>
 
 #include "chain.h"
-#include "options.h"
+#include "lib/json.h"
+#include "lib/tool.h"
 #include "port.h"
 
 #define LOAN_LEN (64 * PAGE_4K)
@@ -267,61 +266,87 @@ static void close_world(struct world *w)
 }
 
 /* Says what was found; whether all of it is good. */
-static bool tell(const struct world *w, double seconds, bool json)
+static bool tell(const struct world *w, double seconds)
 {
     bool good = true;
 
-    printf(json ? "{\"program\": \"churn\", \"confined\": %s, \"ways\": {" : "",
-           w->m.confined ? "true" : "false");
+    json_open(NULL);
+    json_text("program", tool_name());
+    json_bool("confined", w->m.confined);
+    json_open("ways");
     for (uint32_t i = 0; i < WAYS; i++) {
         const struct tally *t = &w->tally[i];
 
-        printf(json ? "%s\"%s\": {\"rounds\": %" PRIu64 ", \"segments\": %" PRIu64
-                      ", \"landed\": %" PRIu64 ", \"leaked\": %" PRIu64 ", \"early\": %" PRIu64
-                      ", \"untold\": %" PRIu64 "}"
-                    : "%s%-6s %" PRIu64 " rounds, %" PRIu64 " segments: %" PRIu64
-                      " bytes landed, %" PRIu64 " leaked, frames went on early %" PRIu64
-                      " times, %" PRIu64 " segments untold\n",
-               json && i != 0 ? ", " : "", ways[i].name, t->rounds, t->segments, t->landed,
-               t->leaked, t->early, t->untold);
+        json_open(ways[i].name);
+        json_number("rounds", t->rounds);
+        json_number("segments", t->segments);
+        json_number("landed", t->landed);
+        json_number("leaked", t->leaked);
+        json_number("early", t->early);
+        json_number("untold", t->untold);
+        json_close();
         good &= t->landed == 0 && t->leaked == 0 && t->early == 0 && t->untold == 0;
     }
-    printf(json ? "}, \"seconds\": %.3f}\n" : "%.2f s\n", seconds);
+    json_close();
+    json_number("cpu_us", (uint64_t)(seconds * 1e6));
+    json_bool("passed", good);
+    json_close();
     return good;
 }
 
-static const char help[] =
-    "usage: churn [--rounds N] [--control] [--seed N] [--json]\n"
-    "Gives memory that a port uses for DMA to another guest, round by round, while the port still\n"
-    "has descriptors for it: DPDK's mbufs, a DMA engine behind the software IOMMU.\n"
-    "  --rounds N  how often (400)\n"
-    "  --control   nothing confines the engine, IOVAs are host addresses: it must leak\n"
-    "  --seed N    of memory's order (1)\n"
-    "  --json      one line of JSON\n"
-    "Exit status: 0 all confined and told, 1 not, 2 it could not run.\n";
+struct settings {
+    uint64_t rounds, seed;
+    bool control;
+};
+
+static const struct argp_option options[] = {
+    {"rounds", 'r', "N", 0, "how often (400)", 0},
+    {"control", 'c', NULL, 0, "nothing confines the engine, IOVAs are host addresses: it must leak",
+     0},
+    {"seed", 's', "N", 0, "of memory's order (1)", 0},
+    {0},
+};
+
+static const char doc[] =
+    "Gives memory that a port uses for DMA to another guest, round by round, while the port still has "
+    "descriptors for it: DPDK's mbufs, a DMA engine behind the software IOMMU.\v"
+    "Prints one line of JSON. Exit status: 0 all was confined and told, 1 not, 3 it could not run, 64 "
+    "a wrong command line.";
+
+static error_t take_option(int key, char *text, struct argp_state *state)
+{
+    struct settings *s = state->input;
+
+    switch (key) {
+    case 'r':
+        s->rounds = tool_number(text, 1, UINT32_MAX, state);
+        return 0;
+    case 'c':
+        s->control = true;
+        return 0;
+    case 's':
+        s->seed = tool_number(text, 0, UINT32_MAX, state);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
 
 int main(int argc, char **argv)
 {
+    static const struct argp argp = {options, take_option, NULL, doc, NULL, NULL, NULL};
     static struct world w;
-    uint64_t rounds = 400, seed = 1;
-    bool control = false, json = false, good;
+    struct settings s = {.rounds = 400, .seed = 1};
     double start;
-    const struct choice choices[] = {
-        {"rounds", &rounds, 1, UINT32_MAX, NULL},
-        {"control", NULL, 0, 0, &control},
-        {"seed", &seed, 0, UINT32_MAX, NULL},
-        {"json", NULL, 0, 0, &json},
-    };
+    bool good;
 
-    options_read(argc, argv, choices, sizeof(choices) / sizeof(choices[0]), help);
-    dpdk_open();
-    open_world(&w, !control, seed);
+    dpdk_start(&argp, argc, argv, &s);
+    open_world(&w, !s.control, s.seed);
     start = machine_seconds();
-    for (uint64_t i = 0; i < rounds; i++) {
+    for (uint64_t i = 0; i < s.rounds; i++) {
         do_round(&w, i);
     }
-    good = tell(&w, machine_seconds() - start, json);
+    good = tell(&w, machine_seconds() - start);
     close_world(&w);
-    dpdk_close();
-    return good ? 0 : 1;
+    tool_end(good ? TOOL_PASSED : TOOL_FAILED);
 }

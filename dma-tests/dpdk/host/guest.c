@@ -1,6 +1,6 @@
 /* See guest.h. */
-#define _GNU_SOURCE /* mmap's flags, mkdtemp */
 #include "guest.h"
+#include "lib/tool.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +8,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <rte_eal.h>
 #include <rte_malloc.h>
 #include <rte_memory.h>
 
@@ -31,25 +30,26 @@ static void remove_runtime(void)
 }
 
 /* DPDK makes folders even where it is told to keep no files: in one of ours, gone at the end. */
-void dpdk_open(void)
+void dpdk_start(const struct argp *argp, int argc, char **argv, void *settings)
 {
-    static char *argv[] = {
-        "dpdk", "--no-huge", "--no-pci", "--no-shconf",       "--no-telemetry",       "-m",
-        "8",    "-l",        "0",        "--log-level=error", "--file-prefix=cordon", NULL};
-
+    static char *const own[] = {"--no-huge", "--no-pci", "--no-shconf", "-m",
+                                "8",         "-l",       "0",           "--file-prefix=cordon"};
     const char *temporary = getenv("TMPDIR");
+    char **all = calloc((size_t)argc + 1 + sizeof(own) / sizeof(own[0]), sizeof(*all));
+    int count = argc;
 
+    must(all != NULL, "no memory", 0);
+    memcpy(all, argv, (size_t)argc * sizeof(*all));
+    all[count++] = "--";
+    memcpy(all + count, own, sizeof(own));
+    count += (int)(sizeof(own) / sizeof(own[0]));
     (void)snprintf(runtime, sizeof(runtime), "%s/cordon-dpdk-XXXXXX",
                    temporary != NULL ? temporary : "/tmp");
     must(mkdtemp(runtime) != NULL, "no temporary folder", 0);
     (void)atexit(remove_runtime);
     (void)setenv("RUNTIME_DIRECTORY", runtime, 1);
-    must(rte_eal_init(sizeof(argv) / sizeof(argv[0]) - 1, argv) >= 0, "DPDK does not start", 0);
-}
-
-void dpdk_close(void)
-{
-    (void)rte_eal_cleanup();
+    tool_start(argp, count, all, settings);
+    free(all);
 }
 
 uint64_t iova_of(const void *va)

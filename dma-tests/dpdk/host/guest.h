@@ -11,6 +11,7 @@
 
 #include "machine.h"
 
+struct argp;
 struct rte_mempool;
 
 /* A run of the guest's memory, and a heap of DPDK over it. */
@@ -34,9 +35,9 @@ struct guest {
     struct area large; /* 2 MiB pages; pairs of them are contiguous for a device */
 };
 
-/* Start DPDK without huge pages, PCI or files that stay. Once a program. */
-void dpdk_open(void);
-void dpdk_close(void);
+/* Read a program's options and start DPDK without huge pages, PCI or files that stay. ARGP and
+ * SETTINGS as for tool_start; so does tool_end end it. */
+void dpdk_start(const struct argp *argp, int argc, char **argv, void *settings);
 
 /* GPA_BASE tells guests apart: no address of one is an address of the other. NAME is a literal. */
 void guest_open(struct guest *g, struct machine *m, const char *name, uint64_t gpa_base);

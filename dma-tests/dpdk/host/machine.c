@@ -1,9 +1,7 @@
 /* See machine.h. */
-#define _GNU_SOURCE /* memfd_create */
 #include "machine.h"
+#include "lib/tool.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,9 +13,8 @@ enum { DDTP_OFF = 0, DDTP_BARE = 1 };
 void must(bool good, const char *what, int error)
 {
     if (!good) {
-        fprintf(stderr, "%s%s%s\n", what, error != 0 ? ": " : "",
-                error != 0 ? cordon_strerror(error) : "");
-        exit(2);
+        tool_cannot("%s%s%s", what, error != 0 ? ": " : "",
+                    error != 0 ? cordon_strerror(error) : "");
     }
 }
 

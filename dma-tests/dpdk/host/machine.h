@@ -1,7 +1,7 @@
 /*
  * A machine in this process: RAM that is a file of memory, the software IOMMU, libcordon over both.
  *
- * Whatever these calls need and do not get ends the program, with a sentence: exit status 2.
+ * Whatever these calls need and do not get ends the program, with a sentence (lib/tool.h).
  */
 #ifndef MACHINE_H
 #define MACHINE_H
@@ -49,7 +49,7 @@ bool machine_is_fault_queue(struct machine *m, uint64_t hpa);
 /* Processor time of this process, in seconds: it does not count what others do on this machine. */
 double machine_seconds(void);
 
-/* Unless GOOD: say WHAT, and why (an error of libcordon, or 0), and end. */
+/* Unless GOOD: say WHAT, and why (an error of libcordon, or 0); the program cannot run. */
 void must(bool good, const char *what, int error);
 
 #endif

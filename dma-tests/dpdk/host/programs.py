@@ -15,6 +15,6 @@ def start(name, *arguments, **more):
 
 def result(name, *arguments):
     """(exit status, its JSON), of a program that had nothing to complain of."""
-    done = start(name, "--json", *arguments)
+    done = start(name, *arguments)
     assert done.returncode in (0, 1) and not done.stderr, done.stderr
     return done.returncode, json.loads(done.stdout)

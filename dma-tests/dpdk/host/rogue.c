@@ -6,8 +6,6 @@
  * compared with what it should be after each case. In the control nothing confines the port, and
  * what is aimed at another's memory must be seen to leak.
  */
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +13,8 @@
 #include <rte_mbuf.h>
 
 #include "chain.h"
-#include "options.h"
+#include "lib/json.h"
+#include "lib/tool.h"
 #include "port.h"
 
 #define DEVICE 0x10u
@@ -303,34 +302,32 @@ static void close_world(struct world *w)
 }
 
 static void tell_case(const struct kind *kind, const struct place *place, bool write,
-                      const struct result *r, bool json)
+                      const struct result *r)
 {
-    static bool more;
-
-    if (json) {
-        printf("%s{\"kind\": \"%s\", \"segment\": \"%s\", \"access\": \"%s\", \"stopped\": %s, "
-               "\"landed\": %" PRIu64 ", \"leaked\": %" PRIu64 ", \"wrong_bytes\": %" PRIu64
-               ", \"named\": %s, \"device\": \"%s\", \"iova\": \"%#" PRIx64 "\", \"cause\": %u}",
-               more ? ",\n " : "", kind->name, place->name, write ? "write" : "read",
-               r->stopped ? "true" : "false", r->landed, r->leaked, r->wrong,
-               r->named ? "true" : "false", r->fault.device, r->fault.iova.v, r->fault.cause);
-    } else {
-        printf("%-16s %-6s %-5s  %s, %" PRIu64 " bytes landed, %" PRIu64 " leaked; %s%s\n",
-               kind->name, place->name, write ? "write" : "read",
-               r->stopped ? "stopped" : "NOT STOPPED", r->landed, r->leaked,
-               r->named ? "told: " : "NOT TOLD AS IT WAS",
-               r->named ? cordon_cause_name(r->fault.cause) : "");
-    }
-    more = true;
+    json_open(NULL);
+    json_text("kind", kind->name);
+    json_text("segment", place->name);
+    json_text("access", write ? "write" : "read");
+    json_bool("stopped", r->stopped);
+    json_number("landed", r->landed);
+    json_number("leaked", r->leaked);
+    json_number("wrong_bytes", r->wrong);
+    json_bool("named", r->named);
+    json_text("device", r->fault.device);
+    json_number("iova", r->fault.iova.v);
+    json_number("cause", r->fault.cause);
+    json_close();
 }
 
 /* Whether all cases were confined and told. */
-static bool do_all(struct world *w, bool json)
+static bool do_all(struct world *w)
 {
-    uint64_t cases = 0, confined = 0;
+    uint64_t cases = 0, good = 0;
 
-    printf(json ? "{\"program\": \"rogue\", \"confined\": %s, \"cases\": [\n " : "",
-           w->m.confined ? "true" : "false");
+    json_open(NULL);
+    json_text("program", tool_name());
+    json_bool("confined", w->m.confined);
+    json_list("cases");
     for (size_t i = 0; i < 2 * KINDS * PLACES; i++) {
         const struct kind *kind = &kinds[i / 2 / PLACES];
         const struct place *place = &places[i / 2 % PLACES];
@@ -342,41 +339,60 @@ static bool do_all(struct world *w, bool json)
         struct result r = do_case(w, kind, place, write);
 
         cases++;
-        confined +=
-            r.stopped && r.landed == 0 && (write || r.leaked == 0) && r.wrong == 0 && r.named;
-        tell_case(kind, place, write, &r, json);
+        good += r.stopped && r.landed == 0 && r.leaked == 0 && r.wrong == 0 && r.named;
+        tell_case(kind, place, write, &r);
     }
-    printf(json ? "],\n \"count\": %" PRIu64 ", \"good\": %" PRIu64 "}\n"
-                : "%" PRIu64 " cases, %" PRIu64 " confined and told\n",
-           cases, confined);
-    return cases == confined;
+    json_close();
+    json_number("good", good);
+    json_bool("passed", good == cases);
+    json_close();
+    return good == cases;
 }
 
-static const char help[] =
-    "usage: rogue [--control] [--seed N] [--json]\n"
-    "Sends and receives chains of mbufs in which one segment has a wrong IOVA, of every kind and\n"
-    "at every place, through a DMA engine behind the software IOMMU, and looks at all of RAM.\n"
-    "  --control  nothing confines the engine, IOVAs are host addresses: it must leak\n"
-    "  --seed N   of memory's order (1)\n"
-    "  --json     one JSON object\n"
-    "Exit status: 0 all confined and told, 1 not, 2 it could not run.\n";
+struct settings {
+    bool control;
+    uint64_t seed;
+};
+
+static const struct argp_option options[] = {
+    {"control", 'c', NULL, 0, "nothing confines the engine, IOVAs are host addresses: it must leak",
+     0},
+    {"seed", 's', "N", 0, "of memory's order (1)", 0},
+    {0},
+};
+
+static const char doc[] =
+    "Sends and receives chains of mbufs in which one segment has a wrong IOVA, of every kind and at "
+    "every place, through a DMA engine behind the software IOMMU, and looks at all of RAM.\v"
+    "Prints one line of JSON. Exit status: 0 all was confined and told, 1 not, 3 it could not run, 64 "
+    "a wrong command line.";
+
+static error_t take_option(int key, char *text, struct argp_state *state)
+{
+    struct settings *s = state->input;
+
+    switch (key) {
+    case 'c':
+        s->control = true;
+        return 0;
+    case 's':
+        s->seed = tool_number(text, 0, UINT32_MAX, state);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
 
 int main(int argc, char **argv)
 {
+    static const struct argp argp = {options, take_option, NULL, doc, NULL, NULL, NULL};
     static struct world w;
-    bool control = false, json = false, good;
-    uint64_t seed = 1;
-    const struct choice choices[] = {
-        {"control", NULL, 0, 0, &control},
-        {"seed", &seed, 0, UINT32_MAX, NULL},
-        {"json", NULL, 0, 0, &json},
-    };
+    struct settings s = {.seed = 1};
+    bool good;
 
-    options_read(argc, argv, choices, sizeof(choices) / sizeof(choices[0]), help);
-    dpdk_open();
-    open_world(&w, !control, seed);
-    good = do_all(&w, json);
+    dpdk_start(&argp, argc, argv, &s);
+    open_world(&w, !s.control, s.seed);
+    good = do_all(&w);
     close_world(&w);
-    dpdk_close();
-    return good ? 0 : 1;
+    tool_end(good ? TOOL_PASSED : TOOL_FAILED);
 }

@@ -4,15 +4,13 @@
  * The ports have views of their own, and take turns in sending. What is sent in one shape is
  * received in another, so that each segment that was read is written across borders of others.
  */
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include <rte_mbuf.h>
-#include <rte_version.h>
 
 #include "chain.h"
-#include "options.h"
+#include "lib/json.h"
+#include "lib/tool.h"
 #include "port.h"
 
 #define PACKETS_A_BURST 64u
@@ -154,81 +152,102 @@ static void close_run(struct run *r)
 
 static void tell_seen(const char *name, const struct seen *seen)
 {
-    uint32_t alignments = 0, counts = 0;
+    uint64_t alignments = 0;
 
     for (uint32_t i = 0; i < PAGE_4K; i++) {
         alignments += seen->alignments[i];
     }
-    for (uint64_t left = seen->counts; left != 0; left &= left - 1) {
-        counts++;
-    }
-    printf("\"%s\": {\"segments\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"smallest\": %u, "
-           "\"largest\": %u, \"chain_lengths\": %u, \"alignments\": %u, \"across_4k\": %" PRIu64
-           ", \"across_2m\": %" PRIu64 "}",
-           name, seen->segments, seen->bytes, seen->smallest, seen->largest, counts, alignments,
-           seen->across_4k, seen->across_2m);
+    json_open(name);
+    json_number("segments", seen->segments);
+    json_number("bytes", seen->bytes);
+    json_number("size_least", seen->smallest);
+    json_number("size_most", seen->largest);
+    json_number("chain_lengths", (uint64_t)__builtin_popcountll(seen->counts));
+    json_number("alignments", alignments);
+    json_number("across_4k", seen->across_4k);
+    json_number("across_2m", seen->across_2m);
+    json_close();
 }
 
-static void tell(const struct run *r, uint32_t violations, double seconds, bool json)
+/* Says what was found; whether all of it is right. */
+static bool tell(const struct run *r, double seconds)
 {
     uint64_t segments = r->sent.segments + r->received.segments;
+    struct cordon_model_stats stats = {.size = sizeof(stats)};
     char text[200];
+    bool right;
 
-    if (!json) {
-        printf("%" PRIu64 " packets, %" PRIu64 " segments, %" PRIu64 " bytes each way in %.2f s: "
-               "%.2f million segments a second, checked; %" PRIu64 " wrong bytes, %" PRIu64
-               " guards broken, %" PRIu64 " faults\n",
-               r->packets, segments, r->sent.bytes, seconds, (double)segments / seconds / 1e6,
-               r->wrong.count, r->guards, r->faults);
-    } else {
-        printf("{\"program\": \"sg\", \"dpdk\": \"%s\", \"packets\": %" PRIu64 ", ", rte_version(),
-               r->packets);
-        tell_seen("sent", &r->sent);
-        printf(", ");
-        tell_seen("received", &r->received);
-        printf(", \"wrong_bytes\": %" PRIu64 ", \"guards_broken\": %" PRIu64
-               ", \"faults\": %" PRIu64 ", \"violations\": %u, \"seconds\": %.3f}\n",
-               r->wrong.count, r->guards, r->faults, violations, seconds);
-    }
+    (void)cordon_model_stats_get(r->m.model, &stats);
+    right = r->wrong.count == 0 && r->guards == 0 && r->faults == 0 && stats.violations == 0;
+    json_open(NULL);
+    json_text("program", tool_name());
+    json_bool("passed", right);
+    json_number("packets", r->packets);
+    tell_seen("sent", &r->sent);
+    tell_seen("received", &r->received);
+    json_number("wrong_bytes", r->wrong.count);
     if (r->wrong.count != 0) {
-        fprintf(stderr, "sg: %s\n", pattern_say(&r->wrong, text, sizeof(text)));
+        json_text("first", pattern_say(&r->wrong, text, sizeof(text)));
     }
+    json_number("guards_broken", r->guards);
+    json_number("faults", r->faults);
+    json_number("violations", stats.violations);
+    json_number("cpu_us", (uint64_t)(seconds * 1e6));
+    json_number("segments_per_second", (uint64_t)((double)segments / seconds));
+    json_close();
+    return right;
 }
 
-static const char help[] =
-    "usage: sg [--packets N] [--largest BYTES] [--seed N] [--json]\n"
-    "Sends packets of 1 to 40 segments between two ports of a guest, in this process: DPDK's\n"
-    "mbufs in memory that a Cordon map scatters, a DMA engine behind the software IOMMU, every\n"
-    "byte checked.\n"
-    "  --packets N      how many (20000)\n"
-    "  --largest BYTES  of a segment, up to 16384 (16384)\n"
-    "  --seed N         of memory's order and of the packets (1)\n"
-    "  --json           one line of JSON\n"
-    "Exit status: 0 all right, 1 a wrong byte, guard or fault, 2 it could not run.\n";
+struct settings {
+    uint64_t packets, largest, seed;
+};
+
+static const struct argp_option options[] = {
+    {"packets", 'p', "N", 0, "how many (20000)", 0},
+    {"largest", 'l', "BYTES", 0, "of a segment, up to 16384 (16384)", 0},
+    {"seed", 's', "N", 0, "of memory's order and of the packets (1)", 0},
+    {0},
+};
+
+static const char doc[] =
+    "Sends packets of 1 to 40 segments between two ports of a guest, in this process: DPDK's mbufs in "
+    "memory that a Cordon map scatters, a DMA engine behind the software IOMMU, every byte checked.\v"
+    "Prints one line of JSON. Exit status: 0 all is right, 1 something is wrong with DMA, 3 it could "
+    "not run, 64 a wrong command line.";
+
+static error_t take_option(int key, char *text, struct argp_state *state)
+{
+    struct settings *s = state->input;
+
+    switch (key) {
+    case 'p':
+        s->packets = tool_number(text, 1, UINT32_MAX, state);
+        return 0;
+    case 'l':
+        s->largest = tool_number(text, 1, CHAIN_LARGEST, state);
+        return 0;
+    case 's':
+        s->seed = tool_number(text, 0, UINT32_MAX, state);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
 
 int main(int argc, char **argv)
 {
+    static const struct argp argp = {options, take_option, NULL, doc, NULL, NULL, NULL};
     static struct run r;
-    struct cordon_model_stats stats = {.size = sizeof(stats)};
-    uint64_t packets = 20000, largest = CHAIN_LARGEST, seed = 1;
-    bool json = false;
+    struct settings s = {.packets = 20000, .largest = CHAIN_LARGEST, .seed = 1};
     double start;
-    const struct choice choices[] = {
-        {"packets", &packets, 1, UINT32_MAX, NULL},
-        {"largest", &largest, 1, CHAIN_LARGEST, NULL},
-        {"seed", &seed, 0, UINT32_MAX, NULL},
-        {"json", NULL, 0, 0, &json},
-    };
+    bool good;
 
-    options_read(argc, argv, choices, sizeof(choices) / sizeof(choices[0]), help);
-    r.largest = (uint32_t)largest;
-    dpdk_open();
-    open_run(&r, seed);
+    dpdk_start(&argp, argc, argv, &s);
+    r.largest = (uint32_t)s.largest;
+    open_run(&r, s.seed);
     start = machine_seconds();
-    run_all(&r, packets);
-    (void)cordon_model_stats_get(r.m.model, &stats);
-    tell(&r, stats.violations, machine_seconds() - start, json);
+    run_all(&r, s.packets);
+    good = tell(&r, machine_seconds() - start);
     close_run(&r);
-    dpdk_close();
-    return r.wrong.count != 0 || r.guards != 0 || r.faults != 0 || stats.violations != 0;
+    tool_end(good ? TOOL_PASSED : TOOL_FAILED);
 }
