@@ -148,6 +148,8 @@ def why_not(line):
         return why_not_taken(words)
     if words[0] == "cordon":
         return why_not_cordon(words)
+    if words[0].startswith("out/"):
+        return None  # run by the tests of what builds it
     if words[0] in ("git", "cd", "d=/sys/bus/pci/devices/0000:00:00.0", "cat", "echo"):
         return None
     found = subprocess.run(["which", words[0]], capture_output=True, check=False)

@@ -237,15 +237,17 @@ def open_folder():
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become an ordinary user")
-def test_setup_without_root_and_sudo_says_what_is_missing_and_who_must_run_it(open_folder):
+@pytest.mark.parametrize("asked, used", [([], "-"), (["dpdk"], "dpdk")], ids=["plain", "dpdk"])
+def test_setup_without_root_and_sudo_says_what_is_missing_and_who_must_run_it(open_folder, asked, used):
     shutil.copytree(TOOLS, open_folder / "tools")
-    (open_folder / "tools/packages.txt").write_text("no-such-package-of-cordon - a test\n")
+    other = {"-": "dpdk", "dpdk": "-"}[used]
+    (open_folder / "tools/packages.txt").write_text(f"no-such-package-of-cordon {used} a test\nno-other {other} a test\n")
     (open_folder / "bin").mkdir()
     for name in ("bash", "env", "id", "dpkg-query", "dpkg", "awk", "grep", "apt-get", "dirname"):
         (open_folder / "bin" / name).symlink_to(shutil.which(name))
     done = subprocess.run([shutil.which("setpriv"), "--reuid=65534", "--regid=65534",
-                           "--clear-groups", open_folder / "tools/setup"], capture_output=True,
+                           "--clear-groups", open_folder / "tools/setup", *asked], capture_output=True,
                           text=True, env={"PATH": str(open_folder / "bin")}, timeout=60)
     assert done.returncode != 0
-    assert "no-such-package-of-cordon" in done.stdout
-    assert "needs root" in done.stderr and f"{open_folder}/tools/setup" in done.stderr
+    assert "no-such-package-of-cordon" in done.stdout and "no-other" not in done.stdout
+    assert "needs root" in done.stderr and " ".join([f"{open_folder}/tools/setup", *asked]) + "\n" in done.stderr

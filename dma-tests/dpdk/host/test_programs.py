@@ -35,6 +35,21 @@ def test_it_leaves_no_file_behind(name, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def documented():
+    page = (TREE / "docs/dpdk.md").read_text()
+    return [line for line in page.splitlines() if line.startswith("out/dpdk-host/")]
+
+
+@pytest.mark.parametrize("line", documented())
+def test_what_the_docs_type_succeeds(line):
+    done = subprocess.run(line.split(), cwd=TREE, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0 and json.loads(done.stdout)["passed"], done.stderr
+
+
+def test_the_docs_type_something():
+    assert len(documented()) == len(NAMES)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become an ordinary user")
 def test_it_needs_no_root():
     with tempfile.TemporaryDirectory() as folder:
