@@ -140,9 +140,10 @@ static const struct argp_option options[] = {
 };
 
 static const char doc[] =
-    "Segments a second of mbuf chains from port to port through the software IOMMU, of 64 bytes to "
-    "16 KiB, beside memcpy of the same segments.\v"
-    "Prints a line of JSON for each size. Exit status: 0, 3 it could not run, 64 a wrong command line.";
+    "Segments a second of mbuf chains from port to port through the software IOMMU, of 64 "
+    "bytes to 16 KiB, beside memcpy of the same segments.\v"
+    "Prints a line of JSON for each size. Exit status: 0, 3 it could not run, 64 a wrong "
+    "command line.";
 
 static error_t take_option(int key, char *text, struct argp_state *state)
 {

@@ -301,17 +301,16 @@ struct settings {
 
 static const struct argp_option options[] = {
     {"rounds", 'r', "N", 0, "how often (400)", 0},
-    {"control", 'c', NULL, 0, "nothing confines the engine, IOVAs are host addresses: it must leak",
-     0},
+    {"control", 'c', NULL, 0, "nothing confines the engine, IOVAs are host addresses", 0},
     {"seed", 's', "N", 0, "of memory's order (1)", 0},
     {0},
 };
 
 static const char doc[] =
-    "Gives memory that a port uses for DMA to another guest, round by round, while the port still has "
-    "descriptors for it: DPDK's mbufs, a DMA engine behind the software IOMMU.\v"
-    "Prints one line of JSON. Exit status: 0 all was confined and told, 1 not, 3 it could not run, 64 "
-    "a wrong command line.";
+    "Gives memory that a port uses for DMA to another guest, round by round, while the port "
+    "still has descriptors for it: DPDK's mbufs, a DMA engine behind the software IOMMU.\v"
+    "Prints one line of JSON. Exit status: 0 all was confined and told, 1 not, 3 it could "
+    "not run, 64 a wrong command line.";
 
 static error_t take_option(int key, char *text, struct argp_state *state)
 {

@@ -355,17 +355,17 @@ struct settings {
 };
 
 static const struct argp_option options[] = {
-    {"control", 'c', NULL, 0, "nothing confines the engine, IOVAs are host addresses: it must leak",
-     0},
+    {"control", 'c', NULL, 0, "nothing confines the engine, IOVAs are host addresses", 0},
     {"seed", 's', "N", 0, "of memory's order (1)", 0},
     {0},
 };
 
 static const char doc[] =
-    "Sends and receives chains of mbufs in which one segment has a wrong IOVA, of every kind and at "
-    "every place, through a DMA engine behind the software IOMMU, and looks at all of RAM.\v"
-    "Prints one line of JSON. Exit status: 0 all was confined and told, 1 not, 3 it could not run, 64 "
-    "a wrong command line.";
+    "Sends and receives chains of mbufs in which one segment has a wrong IOVA, of every "
+    "kind and at every place, through a DMA engine behind the software IOMMU, and looks at "
+    "all of RAM.\v"
+    "Prints one line of JSON. Exit status: 0 all was confined and told, 1 not, 3 it could "
+    "not run, 64 a wrong command line.";
 
 static error_t take_option(int key, char *text, struct argp_state *state)
 {

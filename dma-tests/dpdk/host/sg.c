@@ -210,10 +210,11 @@ static const struct argp_option options[] = {
 };
 
 static const char doc[] =
-    "Sends packets of 1 to 40 segments between two ports of a guest, in this process: DPDK's mbufs in "
-    "memory that a Cordon map scatters, a DMA engine behind the software IOMMU, every byte checked.\v"
-    "Prints one line of JSON. Exit status: 0 all is right, 1 something is wrong with DMA, 3 it could "
-    "not run, 64 a wrong command line.";
+    "Sends packets of 1 to 40 segments between two ports of a guest, in this process: "
+    "DPDK's mbufs in memory that a Cordon map scatters, a DMA engine behind the software "
+    "IOMMU, every byte checked.\v"
+    "Prints one line of JSON. Exit status: 0 all is right, 1 something is wrong with DMA, 3 "
+    "it could not run, 64 a wrong command line.";
 
 static error_t take_option(int key, char *text, struct argp_state *state)
 {
