@@ -28,6 +28,7 @@ static struct map_bench b;
 static struct guest guest[DOMAINS];
 static struct cordon_extent extent[OPS][64];
 static uint64_t seed;
+static uint32_t ctx_flags;
 
 static uint64_t pick(uint64_t n)
 {
@@ -411,7 +412,7 @@ static void random_view(struct guest *g)
 
 static void open_guests(void)
 {
-    bench_open(&b, FRAMES * PAGE);
+    bench_open_flags(&b, FRAMES * PAGE, ctx_flags);
     memset(guest, 0, sizeof(guest));
     for (unsigned n = 0; n < DOMAINS; n++) {
         guest[n].d = bench_domain(&b);
@@ -470,6 +471,13 @@ static void test_maps_agree_with_arrays(void **state)
     }
 }
 
+static void test_maps_with_leaves_of_64_kib_agree_with_arrays(void **state)
+{
+    ctx_flags = CORDON_CTX_NAPOT;
+    test_maps_agree_with_arrays(state);
+    ctx_flags = 0;
+}
+
 static void test_maps_agree_with_arrays_when_allocations_fail(void **state)
 {
     (void)state;
@@ -498,6 +506,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_maps_agree_with_arrays),
+        cmocka_unit_test(test_maps_with_leaves_of_64_kib_agree_with_arrays),
         cmocka_unit_test(test_maps_agree_with_arrays_when_allocations_fail),
     };
 

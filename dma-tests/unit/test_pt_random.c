@@ -1,15 +1,19 @@
 /*
- * Long random histories over three views with shared subtrees, in every format. After each step
- * each view must say what the oracle says, and every count of parents and entries must be the
- * walker's.
+ * Long random histories over three views with shared subtrees, in every format, with leaves of 64
+ * KiB and without. After each step each view must say what the oracle says, and every count of
+ * parents and entries must be the walker's.
  */
 #include "test_pt_world.h"
+
+#include "pt/merge.h"
 
 #define STEPS 220
 #define BATCH 4
 
 static const uint32_t legal_perms[] = {1, 3, 4, 5, 7};
-static bool dense; /* the history stays in a few leaf tables */
+static bool dense;    /* the history stays in a few leaf tables */
+static bool napot;    /* with leaves of 64 KiB */
+static uint64_t runs; /* of these that were seen */
 static const uint32_t view_sets[] = {7, 7, 7, 1, 1, 2, 3, 5, 6, 4};
 
 /* Sizes and places that meet every leaf size and every way of sticking out. */
@@ -155,10 +159,24 @@ static void step_link(struct world *w, uint64_t *seed, unsigned from, unsigned t
     }
 }
 
+/* Leaves come together, wherever they go on with each other. */
+static void step_merge(struct world *w)
+{
+    const struct pt_merge all = {.last = UINT64_MAX >> 1,
+                                 .to = (UINT64_C(1) << w->fmt->address_bits) - 1,
+                                 .budget = UINT64_MAX};
+    struct pt_retire retire = {0};
+    struct pt_merged out;
+
+    pt_merge(&w->forest, &all, &retire, &out);
+    pt_retire_free(&w->forest, &retire);
+}
+
 static void history(const struct pt_fmt *fmt, uint64_t seed)
 {
     struct world *w = world_open_windows(fmt);
 
+    w->forest.napot = napot;
     assert_int_equal(pt_view_add(&w->forest, 1), 0);
     assert_int_equal(pt_view_add(&w->forest, 2), 0);
     for (unsigned step = 0; step < STEPS; step++) {
@@ -172,7 +190,11 @@ static void history(const struct pt_fmt *fmt, uint64_t seed)
         } else {
             step_change(w, &seed);
         }
+        if (napot && dice >= 20) {
+            step_merge(w);
+        }
         world_check(w);
+        runs += w->runs;
     }
     world_close(w);
 }
@@ -214,6 +236,20 @@ static void every_view_says_what_the_oracle_says(void **state)
         history(world_formats[i], 0x9e3779b97f4a7c15u + i);
         history(world_formats[i], 0xd1b54a32d192ed03u + i);
     }
+}
+
+static void every_view_says_so_with_leaves_of_64_kib(void **state)
+{
+    (void)state;
+    napot = true;
+    for (unsigned i = 0; i < WORLD_FORMATS; i += 3) { /* of each stage one */
+        dense = true;
+        history(world_formats[i], 0x8ebc6af09c88c6e3u + i);
+        dense = false;
+        history(world_formats[i], 0x589965cc75374cc3u + i);
+    }
+    assert_true(runs > 1000);
+    napot = dense = false;
 }
 
 struct change {
@@ -305,6 +341,7 @@ static void a_reserve_for_many_changes_suffices_for_all(void **state)
     for (unsigned i = 0; i < WORLD_FORMATS; i++) {
         struct world *w = world_open_windows(world_formats[i]);
 
+        w->forest.napot = i % 2;
         assert_int_equal(pt_view_add(&w->forest, 1), 0);
         assert_int_equal(pt_view_add(&w->forest, 2), 0);
         for (unsigned step = 0; step < STEPS / 2; step++) {
@@ -321,6 +358,7 @@ int main(void)
         cmocka_unit_test(every_view_says_what_the_oracle_says),
         cmocka_unit_test(one_view_says_what_the_oracle_says),
         cmocka_unit_test(every_view_says_so_in_a_few_tables_too),
+        cmocka_unit_test(every_view_says_so_with_leaves_of_64_kib),
         cmocka_unit_test(a_reserve_for_many_changes_suffices_for_all),
     };
 

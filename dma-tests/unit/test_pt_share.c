@@ -442,6 +442,24 @@ static void shared_and_separate_answer_alike(void **state)
     world_close(w);
 }
 
+/* [Priv Svnapot] Each of its words leads to all 16 pages. */
+static void a_part_of_64_kib_is_linked_by_the_page(void **state)
+{
+    struct world *w = world_open_windows(&pt_sv39x4);
+
+    (void)state;
+    w->forest.napot = true;
+    world_map(w, 1, GIB, 4 * GIB, 48, CORDON_RW);
+    world_check(w);
+    assert_int_equal(w->runs, 3);
+    assert_int_equal(pt_view_add(&w->forest, 1), 0);
+    assert_int_equal(pt_view_link(&w->forest, 0, 1, cordon_gpa_make(GIB + 5 * PAGE), 23 * PAGE), 0);
+    oracle_set(w, 2, GIB + 5 * PAGE, 23, 4 * GIB + 5 * PAGE, CORDON_RW);
+    world_check(w);
+    assert_int_equal(w->runs, 3); /* none of them in the new view */
+    world_close(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -462,6 +480,7 @@ int main(void)
         cmocka_unit_test(a_link_that_is_refused_changes_nothing),
         cmocka_unit_test(views_are_added_once_and_not_past_the_last),
         cmocka_unit_test(shared_and_separate_answer_alike),
+        cmocka_unit_test(a_part_of_64_kib_is_linked_by_the_page),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

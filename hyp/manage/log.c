@@ -147,6 +147,7 @@ static void send_coalesced(const char *name, const struct vm *vm,
 
     json_text(j, "vm", vm_name(vm), VM_NAME_BYTES);
     json_u64(j, "looked", sum->looked);
+    json_u64(j, "napot", sum->napot);
     json_u64(j, "mega", sum->mega);
     json_u64(j, "giga", sum->giga);
     manage_event_send(&e);

@@ -1,8 +1,8 @@
 /*
  * What of a guest's memory is present, by GPA, for pictures and tests outside.
  *
- * Records of 16 bytes, little-endian: first guest page (64 bits), pages (32), level of the leaves
- * (16), rights (16, CORDON_READ..); neighbours of the same level and rights are one record. One
+ * Records of 16 bytes, little-endian: first guest page (64 bits), pages (32), log2 of the leaves'
+ * bytes (16), rights (16, CORDON_READ..); neighbours of the same size and rights are one record. One
  * command looks at so many leaves at most, and says where to go on.
  */
 #include "manage/manage.h"
@@ -14,7 +14,7 @@
 struct record {
     uint64_t first;
     uint32_t pages;
-    uint16_t level;
+    uint16_t shift;
     uint16_t perms;
 };
 
@@ -30,10 +30,10 @@ struct page {
 static bool add(struct page *p, cordon_gpa gpa, const struct cordon_hit *hit)
 {
     struct record one = {gpa.v >> CORDON_PAGE_SHIFT, (uint32_t)(hit->span >> CORDON_PAGE_SHIFT),
-                         (uint16_t)hit->level, (uint16_t)hit->perms};
+                         (uint16_t)hit->shift, (uint16_t)hit->perms};
     struct record *last = p->count > 0 ? &p->record[p->count - 1] : NULL;
 
-    if (last != NULL && last->first + last->pages == one.first && last->level == one.level &&
+    if (last != NULL && last->first + last->pages == one.first && last->shift == one.shift &&
         last->perms == one.perms && last->pages <= UINT32_MAX - one.pages) {
         last->pages += one.pages;
         return true;

@@ -33,6 +33,7 @@ int manage_send_tables(struct vm *vm)
     numbers(j, "tables", s.tables, s.levels);
     numbers(j, "shared", s.shared, s.levels);
     numbers(j, "leaves", s.leaves, s.levels);
+    json_u64(j, "napot", s.napot);
     json_u64(j, "table_bytes", s.table_bytes);
     json_u64(j, "mapped", s.mapped);
     json_u64(j, "flat_bytes", s.flat_bytes);

@@ -24,6 +24,7 @@ int vm_coalesce_slice(struct vm *vm, struct cordon_coalesced *sum)
     cordon_lock_give(&vm->lock);
     if (err == 0) {
         sum->looked += out.looked;
+        sum->napot += out.napot;
         sum->mega += out.mega;
         sum->giga += out.giga;
         sum->next = out.next;
@@ -54,7 +55,7 @@ static void pass(struct vm *vm)
     }
     c->passing = vm_coalesce_slice(vm, &c->made) == 0 &&
                  c->made.next.v < vm->config->ram_base.v + vm->config->ram_len;
-    if (!c->passing && c->made.mega + c->made.giga > 0) {
+    if (!c->passing && c->made.napot + c->made.mega + c->made.giga > 0) {
         manage_merged(vm, &c->made);
     }
 }

@@ -41,6 +41,14 @@ static void take_over(cordon_ctx *ctx, uint32_t i)
         "IOMMU at 0x%lx: capabilities 0x%lx, %u directory levels, %s contexts, found %s: closed",
         cfg.base.v, info.capabilities, info.directory_levels, info.extended ? "64-byte" : "32-byte",
         info.found_mode == 0 ? "off" : "ON as firmware left it");
+    if (machine_isa_has("svnapot")) {
+        log_line("IOMMU at 0x%lx: 64 KiB pages %s", cfg.base.v,
+                 info.napot == CORDON_NAPOT_KNOWN     ? "were tried: it knows them"
+                 : info.napot == CORDON_NAPOT_IGNORED ? "were tried: it does not know them, guests "
+                                                        "with devices behind it have none"
+                                                      : "cannot be tried: guests with devices "
+                                                        "behind it have none");
+    }
 }
 
 void devices_init(cordon_ctx *ctx)

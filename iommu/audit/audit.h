@@ -51,7 +51,7 @@ CORDON_MUST_CHECK int audit_vmids(const struct audit *a);
 
 /* The leaf that a view has for a page: read literally. False: none. */
 struct audit_leaf {
-    uint64_t pte;
+    uint64_t pte; /* of 64 KiB: as a leaf of 4 KiB would say it of this page */
     uint32_t level;
     cordon_hpa word;
 };

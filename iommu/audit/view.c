@@ -7,6 +7,8 @@
 #define LEVELS_MAX 5u
 #define LEAF_LEVELS 3u /* levels 0 to 2 may hold leaves */
 #define INDEX_BITS 9u
+#define NAPOT_PAGES 16u /* of a 64 KiB leaf, which stands in as many words [Priv Svnapot] */
+#define NAPOT_64K 8u    /* what its PPN ends in */
 
 /* A table on the way. */
 struct step {
@@ -82,6 +84,16 @@ static cordon_hpa table_at(const struct cordon_domain *d, uint32_t view, uint64_
     return table;
 }
 
+/* What a word says of the page GFN: a 64 KiB leaf as one of 4 KiB would. */
+static uint64_t word_page(uint64_t pte, uint64_t gfn)
+{
+    uint64_t ppn = field_get(PTE_PPN, pte) & ~(uint64_t)(NAPOT_PAGES - 1);
+
+    return (pte & PTE_N) == 0
+               ? pte
+               : (pte & ~(PTE_N | PTE_PPN)) | field_put(PTE_PPN, ppn | gfn % NAPOT_PAGES);
+}
+
 bool audit_lookup(const struct cordon_domain *d, uint32_t view, uint64_t gfn,
                   struct audit_leaf *out)
 {
@@ -92,7 +104,7 @@ bool audit_lookup(const struct cordon_domain *d, uint32_t view, uint64_t gfn,
         if (table.v == 0) {
             continue;
         }
-        *out = (struct audit_leaf){read_word(d->ctx, table, index), level,
+        *out = (struct audit_leaf){word_page(read_word(d->ctx, table, index), gfn), level,
                                    cordon_hpa_add(table, index * sizeof(uint64_t))};
         return (out->pte & PTE_V) != 0 && !word_is_table(out->pte);
     }
@@ -140,7 +152,23 @@ static bool may_lack_marks(const struct walk *w, uint32_t level, const struct sp
     return level == 0 && tells && (region_flags(region) & CORDON_REGION_LOG) != 0;
 }
 
-static int check_leaf(struct walk *w, const struct audit_place *at)
+/* The word at hand is one of a 64 KiB leaf: allowed here, of that size, and all 16 are the same,
+ * for hardware may take any of them for each of the pages. */
+static bool is_whole_run(const struct walk *w, uint64_t pte)
+{
+    const struct step *s = &w->step[w->level];
+    uint32_t first = s->index - s->index % NAPOT_PAGES;
+    bool same = w->level == 0 && w->d->forest.napot && w->a->ctx->napot &&
+                field_get(PTE_PPN, pte) % NAPOT_PAGES == NAPOT_64K && (pte & PTE_A) != 0 &&
+                (pte & PTE_D) != 0;
+
+    for (uint32_t i = 0; same && i < NAPOT_PAGES; i++) {
+        same = read_word(w->a->ctx, s->table, first + i) == pte;
+    }
+    return same;
+}
+
+static int check_page(struct walk *w, const struct audit_place *at)
 {
     uint64_t gfn = at->gpa.v >> CORDON_PAGE_SHIFT;
     uint64_t pages = level_pages(at->level);
@@ -169,6 +197,19 @@ static int check_leaf(struct walk *w, const struct audit_place *at)
     w->pages += must_stand(w, w->region) ? pages : 0;
     w->came += region_promised(region_flags(w->region)) ? pages : 0;
     return audit_backing(w->a, w->d, w->region, at, pages);
+}
+
+/* A leaf of any size; what is of 64 KiB is looked at by the page. */
+static int check_leaf(struct walk *w, struct audit_place *at)
+{
+    if ((at->value & PTE_N) != 0) {
+        if (!is_whole_run(w, at->value)) {
+            return audit_fail(w->a, AUDIT_LEAF, at, "a 64 KiB leaf that is not made as ours are");
+        }
+        at->value = word_page(at->value, at->gpa.v >> CORDON_PAGE_SHIFT);
+        at->hpa = word_target(at->value);
+    }
+    return check_page(w, at);
 }
 
 /* ---- tables ------------------------------------------------------------------------------- */

@@ -6,10 +6,11 @@
 #include <string.h>
 
 #define MODES_ALL (CORDON_MODE_SV39X4 | CORDON_MODE_SV48X4 | CORDON_MODE_SV57X4)
+#define FLAGS_ALL (CORDON_CTX_MIXED | CORDON_CTX_NAPOT)
 
 static int config_check(const struct cordon_config *cfg)
 {
-    if (cfg == NULL || cfg->size != sizeof(*cfg) || (cfg->flags & ~CORDON_CTX_MIXED) != 0 ||
+    if (cfg == NULL || cfg->size != sizeof(*cfg) || (cfg->flags & ~FLAGS_ALL) != 0 ||
         cfg->bank_count == 0 || cfg->banks == NULL ||
         (cfg->reserved == NULL && cfg->reserved_count != 0)) {
         return -CORDON_EINVAL;
@@ -47,6 +48,7 @@ int cordon_ctx_create(const struct cordon_config *cfg, cordon_ctx **out)
     ctx->hart_modes = cfg->hart_modes;
     ctx->device_modes = MODES_ALL;
     ctx->vmid_bits = cfg->vmid_bits;
+    ctx->napot = (cfg->flags & CORDON_CTX_NAPOT) != 0;
     ctx->seed = cfg->seed;
     lock_init(&ctx->lock);
     vmids_init(&ctx->vmids);

@@ -17,6 +17,7 @@ struct cordon_ctx {
     uint32_t hart_modes;
     uint32_t device_modes; /* modes that every IOMMU added so far can walk; under LOCK */
     uint32_t vmid_bits;
+    bool napot; /* every hart knows 64 KiB leaves */
     uint64_t seed;
     struct frame_pool frames;      /* frames/pool.h: banks, block words, free lists, lock */
     struct resources resources;    /* frames/resource.h */

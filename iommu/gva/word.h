@@ -6,7 +6,6 @@
 #include <cordon/gva.h>
 
 #define PTE_PBMT GENMASK64(62, 61)
-#define PTE_N BIT64(63)
 #define GVA_NAPOT_SHIFT 16u /* the one run that Svnapot defines: 64 KiB [Priv 12.7] */
 
 /* The first stage's format of a satp.MODE; null for Bare and for modes that there are not. */

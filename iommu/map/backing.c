@@ -27,6 +27,20 @@ static inline bool found_new(struct found *f, uint64_t leaf, uint64_t len)
     return true;
 }
 
+/* The page behind WORD: one of a 64 KiB leaf may go on with the last run, though its word does not.
+ */
+static bool found_page(struct found *f, const uint64_t *word)
+{
+    uint64_t leaf = pt_page_leaf(word);
+
+    if (leaf != f->next) {
+        return found_new(f, leaf, CORDON_PAGE_SIZE);
+    }
+    f->run[-1].len += CORDON_PAGE_SIZE;
+    f->next += pt_leaf_step(0);
+    return true;
+}
+
 /* As many leaves from WORD on as go on with the last run. Returns the first that does not. */
 static inline const uint64_t *found_more(struct found *f, const uint64_t *word, const uint64_t *end)
 {
@@ -52,7 +66,10 @@ static void add_pages(struct backing *b, const uint64_t *word, struct found *f)
     if (to.next != 0) {
         word = found_more(&to, word, end);
     }
-    while (word != end && *word != 0 && found_new(&to, *word, CORDON_PAGE_SIZE)) {
+    while (word != end && (int64_t)*word > 0 && found_new(&to, *word, CORDON_PAGE_SIZE)) {
+        word = found_more(&to, word + 1, end);
+    }
+    while (word != end && *word != 0 && found_page(&to, word)) { /* from the first of 64 KiB on */
         word = found_more(&to, word + 1, end);
     }
     b->at += (uint64_t)(word - start) << CORDON_PAGE_SHIFT;

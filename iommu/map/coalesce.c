@@ -45,6 +45,7 @@ static uint64_t coalesce_region(struct cordon_domain *d, const struct span *s, u
     if ((region_flags(s) & CORDON_REGION_LOG) == 0) {
         pt_merge(&d->forest, &what, &d->dead, &merged);
         out->looked += merged.looked;
+        out->napot += merged.napot;
         out->mega += merged.made[0];
         out->giga += merged.made[1];
     }

@@ -77,6 +77,7 @@ static int domain_build(struct cordon_domain *d, const struct cordon_domain_conf
         number_give(ctx, d->number);
         return err;
     }
+    d->forest.napot = ctx->napot;
     lock_init(&d->lock);
     span_set_init(&d->regions.set, ctx, ctx->seed ^ d->number * UINT64_C(0x2545f4914f6cdd1d));
     d->gfn_limit = cfg->gpa_limit >> CORDON_PAGE_SHIFT;

@@ -1,5 +1,6 @@
 /* Questions to a map. */
 #include "core/ctx.h"
+#include "pt/napot.h"
 
 /* Questions take the domain const, but its lock is not part of what they promise to leave alone. */
 static struct lock *lock_of(const struct cordon_domain *d)
@@ -72,8 +73,8 @@ static int translate(const struct cordon_domain *d, uint32_t view, cordon_gpa gp
     if (err != 0) {
         return err;
     }
-    uint64_t span = CORDON_PAGE_SIZE << (9 * hit.level);
-    uint64_t inside = gpa.v & (span - 1);
+    uint64_t bytes = pt_hit_bytes(&d->forest, &hit);
+    uint64_t inside = gpa.v & (pt_span(hit.level) - 1);
     uint32_t perms = (uint32_t)field_get(PTE_R | PTE_W | PTE_X, hit.pte);
 
     if (!hit.leaf || (access & ~perms) != 0) {
@@ -81,9 +82,10 @@ static int translate(const struct cordon_domain *d, uint32_t view, cordon_gpa gp
     }
     *out = (struct cordon_hit){
         .hpa = cordon_hpa_make((field_get(PTE_PPN, hit.pte) << CORDON_PAGE_SHIFT) + inside),
-        .span = span - inside,
+        .span = bytes - (gpa.v & (bytes - 1)),
         .perms = perms,
         .level = hit.level,
+        .shift = (uint32_t)__builtin_ctzll(bytes),
     };
     return 0;
 }

@@ -3,7 +3,7 @@
 
 #include "core/ctx.h"
 #include "map/domain.h"
-#include "pt/walk.h"
+#include "pt/napot.h"
 
 _Static_assert(CORDON_SHAPE_LEVELS == PT_MAX_LEVELS, "arrays hold every level");
 
@@ -31,6 +31,12 @@ static int add_table(void *arg, cordon_hpa table, uint32_t level)
     c->out->tables[level]++;
     c->out->shared[level] += c->below_shared;
     c->out->leaves[level] += pt_valid(*pt_own(c->f, at));
+    if (level == 0 && c->f->napot) {
+        unsigned napot = pt_napot_count(at);
+
+        c->out->napot += napot;
+        c->out->leaves[0] -= napot * PT_NAPOT_PAGES;
+    }
     c->out->table_bytes += pt_entries(c->f->fmt, level) * sizeof(uint64_t);
     return 0;
 }
@@ -44,6 +50,7 @@ static void leave_leaves(struct cordon_shape *s)
     for (unsigned level = 0; level < s->levels; level++) {
         s->mapped += s->leaves[level] * pt_span(level);
     }
+    s->mapped += s->napot * PT_NAPOT_PAGES * CORDON_PAGE_SIZE;
 }
 
 static uint64_t map_end(const struct cordon_domain *d)

@@ -2,7 +2,7 @@
 #include "map/walk_told.h"
 
 #include "core/ctx.h"
-#include "pt/walk.h"
+#include "pt/napot.h"
 
 /* Questions take the domain const, but its lock is not part of what they promise to leave alone. */
 static struct lock *lock_of(const struct cordon_domain *d)
@@ -15,15 +15,15 @@ static bool view_exists(const struct cordon_domain *d, uint32_t view)
     return view < CORDON_MAX_VIEWS && (d->forest.views >> view & 1u) != 0;
 }
 
-static struct cordon_hit hit_of(uint64_t gpa, unsigned level, uint64_t word)
+/* WORD says it of the one page, or larger leaf, at hand; BYTES is all of the leaf. */
+static struct cordon_hit hit_of(uint64_t gpa, unsigned level, uint64_t word, uint64_t bytes)
 {
-    uint64_t inside = gpa & (pt_span(level) - 1);
-
     return (struct cordon_hit){
-        .hpa = cordon_hpa_add(pt_word_hpa(word), inside),
-        .span = pt_span(level) - inside,
+        .hpa = cordon_hpa_add(pt_word_hpa(word), gpa & (pt_span(level) - 1)),
+        .span = bytes - (gpa & (bytes - 1)),
         .perms = pt_word_perms(word),
         .level = level,
+        .shift = (uint32_t)__builtin_ctzll(bytes),
     };
 }
 
@@ -56,7 +56,8 @@ static bool goes_on(const struct pt_forest *f, const struct cordon_walk_step *st
     } else if (word == 0) {
         out->end = CORDON_WALK_EMPTY;
     } else {
-        out->hit = hit_of(gpa, step->level, word);
+        out->hit = hit_of(gpa, step->level, pt_word_page(word, step->index),
+                          pt_leaf_bytes(step->level, word));
         out->end = (access & ~out->hit.perms) != 0 ? CORDON_WALK_RIGHTS : CORDON_WALK_LEADS;
     }
     return false;
@@ -112,7 +113,11 @@ static int leaf_next(const struct cordon_domain *d, uint32_t view, cordon_gpa *g
     }
     err = pt_next_leaf(&d->forest, view, &at, &hit);
     if (err == 0) {
-        *out = hit_of(at.v, hit.level, hit.pte);
+        uint64_t bytes = pt_hit_bytes(&d->forest, &hit);
+        uint64_t before = at.v & (bytes - 1); /* of 64 KiB, if *GPA was inside */
+
+        at.v -= before;
+        *out = hit_of(at.v, hit.level, hit.pte - pt_ppn_put(before), bytes);
     }
     if (err != -CORDON_ENOENT) {
         *gpa = at;

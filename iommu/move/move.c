@@ -12,7 +12,7 @@
 #include "map/gone.h"
 #include "map/txn.h"
 #include "port_word.h"
-#include "pt/walk.h"
+#include "pt/napot.h"
 
 #include <string.h>
 
@@ -126,7 +126,7 @@ static int open_leaf(struct move_batch *b, struct move_leaf *l, uint32_t stamp)
     int err = pt_lookup(&d->forest, 0, gpa, &hit);
 
     cordon_assert(err == 0 && hit.leaf); /* INV 1 */
-    if (hit.level > b->level) {
+    if (pt_hit_bytes(&d->forest, &hit) > pt_span(b->level)) {
         err = pt_reserve_change(&d->forest, gpa, leaf_pages(b), 1u, &tables);
         if (err != 0) {
             return err;

@@ -84,10 +84,11 @@ uint64_t *pt_split_leaf(struct pt_edit *e, unsigned level, uint64_t leaf)
     struct pt_forest *f = e->f;
     uint64_t *to = pt_pool_take(f, e->pool);
     uint64_t word = leaf; /* the base of a large page is that of its first part */
+    bool napot = f->napot && level == 0;
 
     cordon_assert(level <= PT_LEAF_MAX && pt_word_is_leaf(leaf));
     for (unsigned i = 0; i < 1u << PT_INDEX_BITS; i++, word += pt_leaf_step(level)) {
-        pt_store(f, &to[i], word);
+        pt_store(f, &to[i], napot ? pt_napot_make(word) : word);
     }
     pt_valid_add(f, to, 1 << PT_INDEX_BITS);
     return to;

@@ -74,7 +74,8 @@ uint32_t pt_close(struct pt_edit *e, unsigned level, const struct pt_node *nodes
                   const struct pt_node *child, unsigned count, uint32_t empty);
 
 /* A table with the same words; what it leads to has one parent more. And one of LEVEL that says
- * what LEAF, one level up, said. Both are from the pool, and not reachable yet. */
+ * what LEAF, one level up, said, in runs of 64 KiB where the forest has such. Both are from the
+ * pool, and not reachable yet. */
 uint64_t *pt_copy_table(struct pt_edit *e, unsigned level, const uint64_t *from);
 uint64_t *pt_split_leaf(struct pt_edit *e, unsigned level, uint64_t leaf);
 

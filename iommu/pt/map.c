@@ -7,15 +7,45 @@ static inline bool holds_nothing(const struct pt_forest *f, const uint64_t *tabl
     return pt_valid(*pt_own(f, table)) == 0;
 }
 
+/* PAGES leaves of 4 KiB, those that are 64 KiB together as one. */
+PT_SLOW void write_napot(const struct pt_forest *f, uint64_t *word, uint64_t pages, uint64_t leaf,
+                         bool fresh)
+{
+    uint64_t *end = word + pages;
+
+    while (word != end) {
+        uint64_t index = (uintptr_t)word / sizeof(*word) % PT_NAPOT_PAGES;
+        bool whole = index == 0 && (leaf & PT_NAPOT_LOW) == 0 && end - word >= PT_NAPOT_PAGES;
+        unsigned count = whole ? PT_NAPOT_PAGES : 1;
+
+        for (unsigned i = 0; i < count; i++, word++) {
+            cordon_assert(fresh || *word == 0);
+            pt_store(f, word, whole ? pt_napot_make(leaf) : leaf);
+        }
+        leaf += count * pt_leaf_step(0);
+    }
+}
+
 /* PAGES leaves of LEVEL, the first one LEAF, one behind the other. All were empty. */
-static inline void write_run(const struct pt_forest *f, unsigned level, uint64_t *word,
-                             uint64_t pages, uint64_t leaf, bool fresh)
+static inline void write_plain(const struct pt_forest *f, unsigned level, uint64_t *word,
+                               uint64_t pages, uint64_t leaf, bool fresh)
 {
     uint64_t *end = word + pages, step = pt_leaf_step(level);
 
     for (; word != end; word++, leaf += step) {
         cordon_assert(fresh || *word == 0);
         pt_store(f, word, leaf);
+    }
+}
+
+/* The same, with 64 KiB as one where the forest has such. */
+static inline void write_run(const struct pt_forest *f, unsigned level, uint64_t *word,
+                             uint64_t pages, uint64_t leaf, bool fresh)
+{
+    if (level == 0 && f->napot) {
+        write_napot(f, word, pages, leaf, fresh);
+    } else {
+        write_plain(f, level, word, pages, leaf, fresh);
     }
 }
 
@@ -182,13 +212,13 @@ void pt_map(struct pt_forest *f, const struct pt_run *run, struct pt_pool *pool,
 {
     uint64_t first = run->gpa.v, last = first + (run->pages << CORDON_PAGE_SHIFT) - 1;
 
-    if (!pt_is_ready(f, run->views, first, last)) {
+    if (f->napot || !pt_is_ready(f, run->views, first, last)) {
         map_run(f, run, pool, retire);
         return;
     }
     port_fence(f->ctx->cookie);
-    write_run(f, 0, &f->ready[pt_index_below(0, first)], run->pages,
-              pt_leaf_make(f->fmt, 0, run->hpa.v, run->perms), false);
+    write_plain(f, 0, &f->ready[pt_index_below(0, first)], run->pages,
+                pt_leaf_make(f->fmt, 0, run->hpa.v, run->perms), false);
     pt_own_set(f->ready_own, *f->ready_own + run->pages * PT_VALID_ONE);
 }
 

@@ -2,6 +2,7 @@
 #include "pt/marks.h"
 
 #include "pt/edit.h"
+#include "pt/napot.h"
 
 /* ---- a view's own 4 KiB leaves ------------------------------------------------------------ */
 
@@ -61,6 +62,10 @@ static void clear_leaves(struct pt_edit *e, const struct pt_node *node, uint64_t
     uint64_t *word = &node->table[pt_index_below(0, first)];
     const uint64_t *end = word + ((last - first + 1) >> CORDON_PAGE_SHIFT);
 
+    if (f->napot) {
+        pt_napot_break_all(f, node->table, pt_index_below(0, first), pt_index_below(0, last),
+                           e->retire);
+    }
     for (; word != end; word++) {
         uint64_t old = __atomic_load_n(word, __ATOMIC_RELAXED);
 
@@ -226,7 +231,8 @@ static inline uint64_t any_of(const uint64_t *word)
     return or_four(or_four(or_four(or_four(0, word), word + 4), word + 8), word + 12);
 }
 
-/* Gather BITS, a constant, of some words; bit 0 of what comes is the first one's. */
+/* Gather BITS, a constant, of some words; bit 0 of what comes is the first one's. Words of a 64 KiB
+ * leaf are negative. They have both, and keep them, as those of larger ones. */
 static inline void gather(const struct sweep *s, uint64_t *word, unsigned count, uint64_t bits,
                           uint64_t *dirty, uint64_t *used)
 {
@@ -234,9 +240,9 @@ static inline void gather(const struct sweep *s, uint64_t *word, unsigned count,
     uint64_t d = 0, a = 0;
 
     for (unsigned i = 0; i < count; i++) {
-        uint64_t old = load(&word[i]) & bits;
+        uint64_t old = load(&word[i]) & (bits | PTE_N);
 
-        if (old != 0 && !s->harvest->keep) {
+        if ((int64_t)old > 0 && !s->harvest->keep) {
             old = port_clear64(f->ctx->cookie, &word[i], pt_word_at(f, &word[i]), bits) & bits;
         }
         d |= (uint64_t)((old & PTE_D) != 0) << i;

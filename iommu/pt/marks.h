@@ -5,7 +5,7 @@
  * Where software clears A or D, hardware either sets the bit itself (Svadu, GADE) or faults
  * (Svade), in which case software sets it: both at any moment, so that every step here on a
  * reachable word is an atomic one. What is marked is 4 KiB leaves in tables of one view alone; a
- * larger leaf says A and D, always.
+ * larger leaf says A and D, always, in each of its words [Priv Svnapot: any of the 16 may tell].
  */
 #ifndef CORDON_PT_MARKS_H
 #define CORDON_PT_MARKS_H

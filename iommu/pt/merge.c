@@ -2,6 +2,7 @@
 #include "pt/merge.h"
 
 #include "pt/edit.h"
+#include "pt/napot.h"
 
 struct merge {
     struct pt_edit e;
@@ -12,7 +13,7 @@ struct merge {
 /* The leaf of LEVEL + 1 that says what all words of a table of LEVEL say; 0: there is none. */
 static uint64_t merged(const struct pt_forest *f, unsigned level, const uint64_t *table)
 {
-    uint64_t leaf = table[0], word = leaf;
+    uint64_t leaf = level == 0 ? pt_page_leaf(table) : table[0], word = leaf;
 
     if (pt_valid(*pt_own(f, table)) != 1u << PT_INDEX_BITS || !pt_word_is_leaf(leaf) ||
         (leaf & ~PTE_PPN & ~PTE_RIGHTS) != f->fmt->leaf_bits ||
@@ -20,30 +21,40 @@ static uint64_t merged(const struct pt_forest *f, unsigned level, const uint64_t
         return 0;
     }
     for (unsigned i = 0; i < 1u << PT_INDEX_BITS; i++, word += pt_leaf_step(level)) {
-        if (table[i] != word) {
+        if (table[i] != word && (level != 0 || pt_page_leaf(&table[i]) != word)) {
             return 0;
         }
     }
     return leaf;
 }
 
-/* One table under an entry of LEVEL, in all views that have it there. */
-static void merge_child(struct merge *m, unsigned level, const struct pt_node *nodes,
+/* Runs in the part of a leaf table from AT on that the map leaves to one leaf. */
+static void join_child(struct merge *m, uint64_t *table, uint64_t at)
+{
+    uint64_t inside = pt_span(1) - 1, first = at & ~inside, last = at | inside;
+
+    first = first > m->what->first ? first : m->what->first;
+    last = last < m->what->last ? last : m->what->last;
+    m->out->napot +=
+        pt_napot_join(m->e.f, table, pt_index_below(0, first), pt_index_below(0, last));
+}
+
+/* One table under an entry of LEVEL, in all views that have it there. True: it was. */
+static bool merge_child(struct merge *m, unsigned level, const struct pt_node *nodes,
                         unsigned index, const struct pt_node *child)
 {
     struct pt_forest *f = m->e.f;
     uint64_t *table = pt_word_table(f, child->old);
     uint64_t leaf = merged(f, level - 1, table);
 
-    m->out->looked++;
-    m->out->words += PT_MERGE_TABLE;
     if (leaf == 0) {
-        return;
+        return false;
     }
     pt_put(&m->e, nodes, index, child, leaf);
     pt_drop(f, m->e.retire, level - 1, table, pt_members(child->members));
     m->e.retire->nonleaf = true;
     m->out->made[level - 1]++;
+    return true;
 }
 
 /* Which of the groups lead to tables: these stay, with the tables. */
@@ -92,8 +103,14 @@ static void merge_level(struct merge *m, unsigned level, const struct pt_node *n
                 return;
             }
         }
-        for (unsigned i = 0; i < kept && may_merge(m, level, at); i++) {
-            merge_child(m, level, nodes, index, &child[i]);
+        bool may = may_merge(m, level, at), joins = level == 1 && m->e.f->napot;
+
+        for (unsigned i = 0; i < kept && (may || joins); i++) {
+            m->out->looked++;
+            m->out->words += PT_MERGE_TABLE;
+            if (!(may && merge_child(m, level, nodes, index, &child[i])) && joins) {
+                join_child(m, child[i].table, at);
+            }
         }
         m->out->next = end + 1;
     }

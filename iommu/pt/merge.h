@@ -3,7 +3,8 @@
  * word is replaced by a single store; IOMMU guidelines: merging without a gap]
  *
  * The one store that replaces a table changes no translation and no right. The table is dead, and
- * waits for caches of non-leaves (RETIRE). Leaves that hardware may still mark (marks.h) stay.
+ * waits for caches of non-leaves (RETIRE). Leaves that hardware may still mark (marks.h) stay. What
+ * makes no 2 MiB makes 64 KiB where it can (napot.h).
  */
 #ifndef CORDON_PT_MERGE_H
 #define CORDON_PT_MERGE_H
@@ -17,6 +18,7 @@ struct pt_merged {
     uint64_t looked;  /* tables that were looked at */
     uint64_t words;   /* what was done, in words */
     uint64_t made[2]; /* leaves of 2 MiB, of 1 GiB */
+    uint64_t napot;   /* leaves of 64 KiB, where the forest has such */
     uint64_t next;    /* linear: go on here; behind WHAT->to at its end */
 };
 

@@ -4,6 +4,7 @@
  * tables]
  */
 #include "pt/edit.h"
+#include "pt/napot.h"
 
 /* Replace the rights of one leaf. Hardware may set A and D meanwhile, where they are clear. */
 static void change_leaf(const struct pt_edit *e, uint64_t *word, uint64_t old, uint64_t changed)
@@ -34,6 +35,17 @@ static void change_leaves(const struct pt_edit *e, uint64_t *table, unsigned ind
     }
 }
 
+/* The same in a leaf table; runs of 64 KiB stay only whole. */
+static void change_pages(const struct pt_edit *e, uint64_t *table, uint64_t first, uint64_t last)
+{
+    unsigned index = pt_index_below(0, first), end = pt_index_below(0, last);
+
+    if (e->f->napot) {
+        pt_napot_break_ends(e->f, table, index, end, e->retire);
+    }
+    change_leaves(e, table, index, end);
+}
+
 static void protect_level(struct pt_edit *e, unsigned level, const struct pt_node *nodes,
                           unsigned count, uint64_t first, uint64_t last);
 
@@ -59,7 +71,7 @@ static void protect_level(struct pt_edit *e, unsigned level, const struct pt_nod
 
     if (level == 0) {
         for (unsigned i = 0; i < count; i++) {
-            change_leaves(e, nodes[i].table, pt_index_below(0, first), pt_index_below(0, last));
+            change_pages(e, nodes[i].table, first, last);
         }
         return;
     }
@@ -80,7 +92,7 @@ void pt_protect(struct pt_forest *f, cordon_gpa gpa, uint64_t pages, uint32_t pe
 
     e.bits = pt_leaf_make(f->fmt, 0, 0, perms) & PTE_RIGHTS;
     if (pt_ready(f, views, first, last)) {
-        change_leaves(&e, f->ready, pt_index_below(0, first), pt_index_below(0, last));
+        change_pages(&e, f->ready, first, last);
         return;
     }
     f->ready_at = PT_NOWHERE;

@@ -37,6 +37,7 @@
 #define PTE_A BIT64(6)
 #define PTE_D BIT64(7)
 #define PTE_PPN GENMASK64(53, 10)
+#define PTE_N BIT64(63) /* [Priv Svnapot] */
 
 struct pt_fmt {
     const char *name;     /* "Sv39x4" */
@@ -60,6 +61,7 @@ struct pt_forest {
     struct cordon_ctx *ctx;
     const struct pt_fmt *fmt;
     uint32_t views; /* bit v: view v exists */
+    bool napot;     /* whatever walks its views has Svnapot: see napot.h */
     cordon_hpa root[CORDON_MAX_VIEWS];
     /* The leaf table that was met last, if all views share it. Forgotten when a view comes, and
      * before any change that may take a table away or unshare one. (A view that goes, or is
@@ -155,8 +157,8 @@ void pt_map_grant(struct pt_forest *f, const struct pt_grant *grant, struct pt_p
  * which a translation outside the range is gone. Tables that become empty go to RETIRE. */
 void pt_unmap(struct pt_forest *f, cordon_gpa gpa, uint64_t pages, uint32_t views,
               struct pt_pool *pool, struct pt_retire *retire);
-/* Whatever leaf of these views holds GPA is at most of LEVEL afterwards; what it says stays. The
- * reserve is pt_reserve_change's, of a range as large as a leaf of LEVEL. */
+/* Whatever leaf of these views holds GPA is at most of LEVEL afterwards (0: 4 KiB); what it says
+ * stays. The reserve is pt_reserve_change's, of a range as large as a leaf of LEVEL. */
 void pt_split(struct pt_forest *f, cordon_gpa gpa, unsigned level, uint32_t views,
               struct pt_pool *pool, struct pt_retire *retire);
 /* Change the rights of every leaf in the range. */
@@ -169,7 +171,7 @@ void pt_retire_keep(struct pt_forest *f, struct pt_retire *retire, struct pt_poo
 
 struct pt_hit {
     cordon_hpa word; /* HPA of the last word read */
-    uint64_t pte;    /* its value */
+    uint64_t pte;    /* its value; of a 64 KiB leaf, what it says of the page [Priv Svnapot] */
     uint32_t level;
     bool leaf; /* else the walk stopped at an invalid word of LEVEL */
 };

@@ -55,7 +55,7 @@ static void link_level(struct pt_edit *e, unsigned level, const uint64_t *from,
 
     for (uint64_t at = first; at <= last; at = next) {
         unsigned index = pt_index(e->f->fmt, level, at);
-        uint64_t word = from[index];
+        uint64_t word = level == 0 ? pt_page_leaf(&from[index]) : from[index]; /* in part: no run */
         uint64_t end = pt_entry_last(level, at, last);
 
         next = end + 1;

@@ -5,6 +5,7 @@
  * that makes it reachable. Harts and IOMMUs may go on using the large leaf until they are told.
  */
 #include "pt/edit.h"
+#include "pt/napot.h"
 
 /* Depth is bounded by the format's levels. */
 static void split_level(struct pt_edit *e, unsigned level, unsigned to, const struct pt_node *nodes,
@@ -12,6 +13,9 @@ static void split_level(struct pt_edit *e, unsigned level, unsigned to, const st
 {
     struct pt_node child[CORDON_MAX_VIEWS];
 
+    for (unsigned i = 0; level == 0 && i < count; i++) {
+        pt_napot_break(e->f, nodes[i].table, pt_index_below(0, first), e->retire);
+    }
     if (level == to || count == 0) {
         return;
     }

@@ -4,6 +4,7 @@
  * Words go first and stay gone; what they led to keeps its contents until it is freed. [INV 7]
  */
 #include "pt/edit.h"
+#include "pt/napot.h"
 
 /* Clear PAGES leaves of a leaf table, whose ownership word is OWN. True when it is empty now. */
 static inline bool clear_run(const struct pt_forest *f, uint64_t *table, uint64_t *own,
@@ -28,6 +29,10 @@ static inline bool clear_run(const struct pt_forest *f, uint64_t *table, uint64_
 
 static bool clear_leaves(const struct pt_edit *e, uint64_t *table, uint64_t first, uint64_t last)
 {
+    if (e->f->napot) {
+        pt_napot_break_ends(e->f, table, pt_index_below(0, first), pt_index_below(0, last),
+                            e->retire);
+    }
     return clear_run(e->f, table, pt_own(e->f, table), pt_index_below(0, first),
                      (last - first + 1) >> CORDON_PAGE_SHIFT, e->retire);
 }
@@ -129,7 +134,7 @@ void pt_unmap(struct pt_forest *f, cordon_gpa gpa, uint64_t pages, uint32_t view
     uint64_t last = gpa.v + (pages << CORDON_PAGE_SHIFT) - 1;
 
     /* With more entries than can go now the table stays, and nothing above it changes. */
-    if (pt_is_ready(f, views, gpa.v, last) && pt_valid(*f->ready_own) > pages) {
+    if (!f->napot && pt_is_ready(f, views, gpa.v, last) && pt_valid(*f->ready_own) > pages) {
         clear_run(f, f->ready, f->ready_own, pt_index_below(0, gpa.v), pages, retire);
         return;
     }

@@ -106,6 +106,16 @@ static inline void hit_set(struct pt_hit *hit, uint64_t word, uint64_t pte, unsi
     hit->leaf = pt_word_is_leaf(pte);
 }
 
+/* The walk ended at a 64 KiB leaf, or at what is not ours. */
+PT_SLOW int hit_odd(const struct pt_forest *f, struct pt_hit *hit)
+{
+    if (!pt_word_ours(f->fmt, hit->level, hit->pte)) {
+        return -CORDON_ECORRUPT;
+    }
+    hit->pte = pt_page_leaf(pt_table_ptr(f, hit->word));
+    return 0;
+}
+
 /* One walk from the root at HPA. TOP is the root's level: a constant in each caller, so that the
  * shifts are, too. */
 static inline int walk(const struct pt_forest *f, unsigned top, uint64_t root, uint64_t linear,
@@ -131,7 +141,7 @@ static inline int walk(const struct pt_forest *f, unsigned top, uint64_t root, u
         at = table + pt_index_below(level, linear) * sizeof(uint64_t);
     }
     hit_set(hit, at, pte, level);
-    return pt_word_ours(f->fmt, level, pte) ? 0 : -CORDON_ECORRUPT;
+    return pt_word_plain(f->fmt, level, pte) ? 0 : hit_odd(f, hit);
 }
 
 int pt_lookup(const struct pt_forest *f, uint32_t view, cordon_gpa gpa, struct pt_hit *hit)

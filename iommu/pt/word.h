@@ -3,8 +3,11 @@
  *
  * A leaf is V, A, D, U for the second stage, the rights and the PPN. A and D are clear where they
  * are to tell what was used and written (pt/marks.h); hardware may set them there at any time. A
- * non-leaf is V and the PPN: A, D and U there are reserved. Nothing here sets G, PBMT, N or a
+ * non-leaf is V and the PPN: A, D and U there are reserved. Nothing here sets G, PBMT or a
  * reserved bit, so that a word with one of them is not ours. The word of what is not mapped is 0.
+ *
+ * A 64 KiB leaf is 16 words of a leaf table, all the same: N, and a PPN that ends in 1000b. A and D
+ * are always set in them, so that hardware never writes one. [Priv Svnapot]
  */
 #ifndef CORDON_PT_WORD_H
 #define CORDON_PT_WORD_H
@@ -17,6 +20,9 @@
 #define PT_LEAF_MAX 2u /* the highest level that may hold leaves: 1 GiB */
 #define PT_HPA_BITS 56u
 #define PT_HPA_PAGE GENMASK64(PT_HPA_BITS - 1, CORDON_PAGE_SHIFT)
+#define PT_NAPOT_PAGES 16u /* words, and pages, of a 64 KiB leaf */
+#define PT_NAPOT_LOW (PTE_PPN & (PT_NAPOT_PAGES * (PTE_PPN & -PTE_PPN) - 1))
+#define PT_NAPOT_SIZE (PTE_N | BIT64(13)) /* the PPN's lowest 1 says that it is 64 KiB */
 #define PT_RIGHTS_LEGAL \
     0xbau /* bit p: a leaf can say the rights p; write without read is reserved */
 
@@ -87,9 +93,39 @@ static inline bool pt_word_is_leaf(uint64_t word)
     return (word & PTE_V) != 0 && (word & PTE_RIGHTS) != 0;
 }
 
-/* True for words that the functions above make for this place, at level 0 with A and D or without,
- * and for 0. */
-static inline bool pt_word_ours(const struct pt_fmt *fmt, unsigned level, uint64_t word)
+/* ---- 64 KiB ------------------------------------------------------------------------------- */
+
+static inline bool pt_word_is_napot(uint64_t word)
+{
+    return (word & PTE_N) != 0;
+}
+
+/* The word that stands 16 times for 64 KiB, of which LEAF is any 4 KiB. */
+static inline uint64_t pt_napot_make(uint64_t leaf)
+{
+    return (leaf & ~PT_NAPOT_LOW) | PT_NAPOT_SIZE;
+}
+
+/* What the word with INDEX in a leaf table says of its own page, as a leaf of 4 KiB says it: as the
+ * specification's implicit reads do. */
+static inline uint64_t pt_word_page(uint64_t word, uint64_t index)
+{
+    return pt_word_is_napot(word)
+               ? (word & ~(PTE_N | PT_NAPOT_LOW)) | pt_leaf_step(0) * (index % PT_NAPOT_PAGES)
+               : word;
+}
+
+/* The same where it stands. */
+static inline uint64_t pt_page_leaf(const uint64_t *word)
+{
+    return pt_word_page(*word, (uintptr_t)word / sizeof(*word));
+}
+
+/* ---- ours --------------------------------------------------------------------------------- */
+
+/* True for words without N that the functions above make for this place, at level 0 with A and D or
+ * without, and for 0. */
+static inline bool pt_word_plain(const struct pt_fmt *fmt, unsigned level, uint64_t word)
 {
     uint64_t plain = word & ~PTE_PPN;
 
@@ -102,6 +138,16 @@ static inline bool pt_word_ours(const struct pt_fmt *fmt, unsigned level, uint64
                (word & PTE_PPN & (pt_leaf_step(level) - 1)) == 0;
     }
     return word == 0;
+}
+
+static inline bool pt_word_ours(const struct pt_fmt *fmt, unsigned level, uint64_t word)
+{
+    if (!pt_word_is_napot(word)) {
+        return pt_word_plain(fmt, level, word);
+    }
+    return level == 0 && (word & ~(PTE_PPN | PTE_RIGHTS)) == (fmt->leaf_bits | PTE_N) &&
+           (word & PT_NAPOT_LOW) == (PT_NAPOT_SIZE & PTE_PPN) &&
+           pt_perms_legal(pt_word_perms(word));
 }
 
 #endif

@@ -171,6 +171,10 @@ static int audit_context(const struct cordon_device *dev, struct cordon_finding 
     uint32_t skip = 0;
     cordon_hpa context = cordon_hpa_make(0);
 
+    if (d->forest.napot && dev->iommu->info.napot != CORDON_NAPOT_KNOWN) {
+        return audit_say(first, 1, context, root,
+                         "a device's view may have 64 KiB leaves, which its IOMMU may not know");
+    }
     if (audit_walk(dev->iommu, dev->device_id, &skip, &context, first) != 0) {
         return -CORDON_ECORRUPT;
     }

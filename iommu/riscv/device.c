@@ -3,6 +3,8 @@
 
 #include "core/ctx.h"
 #include "log/log.h"
+#include "port_word.h"
+#include "pt/napot.h"
 #include "riscv/iommu.h"
 #include "riscv/msi.h"
 
@@ -75,6 +77,30 @@ static void device_view_put(struct cordon_domain *d, uint32_t number)
     if (d->view[number].devices == 0) {
         device_view_drop(d, number);
     }
+}
+
+/* ---- 64 KiB leaves ------------------------------------------------------------------------ */
+
+/* Views share tables: either all of a domain's hardware knows such leaves, or it has none. Harts
+ * may go on using those that they hold. */
+static void device_napot_end(struct cordon_domain *d)
+{
+    if (d->forest.napot) {
+        pt_napot_end(&d->forest);
+        port_fence(d->ctx->cookie);
+        vmid_fence(d, NULL, 0, true);
+    }
+}
+
+/* A device has come or gone: those that are left decide. */
+static void device_napot_settle(struct cordon_domain *d)
+{
+    bool known = d->ctx->napot;
+
+    for (const struct cordon_device *dev = d->devices; dev != NULL; dev = dev->domain_next) {
+        known &= !device_uses_view(dev) || dev->iommu->info.napot == CORDON_NAPOT_KNOWN;
+    }
+    d->forest.napot = known;
 }
 
 /* ---- lists -------------------------------------------------------------------------------- */
@@ -158,6 +184,9 @@ static int device_attach_claimed(struct cordon_domain *d, struct cordon_device *
     uint32_t number = own ? 0 : device_common_view(d);
     int err = 0;
 
+    if (dev->iommu->info.napot != CORDON_NAPOT_KNOWN) {
+        device_napot_end(d);
+    }
     if (number == 0) {
         err = device_view_make(d, dev, &number);
     }
@@ -205,6 +234,7 @@ int cordon_device_attach(cordon_domain *d, cordon_device *dev, uint32_t flags)
         err = device_attach_claimed(d, dev, (flags & CORDON_ATTACH_OWN_VIEW) != 0);
         if (err) {
             device_set_domain(dev, NULL);
+            device_napot_settle(d);
         }
     }
     lock_give(&d->lock);
@@ -231,6 +261,7 @@ int device_confirm(struct cordon_device *dev)
     }
     dev->unconfirmed = false;
     device_view_put(d, dev->view); /* its GSCID is known to nobody any more */
+    device_napot_settle(d);
     if (!dev->undrained) {
         device_leave(dev);
     }

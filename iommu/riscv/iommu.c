@@ -10,6 +10,7 @@
 
 #include "core/ctx.h"
 #include "riscv/device.h"
+#include "riscv/napot.h"
 
 _Static_assert(sizeof(struct cordon_iommu) <= CORDON_PAGE_SIZE, "an IOMMU is one page");
 
@@ -355,6 +356,9 @@ int cordon_iommu_add(cordon_ctx *ctx, const struct cordon_iommu_config *cfg, cor
     }
     iommu->mark = HANDLE_IOMMU;
     iommu->open = true;
+    if (ctx->napot) {
+        napot_try(iommu);
+    }
     *out = iommu;
     return 0;
 }

@@ -1,7 +1,6 @@
 /*
  * The registers of a RISC-V IOMMU, in the order of the specification (release 20260222), and the
- * only way to reach them. Chapter 5; the performance, debug and QoS registers (5.19 to 5.27) are
- * not used.
+ * only way to reach them. Chapter 5; the performance and QoS registers are not used.
  *
  * All are little-endian. 32-bit registers take 32-bit accesses only [IOMMU 6.1], hence two enums.
  */
@@ -27,6 +26,9 @@ enum iommu_reg64 {
     REG64_DDTP = 0x010,
     REG64_CQB = 0x018,
     REG64_FQB = 0x028,
+    REG64_TR_REQ_IOVA = 0x258,
+    REG64_TR_REQ_CTL = 0x260,
+    REG64_TR_RESPONSE = 0x268,
     REG64_ICVEC = 0x2f8
 };
 
@@ -41,6 +43,7 @@ enum iommu_reg64 {
 #define CAP_AMO_HWAD BIT64(24)
 #define CAP_ATS BIT64(25)
 #define CAP_IGS GENMASK64(29, 28)
+#define CAP_DBG BIT64(31)
 #define CAP_PAS GENMASK64(37, 32)
 
 #define IGS_MSI 0u
@@ -89,6 +92,14 @@ enum iommu_reg64 {
 
 /* 5.18 ipsr */
 #define IPSR_FIP BIT64(1)
+
+/* 5.24 to 5.26 tr_req_iova, tr_req_ctl, tr_response: only with capabilities.DBG */
+#define TR_REQ_GO BIT64(0)
+#define TR_REQ_NW BIT64(3)
+#define TR_REQ_DID GENMASK64(63, 40)
+#define TR_RESPONSE_FAULT BIT64(0)
+#define TR_RESPONSE_S BIT64(9)
+#define TR_RESPONSE_PPN GENMASK64(53, 10)
 
 /* 5.28 icvec */
 #define ICVEC_CIV GENMASK64(3, 0)

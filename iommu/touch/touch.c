@@ -229,7 +229,7 @@ static bool present(struct cordon_domain *d, uint64_t gpa, struct cordon_touched
     struct pt_hit hit = {.level = 0};
 
     if (pt_ready(f, f->views, gpa, gpa)) {
-        hit.pte = f->ready[pt_index_below(0, gpa)];
+        hit.pte = pt_page_leaf(&f->ready[pt_index_below(0, gpa)]);
     } else if (pt_lookup(f, 0, cordon_gpa_make(gpa), &hit) != 0) {
         return false;
     }

@@ -10,7 +10,7 @@ from .errors import (AlreadyExists, Busy, CordonError, Corrupt, HardwareError, H
                      WrongHandle)
 from .guest import Guest
 from .gva import GpaEnd, GuestStep, GuestWalk, GvaEnd, Rules
-from .iommu import Cause, Fault, Iommu, Nearest
+from .iommu import Cause, Fault, Iommu, Napot, Nearest
 from .listen import Listening, Told, ToldKind
 from .log import Coalesced, Harvest, Mark, PageSet
 from .moves import Block, MadeRun, Moves
@@ -28,7 +28,7 @@ __all__ = [
     "Fault", "FrameInfo", "FrameState", "Gpa", "GpaEnd", "Grant", "Guest", "GuestStep", "GuestWalk",
     "Gva", "GvaEnd", "HardwareError", "HardwareTimeout", "Harvest", "Hit", "Hpa", "InvalidArgument",
     "Iommu", "Iova", "Leaf", "LibraryError", "LimitReached", "Listening", "MadeRun", "Mark",
-    "Misaligned", "Mode", "Moves", "Nearest", "Node", "NodeKind", "NotFound", "NotOwner",
+    "Misaligned", "Mode", "Moves", "Napot", "Nearest", "Node", "NodeKind", "NotFound", "NotOwner",
     "NotSupported", "OutOfMemory", "OutOfRange", "PageSet", "Pending", "Perm", "Platform",
     "Protect", "Region", "Revoke", "Rules", "Section", "Shape", "Space", "Step", "Told", "ToldKind",
     "TouchWhat", "Touched", "TranslationFault", "UseAfterClose", "Walk", "WalkEnd", "WrongHandle",

@@ -19,6 +19,7 @@ from ._base import Address, Handle, Record
 # Constants.
 CORDON_ATTACH_OWN_VIEW = 1
 CORDON_CTX_MIXED = 1
+CORDON_CTX_NAPOT = 2
 CORDON_DRAIN_IOMMU = 1
 CORDON_DRAIN_RESET = 2
 CORDON_EALIGN = 2
@@ -98,6 +99,9 @@ CORDON_MAX_VISITS = 0x40000
 CORDON_MODE_SV39X4 = 1
 CORDON_MODE_SV48X4 = 2
 CORDON_MODE_SV57X4 = 4
+CORDON_NAPOT_IGNORED = 2
+CORDON_NAPOT_KNOWN = 1
+CORDON_NAPOT_UNTRIED = 0
 CORDON_NODE_ALIAS = 5
 CORDON_NODE_CONTAINER = 1
 CORDON_NODE_HOLE = 4
@@ -205,6 +209,11 @@ ENUMS = {
         "CORDON_GVA_CLEAN",
         "CORDON_GVA_NO_TABLE",
         "CORDON_GVA_NO_PAGE",
+    ),
+    "cordon_napot": (
+        "CORDON_NAPOT_UNTRIED",
+        "CORDON_NAPOT_KNOWN",
+        "CORDON_NAPOT_IGNORED",
     ),
     "cordon_node_kind": (
         "CORDON_NODE_CONTAINER",
@@ -434,6 +443,8 @@ class Hit(Record):
         ("span", c_uint64),
         ("perms", c_uint32),
         ("level", c_uint32),
+        ("shift", c_uint32),
+        ("reserved", c_uint32),
     ]
 
 
@@ -477,6 +488,8 @@ class IommuInfo(Record):
         ("extended", c_uint32),
         ("modes", c_uint32),
         ("found_mode", c_uint32),
+        ("napot", c_uint32),
+        ("reserved", c_uint32),
     ]
 
 
@@ -710,6 +723,7 @@ class Coalesced(Record):
     _fields_ = [
         ("next", Gpa),
         ("looked", c_uint64),
+        ("napot", c_uint64),
         ("mega", c_uint64),
         ("giga", c_uint64),
     ]
@@ -782,6 +796,7 @@ class Shape(Record):
         ("tables", c_uint64 * 5),
         ("shared", c_uint64 * 5),
         ("leaves", c_uint64 * 5),
+        ("napot", c_uint64),
         ("table_bytes", c_uint64),
         ("mapped", c_uint64),
         ("flat_bytes", c_uint64),
@@ -1354,9 +1369,10 @@ PROTOTYPES = (
         ("view", c_uint32),
         ("out", POINTER(Shape)),
     ),
-     'The shape of a view (0: G-stage) as it is now. Reads no table of leaves: linear in '
-     "tables, with the domain's lock held. Errors: EINVAL (no such view, another size), "
-     'EHANDLE, ECORRUPT (a word leads to no table).'),
+     'The shape of a view (0: G-stage) as it is now. Of a table of 4 KiB leaves it reads '
+     "nothing, or a word for each 64 KiB: linear in tables, with the domain's lock held. "
+     'Errors: EINVAL (no such view, another size), EHANDLE, ECORRUPT (a word leads to no '
+     'table).'),
     ("cordon_share", c_int, (
         ("owner", POINTER(Domain)),
         ("borrower", POINTER(Domain)),

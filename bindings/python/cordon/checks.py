@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from . import _abi
 from .errors import CordonError, TranslationFault
+from .iommu import Napot
 from .judge import Directory, Walker
 from .types import PAGE, FrameState, Perm
 
@@ -22,7 +23,8 @@ def walker_of(platform: "Platform") -> Walker:
 
 def directory_of(platform: "Platform") -> Directory:
     return Directory(lambda at: int.from_bytes(platform.memory(at, 8), "little"),
-                     platform.register(0x10, 8), bool(platform.register(0, 8) & MSI_FLAT))
+                     platform.register(0x10, 8), bool(platform.register(0, 8) & MSI_FLAT),
+                     napot=platform.iommu.napot is Napot.KNOWN)
 
 
 def for_devices(region: "Region") -> bool:

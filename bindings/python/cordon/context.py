@@ -40,13 +40,14 @@ class Context:
     `port` is an object with any of mmio_read(hpa, width), mmio_write(hpa, width, value),
     hart_fence(harts, vmid, gpa, length), hart_fence_all(harts) and time_us(); an exception that it
     raises comes out of the call that led to it. `mixed` gives up keeping what never moves apart from
-    what can, for comparisons.
+    what can, for comparisons. `napot`: the harts have Svnapot, and leaves of 64 KiB are made (in views of devices
+    only where the IOMMU was seen to know them: `Iommu.napot`).
     """
 
     def __init__(self, ram: Any = "64M", base: HpaLike = 0x8000_0000, *,
                  banks: Iterable[ExtentLike] | None = None, reserved: Iterable[ExtentLike] = (),
                  hart_modes: int = Mode.ANY, vmid_bits: int = 14, seed: Size = 0,
-                 port: object = None, mixed: bool = False) -> None:
+                 port: object = None, mixed: bool = False, napot: bool = False) -> None:
         if isinstance(ram, (int, str)):
             ram = mmap.mmap(-1, size_pages(ram, "ram"), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # a fork has its own
         self.base = address(Hpa, base)
@@ -57,10 +58,11 @@ class Context:
         self.order = Order.over(self._lib, self._port.ops)  # None but over a recording build
         self._ptr: Any = None
         self.children: list[Child] = []
-        self._create(banks, reserved, hart_modes, vmid_bits, seed, mixed)
+        flags = (_abi.CORDON_CTX_MIXED if mixed else 0) | (_abi.CORDON_CTX_NAPOT if napot else 0)
+        self._create(banks, reserved, hart_modes, vmid_bits, seed, flags)
 
     def _create(self, banks: Iterable[ExtentLike] | None, reserved: Iterable[ExtentLike], hart_modes: int,
-                vmid_bits: int, seed: Size, mixed: bool) -> None:
+                vmid_bits: int, seed: Size, flags: int) -> None:
         runs = [Extent(self.base, len(self._ram))] if banks is None else extents_of(banks)
         for run in runs:  # the library would take it for memory that is there
             if not 0 <= run.hpa.v - self.base.v <= len(self._ram) - run.len:
@@ -70,7 +72,7 @@ class Context:
         config = _abi.Config(
             cookie=(self.order or self._port).address, banks=banks, bank_count=bank_count, reserved=reserved,
             reserved_count=reserved_count, hart_modes=int(hart_modes), vmid_bits=vmid_bits,
-            seed=as_int(seed, "seed"), flags=_abi.CORDON_CTX_MIXED if mixed else 0,
+            seed=as_int(seed, "seed"), flags=flags,
             ram_offset=(ctypes.addressof(self._pin) - self.base.v) % (1 << 64))
         out = ctypes.POINTER(_abi.Ctx)()
         self.call("cordon_ctx_create", ctypes.byref(config), ctypes.byref(out), base=self.base.v,

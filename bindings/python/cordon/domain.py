@@ -90,12 +90,13 @@ class Region:
 
 @dataclass(frozen=True)
 class Hit:
-    """Where an address leads: the byte's HPA, bytes to the end of the leaf, its rights and level."""
+    """Where an address leads: the byte's HPA, bytes to the end of the leaf, its rights, level and bytes."""
 
     hpa: Hpa
     span: int
     perms: Perm
     level: int
+    size: int
 
 
 @dataclass(frozen=True)
@@ -294,7 +295,7 @@ class Domain(Child):
         gpa, access = address(Gpa, gpa), Perm.of(access)
         self.context.call("cordon_translate", self.ptr, view, gpa, int(access), ctypes.byref(out),
                           gpa=gpa, view=view, access=access)
-        return Hit(out.hpa, out.span, Perm(out.perms), out.level)
+        return Hit(out.hpa, out.span, Perm(out.perms), out.level, 1 << out.shift)
 
     def walk(self, gpa: GpaLike, access: PermLike = "", *, view: int = 0) -> Walk:
         """Every word that a walk of GPA reads, and why it ends; a fault is an answer here."""

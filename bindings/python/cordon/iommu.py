@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 FAULT_BUDGET = 4096
 
 
+class Napot(enum.IntEnum):
+    """What an IOMMU was seen to make of leaves of 64 KiB: see enum cordon_napot."""
+
+    UNTRIED = _abi.CORDON_NAPOT_UNTRIED
+    KNOWN = _abi.CORDON_NAPOT_KNOWN
+    IGNORED = _abi.CORDON_NAPOT_IGNORED
+
+
 class Cause(enum.IntEnum):
     """Why a request was refused [IOMMU table of causes], those that are met here."""
 
@@ -107,10 +115,15 @@ class Iommu(Child):
 
     @property
     def info(self) -> _abi.IommuInfo:
-        """capabilities, directory_levels, extended, modes, found_mode."""
+        """capabilities, directory_levels, extended, modes, found_mode, napot."""
         out = _abi.IommuInfo()
         self.context.call("cordon_iommu_info", self.ptr, ctypes.byref(out))
         return out
+
+    @property
+    def napot(self) -> Napot:
+        """What it was seen to make of leaves of 64 KiB when it was taken over."""
+        return Napot(self.info.napot)
 
     def device(self, device_id: int, name: str = "", *, drain: Drain = Drain.IOMMU) -> "Device":
         from .device import Device

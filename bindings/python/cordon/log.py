@@ -66,11 +66,12 @@ class Harvest:
 
 @dataclass(frozen=True)
 class Coalesced:
-    """What coalescing made: leaves of 2 MiB and of 1 GiB, out of `looked` tables."""
+    """What coalescing made: leaves of 2 MiB and of 1 GiB, out of `looked` tables, and of 64 KiB (`napot`)."""
 
     mega: int
     giga: int
     looked: int
+    napot: int = 0
 
 
 def harvest(domain: "Domain", gpa: GpaLike, length: Size, used: bool, keep: bool) -> Harvest:
@@ -89,14 +90,15 @@ def harvest(domain: "Domain", gpa: GpaLike, length: Size, used: bool, keep: bool
 def coalesce(domain: "Domain", gpa: GpaLike, length: Size, budget: int) -> Coalesced:
     at = int(address(Gpa, gpa))
     end = at + size_bytes(length)
-    mega = giga = looked = 0
+    mega = giga = looked = napot = 0
     while at < end:
         what = _abi.Coalesce(gpa=Gpa(at), len=end - at, budget=budget)
         out = _abi.Coalesced()
         domain.context.call("cordon_coalesce", domain.ptr, ctypes.byref(what), ctypes.byref(out),
                             domain=domain.number, gpa=Gpa(at), len=end - at)
         mega, giga, looked, at = mega + out.mega, giga + out.giga, looked + out.looked, int(out.next)
-    return Coalesced(mega, giga, looked)
+        napot += out.napot
+    return Coalesced(mega, giga, looked, napot)
 
 
 __all__ = ["Coalesced", "Harvest", "Mark", "PageSet"]

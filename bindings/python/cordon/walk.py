@@ -112,8 +112,8 @@ class Leaf:
     level: int
 
     def __str__(self) -> str:
-        return (f"{self.gpa.v:#014x}-{self.gpa.v + self.len - 1:#014x} -> {self.hpa.v:#014x} "
-                f"{self.perms} {SPANS[self.level]}")
+        size = "64K" if self.len == 64 << 10 else SPANS[self.level]
+        return f"{self.gpa.v:#014x}-{self.gpa.v + self.len - 1:#014x} -> {self.hpa.v:#014x} {self.perms} {size}"
 
 
 def leaves(domain: "Domain", view: int) -> Iterator[Leaf]:

@@ -111,6 +111,10 @@ static void fake_tick(struct fake_iommu *f)
     if (answer_tick(&f->doorbell)) {
         fake_run_commands(f);
     }
+    if (answer_tick(&f->tr_answer)) {
+        f->tr_response = fake_debug(f, (uint32_t)(f->tr_ctl >> 40), f->tr_iova);
+        f->tr_ctl &= ~1ull;
+    }
 }
 
 void fake_answer_all(struct fake_iommu *f)
@@ -148,6 +152,10 @@ static uint64_t fake_read64(struct fake_iommu *f, uint32_t reg)
         return f->fq.base;
     case 0x2f8:
         return f->icvec;
+    case 0x260:
+        return f->tr_ctl;
+    case 0x268:
+        return f->tr_response;
     default:
         fake_violate(f, "a 64-bit read where there is no such register");
         return 0;
@@ -270,6 +278,19 @@ static void write_icvec(struct fake_iommu *f, uint64_t value)
     f->icvec = value & (field | field << 4 | field << 8 | field << 12);
 }
 
+static void write_debug(struct fake_iommu *f, uint32_t reg, uint64_t value)
+{
+    if ((f->capabilities & FAKE_CAP_DBG) == 0 || f->tr_answer.busy) {
+        fake_violate(f, "a debug register written that is busy, or not there");
+    } else if (reg == 0x258) {
+        f->tr_iova = value;
+    } else {
+        f->tr_ctl = value;
+        f->asked++;
+        answer_begin(f, &f->tr_answer);
+    }
+}
+
 static void fake_write64(struct fake_iommu *f, uint32_t reg, uint64_t value)
 {
     switch (reg) {
@@ -284,6 +305,10 @@ static void fake_write64(struct fake_iommu *f, uint32_t reg, uint64_t value)
         break;
     case 0x2f8:
         write_icvec(f, value);
+        break;
+    case 0x258:
+    case 0x260:
+        write_debug(f, reg, value);
         break;
     default:
         fake_violate(f, "a 64-bit write where there is no such register");

@@ -25,6 +25,7 @@
 #define FAKE_CAP_ATS (1ull << 25)
 #define FAKE_CAP_END (1ull << 27)
 #define FAKE_CAP_IGS (3ull << 28)
+#define FAKE_CAP_DBG (1ull << 31)
 #define FAKE_CAP_PAS (63ull << 32)
 
 enum fake_event_kind { FAKE_WRITE, FAKE_COMMAND };
@@ -35,6 +36,14 @@ struct fake_event {
     uint32_t reg;
     uint64_t value; /* command: first word */
     uint64_t more;  /* command: second word */
+};
+
+/* [Priv Svnapot] */
+enum fake_napot {
+    FAKE_NAPOT_KNOWN,   /* 16 pages; another size is a fault */
+    FAKE_NAPOT_RANGE,   /* the same, and said to be a range of 64 KiB */
+    FAKE_NAPOT_IGNORED, /* N says nothing */
+    FAKE_NAPOT_ANY_SIZE /* 16 pages, whatever size it says */
 };
 
 /* An answer that is on its way: BUSY until LEFT more reads, for ever if STUCK. */
@@ -74,6 +83,7 @@ struct fake_iommu {
     uint32_t fctl_fixed;   /* bits of fctl that cannot be changed */
     uint32_t icvec_bits;   /* writable bits of each field */
     bool ddtp_ignores_off; /* leaves ddtp as found when asked to go Off */
+    enum fake_napot napot; /* what it makes of 64 KiB leaves */
 
     /* registers */
     uint32_t fctl;
@@ -83,6 +93,9 @@ struct fake_iommu {
     uint32_t ipsr;
     uint64_t icvec;
     uint32_t msi_ctl[16];
+    uint64_t tr_iova, tr_ctl, tr_response; /* [IOMMU 5.24 to 5.26] */
+    struct fake_answer tr_answer;
+    uint32_t asked; /* debug translations so far */
 
     /* misbehaviour */
     uint32_t operations;                   /* counted: ddtp writes, csr writes, cqt writes */
@@ -131,6 +144,8 @@ void *fake_ram(const struct fake_iommu *f, uint64_t hpa, uint64_t len);
 /* A device asks for PAGE: 0 if its context lets it walk a table (and then its context and the page
  * are cached), else the cause. Nothing is recorded. A cached context is believed. */
 uint32_t fake_access(struct fake_iommu *f, uint32_t device_id, uint64_t page);
+/* What tr_response says of a read by DEVICE_ID at GPA. */
+uint64_t fake_debug(struct fake_iommu *f, uint32_t device_id, uint64_t gpa);
 /* The root that the last successful fake_access led to, and its MSI words. */
 const struct fake_entry *fake_context(const struct fake_iommu *f, uint32_t device_id);
 /* True while a translation of PAGE under GSCID is cached. */

@@ -57,6 +57,11 @@ static uint64_t machine_time(void *user)
 
 void machine_open(struct fake_machine *m)
 {
+    machine_open_flags(m, 0);
+}
+
+void machine_open_flags(struct fake_machine *m, uint32_t flags)
+{
     const struct cordon_extent bank = {{MACHINE_RAM}, MACHINE_RAM_LEN};
     const struct cordon_extent firmware = {{MACHINE_FIRMWARE}, 2ull << 20};
     const struct cordon_port_ops ops = {
@@ -69,6 +74,7 @@ void machine_open(struct fake_machine *m)
     };
     struct cordon_config cfg = {
         .size = sizeof(cfg),
+        .flags = flags,
         .cookie = &m->record,
         .banks = &bank,
         .bank_count = 1,

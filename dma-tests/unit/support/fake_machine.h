@@ -28,6 +28,8 @@ struct fake_machine {
 
 /* A context over fresh RAM; fails the test if it cannot be had. */
 void machine_open(struct fake_machine *m);
+/* The same with CORDON_CTX_* FLAGS. */
+void machine_open_flags(struct fake_machine *m, uint32_t flags);
 /* Every domain, device and IOMMU is gone before; fails the test on a violation. */
 void machine_close(struct fake_machine *m);
 /* Free the memory, whatever still stands. */

@@ -163,6 +163,36 @@ uint32_t fake_access(struct fake_iommu *f, uint32_t device_id, uint64_t page)
     return 0;
 }
 
+/* ---- debug translation [IOMMU 5.26], through Sv39x4 --------------------------------------- */
+
+uint64_t fake_debug(struct fake_iommu *f, uint32_t device_id, uint64_t gpa)
+{
+    const uint64_t *word = NULL;
+    uint64_t table = 0, ppn;
+
+    f->tr_answer = (struct fake_answer){.busy = false};
+    if (fake_access(f, device_id, gpa >> 12) != 0) {
+        return 1;
+    }
+    table = (fake_context(f, device_id)->dc[1] & ((1ull << 44) - 1)) << 12;
+    for (unsigned level = 3; level-- > 0;) {
+        word = fake_ram(f, table + 8 * (gpa >> (12 + 9 * level) & (level == 2 ? 2047 : 511)), 8);
+        if (word == NULL || (*word & 1) == 0 || ((*word & 0xe) != 0 && level > 0)) {
+            return 1;
+        }
+        table = (*word & PPN_SHIFTED) << 2;
+    }
+    ppn = *word >> 10 & ((1ull << 44) - 1);
+    if (*word >> 63 == 0 || f->napot == FAKE_NAPOT_IGNORED) {
+        return ppn << 10;
+    }
+    if ((ppn & 15) != 8 && f->napot != FAKE_NAPOT_ANY_SIZE) {
+        return 1;
+    }
+    return f->napot == FAKE_NAPOT_RANGE ? (ppn & ~15ull) << 10 | 7 << 10 | 1 << 9
+                                        : ((ppn & ~15ull) | (gpa >> 12 & 15)) << 10;
+}
+
 /* ---- faults [IOMMU 3.2] ------------------------------------------------------------------- */
 
 void fake_fault(struct fake_iommu *f, uint32_t cause, uint32_t ttyp, uint32_t device_id,

@@ -59,11 +59,17 @@ void bench_open_as(struct map_bench *b, uint64_t base, uint64_t size, struct cor
 
 void bench_open(struct map_bench *b, uint64_t size)
 {
+    bench_open_flags(b, size, 0);
+}
+
+void bench_open_flags(struct map_bench *b, uint64_t size, uint32_t flags)
+{
     const struct cordon_extent bank = {{BENCH_RAM}, size};
     struct cordon_config cfg;
 
     bench_memory(b, BENCH_RAM, size);
     cfg = bench_config(b);
+    cfg.flags = flags;
     cfg.banks = &bank;
     cfg.bank_count = 1;
     assert_int_equal(cordon_ctx_create(&cfg, &b->ctx), 0);

@@ -40,6 +40,8 @@ struct map_bench {
  * ram_offset and cookie are filled in; its banks lie in [base, base + size)). Fails the test
  * otherwise. */
 void bench_open(struct map_bench *b, uint64_t size);
+/* The same with CORDON_CTX_* FLAGS. */
+void bench_open_flags(struct map_bench *b, uint64_t size, uint32_t flags);
 void bench_open_as(struct map_bench *b, uint64_t base, uint64_t size, struct cordon_config *cfg);
 /* RAM and record alone, for tests of cordon_ctx_create. */
 void bench_memory(struct map_bench *b, uint64_t base, uint64_t size);

@@ -24,6 +24,10 @@ typedef struct cordon_ctx cordon_ctx;
 /* Do not keep what can move apart from what cannot: for measuring what that is worth. */
 #define CORDON_CTX_MIXED 1u
 
+/* Every hart has Svnapot: leaves of 64 KiB are made where 16 pages allow it, in a domain's views as
+ * long as each IOMMU that walks one was seen to know them too (cordon_iommu_info). */
+#define CORDON_CTX_NAPOT 2u
+
 struct cordon_config {
     uint32_t size;  /* sizeof(struct cordon_config) */
     uint32_t flags; /* CORDON_CTX_* */

@@ -22,6 +22,15 @@ struct cordon_iommu_config {
     uint32_t max_device_id; /* widest device id that will be used; decides directory levels */
 };
 
+/* What an IOMMU makes of 64 KiB leaves [Priv Svnapot; IOMMU 2.3]. No capability tells: where the
+ * context has CORDON_CTX_NAPOT, cordon_iommu_add asks the debug registers to translate through
+ * tables made for it, of which one word is right and one reserved. */
+enum cordon_napot {
+    CORDON_NAPOT_UNTRIED = 0, /* the harts have none, or the IOMMU has no debug registers */
+    CORDON_NAPOT_KNOWN = 1,   /* it led where it should, and refused what it should */
+    CORDON_NAPOT_IGNORED = 2  /* it did not: no view that it walks has such leaves */
+};
+
 /* What the hardware says of itself, and what firmware had left. */
 struct cordon_iommu_info {
     uint64_t capabilities;     /* [IOMMU 5.3] */
@@ -29,6 +38,8 @@ struct cordon_iommu_info {
     uint32_t extended;         /* 1: 64-byte device contexts with MSI tables, 0: 32-byte */
     uint32_t modes;            /* CORDON_MODE_* it can walk */
     uint32_t found_mode;       /* ddtp.iommu_mode found at entry: 0 Off, else it was on */
+    uint32_t napot;            /* enum cordon_napot */
+    uint32_t reserved;
 };
 
 /*

@@ -68,6 +68,7 @@ struct cordon_coalesce {
 struct cordon_coalesced {
     cordon_gpa next; /* go on here; behind the range at its end */
     uint64_t looked; /* tables of 512 words that were looked at */
+    uint64_t napot;  /* leaves of 64 KiB that were made, where there are such: CORDON_CTX_NAPOT */
     uint64_t mega;   /* leaves of 2 MiB that were made */
     uint64_t giga;   /* leaves of 1 GiB that were made */
 };

@@ -209,7 +209,9 @@ struct cordon_hit {
     cordon_hpa hpa; /* of the byte asked for */
     uint64_t span;  /* bytes from there to the end of the leaf */
     uint32_t perms; /* of the leaf */
-    uint32_t level; /* 0: 4 KiB, 1: 2 MiB, 2: 1 GiB */
+    uint32_t level; /* 0: 4 KiB or 64 KiB, 1: 2 MiB, 2: 1 GiB */
+    uint32_t shift; /* log2 of the leaf's bytes: 12, 16, 21 or 30 */
+    uint32_t reserved;
 };
 
 /* Where GPA leads in a view (0: G-stage), checked for ACCESS (CORDON_READ..; 0: any leaf).

@@ -17,6 +17,8 @@
 #define PTE_USER 0x10u
 #define PTE_LEAF 1u     /* V */
 #define PTE_MARKS 0xc0u /* A, D: what hardware sets where software has not */
+#define PTE_N (UINT64_C(1) << 63)
+#define NAPOT_PAGES 16u
 #define PPN_SHIFT 10u
 #define PPN_MASK ((UINT64_C(1) << 44) - 1)
 
@@ -77,9 +79,21 @@ static uint64_t target(uint64_t word)
     return word >> PPN_SHIFT & PPN_MASK;
 }
 
+static bool is_napot(uint64_t word)
+{
+    return (word & PTE_N) != 0;
+}
+
+/* Where the word with INDEX in its table leads its own page. */
+static uint64_t page_target(uint64_t word, unsigned index)
+{
+    return is_napot(word) ? (target(word) & ~(uint64_t)(NAPOT_PAGES - 1)) | index % NAPOT_PAGES
+                          : target(word);
+}
+
 static bool is_leaf(uint64_t word)
 {
-    return word >> 54 == 0 && (word & PTE_RIGHTS) != 0 &&
+    return (word & ~PTE_N) >> 54 == 0 && (word & PTE_RIGHTS) != 0 &&
            (word & PTE_LOW & ~(PTE_RIGHTS | PTE_USER | PTE_MARKS)) == PTE_LEAF;
 }
 
@@ -119,10 +133,17 @@ static bool fetches_stale(const struct record_order *o, const struct frame *f, u
     return stale;
 }
 
+/* A word of a 64 KiB leaf may lead hardware to any of its pages: it counts for all of them, so that
+ * none is gone before the last of the 16 words is. [Priv Svnapot] */
+static uint64_t leaf_pages(uint64_t word, unsigned level)
+{
+    return is_napot(word) ? NAPOT_PAGES : level_pages(level);
+}
+
 static void leaf_came(struct record_order *o, uint64_t word, unsigned level)
 {
-    for (uint64_t i = 0; i < level_pages(level); i++) {
-        struct frame *f = frame_get(&o->frames, target(word) + i);
+    for (uint64_t i = 0; i < leaf_pages(word, level); i++) {
+        struct frame *f = frame_get(&o->frames, page_target(word, 0) + i);
 
         f->mapped++;
         if (f->claimed && (f->owner & OWNER_STATE) != CORDON_FRAME_OWNED) {
@@ -136,8 +157,8 @@ static void leaf_came(struct record_order *o, uint64_t word, unsigned level)
 
 static void leaf_went(struct record_order *o, uint64_t word, unsigned level)
 {
-    for (uint64_t i = 0; i < level_pages(level); i++) {
-        struct frame *f = frame_get(&o->frames, target(word) + i);
+    for (uint64_t i = 0; i < leaf_pages(word, level); i++) {
+        struct frame *f = frame_get(&o->frames, page_target(word, 0) + i);
 
         if (--f->mapped == 0) {
             wait_from_now(o, &f->waiting, OWNER_DOMAIN(f->owner));
@@ -263,7 +284,7 @@ static void check_split(struct record_order *o, uint64_t leaf, const struct tabl
         uint64_t at = offset + i * level_pages(level);
         const struct table *child = child_of(o, t->word[i]);
 
-        if (is_leaf(t->word[i]) && target(t->word[i]) != target(leaf) + at) {
+        if (is_leaf(t->word[i]) && page_target(t->word[i], i) != target(leaf) + at) {
             order_fail(o, "a superpage was split into leaves that lead elsewhere");
         } else if (child != NULL && level > 0) {
             check_split(o, leaf, child, level - 1, at);
@@ -280,8 +301,8 @@ static void check_merge(struct record_order *o, const struct table *t, uint64_t 
     for (unsigned i = 0; i < TABLE_WORDS; i++) {
         uint64_t word = t->word[i];
 
-        if (!is_leaf(word) || target(word) != target(leaf) + i * level_pages(level) ||
-            (word & ~(PPN_MASK << PPN_SHIFT)) != same) {
+        if (!is_leaf(word) || page_target(word, i) != target(leaf) + i * level_pages(level) ||
+            (word & ~(PTE_N | PPN_MASK << PPN_SHIFT)) != same) {
             order_fail(o, "leaves became a superpage that does not say what they said");
             return;
         }
@@ -290,10 +311,24 @@ static void check_merge(struct record_order *o, const struct table *t, uint64_t 
 
 /* ---- steps -------------------------------------------------------------------------------- */
 
-static void live_store(struct record_order *o, const struct table *t, uint64_t old, uint64_t value)
+/* Between 4 KiB and 64 KiB nothing may change but the size: until the other words follow, hardware
+ * may go by either. */
+static void check_size(struct record_order *o, unsigned index, uint64_t old, uint64_t value)
+{
+    uint64_t same = ~(PTE_N | PPN_MASK << PPN_SHIFT);
+
+    if (is_leaf(old) && is_leaf(value) && is_napot(old) != is_napot(value) &&
+        (page_target(old, index) != page_target(value, index) || ((old ^ value) & same) != 0)) {
+        order_fail(o, "a leaf of another size does not say what the one before it said");
+    }
+}
+
+static void live_store(struct record_order *o, const struct table *t, unsigned index, uint64_t old,
+                       uint64_t value)
 {
     struct table *before = child_of(o, old), *after = child_of(o, value);
 
+    check_size(o, index, old, value);
     if (is_leaf(value)) {
         if (before != NULL && t->level > 0) {
             check_merge(o, before, value, t->level - 1);
@@ -332,7 +367,7 @@ static void store(struct record_order *o, struct table *t, unsigned index, uint6
         uint64_t old = t->word[index];
 
         t->word[index] = value;
-        live_store(o, t, old, value);
+        live_store(o, t, index, old, value);
     }
     t->word[index] = value;
     t->stored = o->now;

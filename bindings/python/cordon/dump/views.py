@@ -55,7 +55,7 @@ def views_of(dump: Dump) -> list[View]:
     most = 64 + 16 * len(dump.pages)  # views share tables, and tables cannot lead in circles
     found, domains = [], labels_of(dump)
     for domain in dump.domains:
-        judged = Directory.second_stage(dump.read64, domain.hgatp, most)
+        judged = Directory.second_stage(dump.read64, domain.hgatp, most, napot=True)
         label = domains[domain.number]
         found.append(_view(judged, f"harts of {label}", label, domain.hgatp))
     names: dict[Any, DeviceState] = {(device.iommu, device.id): device for device in dump.devices}

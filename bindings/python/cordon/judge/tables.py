@@ -49,11 +49,11 @@ class TooManyTables(Exception):
 class Directory:
     """The device directory that DDTP leads to. `read64` reads a doubleword of memory by address;
     `extended` is whether capabilities.MSI_FLAT makes contexts 64 bytes long. TooManyTables comes after
-    MOST_TABLES."""
+    MOST_TABLES. `napot`: who walks them knows leaves of 64 KiB [Privileged, Svnapot]; no capability tells."""
 
     def __init__(self, read64: Callable[[int], int], ddtp: int, extended: bool,
-                 most_tables: int = 1 << 20) -> None:
-        self._read, self.extended, self._left = read64, extended, most_tables
+                 most_tables: int = 1 << 20, napot: bool = False) -> None:
+        self._read, self.extended, self._left, self._napot = read64, extended, most_tables, napot
         self.mode, self.root = bits(ddtp, 3, 0), bits(ddtp, 53, 10) * PAGE
         self.pages: set[int] = set()
         self.broken: list[str] = []
@@ -67,9 +67,10 @@ class Directory:
         return found
 
     @classmethod
-    def second_stage(cls, read64: Callable[[int], int], hgatp: int, most_tables: int = 1 << 20) -> Judgement:
+    def second_stage(cls, read64: Callable[[int], int], hgatp: int, most_tables: int = 1 << 20,
+                     napot: bool = False) -> Judgement:
         """The Judgement of the tables below an hgatp."""
-        reader, result = cls(read64, 0, False, most_tables), Judgement(None, bits(hgatp, 57, 44), hgatp)
+        reader, result = cls(read64, 0, False, most_tables, napot), Judgement(None, bits(hgatp, 57, 44), hgatp)
         mode = bits(hgatp, 63, 60)
         if mode not in _MODE_LEVELS:
             result.broken.append(f"hgatp {hgatp:#x} has no second stage")
@@ -132,6 +133,9 @@ class Directory:
             if not pte & 1:
                 continue
             gpa, hpa = base | index << 12 + 9 * level, bits(pte, 53, 10) * PAGE
+            if level == 0 and pte >> 63 and self._napot:
+                pte = self._page_of_run(result, table, index, gpa)
+                hpa = bits(pte, 53, 10) * PAGE
             if bits(pte, 63, 54):
                 result.refuse(f"word {pte:#x} for GPA {gpa:#x} has reserved, PBMT or N bits")
             if pte & 0xe:
@@ -141,6 +145,15 @@ class Directory:
             else:
                 result.pages.add(hpa)
                 self._walk(result, hpa, level - 1, gpa, 9)
+
+    def _page_of_run(self, result, table, index, gpa):
+        """One of the 16 words of a 64 KiB leaf, as a leaf of its own page."""
+        pte, first = self._read(table + 8 * index), index & ~15
+        if bits(pte, 13, 10) != 8 or pte & 0xc0 != 0xc0:
+            result.refuse(f"word {pte:#x} for GPA {gpa:#x} is of no size that there is, or not marked")
+        if any(self._read(table + 8 * (first + i)) != pte for i in range(16)):
+            result.refuse(f"the words of the 64 KiB leaf around GPA {gpa:#x} differ")
+        return pte & ~(1 << 63 | 15 << 10) | index % 16 << 10
 
     @staticmethod
     def _leaf(result, pte, level, gpa, hpa):

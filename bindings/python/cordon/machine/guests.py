@@ -279,7 +279,7 @@ class MachineGuest:
     def coalesce(self) -> Coalesced:
         """Make large leaves of its RAM out of small ones again, where they can be one."""
         told = self._order(f"coalesce {self.name}", "vm-coalesced", vm=self.name)
-        return Coalesced(told["mega"], told["giga"], told["looked"])
+        return Coalesced(told["mega"], told["giga"], told["looked"], told["napot"])
 
     def coalescing(self, on: bool = True) -> None:
         """Whether the hypervisor does so by itself, in the background, behind each change of the map. It does at

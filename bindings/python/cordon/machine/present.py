@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from .guests import MachineGuest
 
 STREAM = 2  # of hyp/manage/manage.h
-SIZES = ("4K", "2M", "1G")
-COLOURS = ("#6baed6", "#2171b5", "#08306b")  # the larger, the darker
+SIZES = {12: "4K", 16: "64K", 21: "2M", 30: "1G"}  # by log2 of their bytes
+COLOURS = ("#6baed6", "#4292c6", "#2171b5", "#08306b")  # the larger, the darker
 _RECORD = struct.Struct("<QIHH")  # hyp/manage/present.c
 _BINS = 512  # parts of the GPA space in a picture
 
 
 @dataclass(frozen=True)
 class Present:
-    """LEN bytes from GPA on that stand in leaves of `size` ("4K", "2M", "1G") with equal rights."""
+    """LEN bytes from GPA on that stand in leaves of `size` ("4K", "64K", "2M", "1G") with equal rights."""
 
     gpa: Gpa
     len: int
@@ -38,8 +38,8 @@ def pieces(ask: Callable[[int], Event], channel: Channel) -> list[Present]:
     """All of it, joined across answers."""
     found: list[Present] = []
     for _, records in channel.pieces(ask, STREAM):
-        for first, pages, level, perms in _RECORD.iter_unpack(records):
-            _join(found, Present(Gpa(first * PAGE), pages * PAGE, SIZES[level], Perm(perms)))
+        for first, pages, shift, perms in _RECORD.iter_unpack(records):
+            _join(found, Present(Gpa(first * PAGE), pages * PAGE, SIZES[shift], Perm(perms)))
     return found
 
 
@@ -70,16 +70,17 @@ class History:
         return self.guest.ram_base, self.guest.ram_base + self.guest.ram_bytes
 
     def rows(self, bins: int = _BINS) -> Iterator[list[int]]:
-        """For each sample, for each of BINS equal parts of RAM: 0 where nothing is present, else 1 to 3 for the
-        largest leaf there (4 KiB, 2 MiB, 1 GiB)."""
+        """For each sample, for each of BINS equal parts of RAM: 0 where nothing is present, else 1 to 4 for the
+        largest leaf there (4 KiB, 64 KiB, 2 MiB, 1 GiB)."""
         low, high = self._range()
+        ranks = {size: rank for rank, size in enumerate(SIZES.values(), 1)}
         for _, runs in self.samples:
             row = [0] * bins
             for run in runs:
                 first = max(run.gpa.v - low, 0) * bins // (high - low)
                 last = (min(run.end, high) - 1 - low) * bins // (high - low)
                 for at in range(first, last + 1):
-                    row[at] = max(row[at], SIZES.index(run.size) + 1)
+                    row[at] = max(row[at], ranks[run.size])
             yield row
 
     def picture(self, path: str | Path) -> None:
@@ -99,7 +100,8 @@ class History:
         axis.set_yticks([0.5, len(times) - 0.5], [f"{times[0]:.1f} s", f"{times[-1]:.1f} s"])
         axis.set_xticks([low, high], [f"{low:#x}", f"{high:#x}"])
         axis.set_title(f"{self.guest.name}: what of its RAM is present, over time", loc="left", fontsize=9)
-        axis.legend(handles=[patches.Patch(color=colour, label=size) for colour, size in zip(COLOURS, SIZES)],
+        axis.legend(handles=[patches.Patch(color=colour, label=size)
+                             for colour, size in zip(COLOURS, SIZES.values())],
                     loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=7)
         figure.savefig(path, bbox_inches="tight")
         pyplot.close(figure)
