@@ -2,7 +2,7 @@
  * What of a guest's memory is present, by GPA, for pictures and tests outside.
  *
  * Records of 16 bytes, little-endian: first guest page (64 bits), pages (32), log2 of the leaves'
- * bytes (16), rights (16, CORDON_READ..); neighbours of the same size and rights are one record. One
+ * bytes (16), rights (16, CORDON_READ..); neighbours of one size and rights are one record. One
  * command looks at so many leaves at most, and says where to go on.
  */
 #include "manage/manage.h"

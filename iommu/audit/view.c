@@ -2,13 +2,8 @@
  * One view, word by word, against the map: nothing too much, nothing missing.
  */
 #include "audit/audit.h"
+#include "audit/words.h"
 #include "touch/promise.h"
-
-#define LEVELS_MAX 5u
-#define LEAF_LEVELS 3u /* levels 0 to 2 may hold leaves */
-#define INDEX_BITS 9u
-#define NAPOT_PAGES 16u /* of a 64 KiB leaf, which stands in as many words [Priv Svnapot] */
-#define NAPOT_64K 8u    /* what its PPN ends in */
 
 /* A table on the way. */
 struct step {
@@ -28,26 +23,6 @@ struct walk {
     uint64_t pages;               /* in leaves so far, that must stand */
     uint64_t came;                /* in leaves so far, of PROMISED regions */
 };
-
-static uint64_t level_pages(uint32_t level)
-{
-    return BIT64(INDEX_BITS * level);
-}
-
-static uint64_t read_word(const struct cordon_ctx *ctx, cordon_hpa table, uint32_t index)
-{
-    return ((const uint64_t *)frames_ptr(ctx, table))[index];
-}
-
-static cordon_hpa word_target(uint64_t pte)
-{
-    return cordon_hpa_make(field_get(PTE_PPN, pte) << CORDON_PAGE_SHIFT);
-}
-
-static bool word_is_table(uint64_t pte)
-{
-    return (pte & (PTE_V | PTE_R | PTE_W | PTE_X)) == PTE_V;
-}
 
 static bool is_table_frame(const struct cordon_ctx *ctx, cordon_hpa hpa)
 {
@@ -82,16 +57,6 @@ static cordon_hpa table_at(const struct cordon_domain *d, uint32_t view, uint64_
         at--;
     }
     return table;
-}
-
-/* What a word says of the page GFN: a 64 KiB leaf as one of 4 KiB would. */
-static uint64_t word_page(uint64_t pte, uint64_t gfn)
-{
-    uint64_t ppn = field_get(PTE_PPN, pte) & ~(uint64_t)(NAPOT_PAGES - 1);
-
-    return (pte & PTE_N) == 0
-               ? pte
-               : (pte & ~(PTE_N | PTE_PPN)) | field_put(PTE_PPN, ppn | gfn % NAPOT_PAGES);
 }
 
 bool audit_lookup(const struct cordon_domain *d, uint32_t view, uint64_t gfn,

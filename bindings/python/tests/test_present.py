@@ -32,10 +32,11 @@ class Teller(Channel):
 
 @pytest.mark.parametrize("a_time", [1, 2, 10])
 def test_answers_are_put_together_however_they_are_cut(a_time):
-    channel = Teller([(1, 2, 0, 3), (3, 1, 0, 3), (4, 1, 0, 1), (512, 512, 1, 1), (1024, 512, 1, 1)], a_time)
+    records = [(1, 2, 12, 3), (3, 1, 12, 3), (4, 1, 12, 1), (16, 16, 16, 1), (512, 512, 21, 1), (1024, 512, 21, 1)]
+    channel = Teller(records, a_time)
     assert pieces(channel.ask, channel) == [
         Present(Gpa(PAGE), 3 * PAGE, "4K", Perm.RW), Present(Gpa(4 * PAGE), PAGE, "4K", Perm.R),
-        Present(Gpa(2 * MIB), 4 * MIB, "2M", Perm.R)]
+        Present(Gpa(16 * PAGE), 16 * PAGE, "64K", Perm.R), Present(Gpa(2 * MIB), 4 * MIB, "2M", Perm.R)]
 
 
 def guest(*samples):
@@ -46,9 +47,9 @@ def guest(*samples):
 
 
 def test_a_history_is_what_was_present_when():
-    history = History(guest([(0, 1, "4K")], [(17, 1, "4K"), (20, 2, "2M")], [(15, 2, "4K"), (22, 9, "1G")]))
-    assert [history.sample() for _ in range(3)] == [0, 3 * MIB, 3 * MIB]
-    assert list(history.rows(bins=8)) == [[0] * 8, [0, 1, 0, 0, 2, 2, 0, 0], [1, 0, 0, 0, 0, 0, 3, 3]]
+    history = History(guest([(0, 1, "4K")], [(17, 1, "4K"), (18, 1, "64K"), (20, 2, "2M")], [(15, 2, "4K"), (22, 9, "1G")]))
+    assert [history.sample() for _ in range(3)] == [0, 4 * MIB, 3 * MIB]
+    assert list(history.rows(bins=8)) == [[0] * 8, [0, 1, 2, 0, 3, 3, 0, 0], [1, 0, 0, 0, 0, 0, 4, 4]]
 
 
 def test_a_history_is_drawn(tmp_path):

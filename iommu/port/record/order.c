@@ -8,19 +8,9 @@
  * by a live one.
  */
 #include "order_parts.h"
+#include "order_words.h"
 
 #include <stdlib.h>
-
-#define PTE_LOW 0x3ffu
-#define PTE_RIGHTS 0xeu
-#define PTE_EXECUTE 0x8u
-#define PTE_USER 0x10u
-#define PTE_LEAF 1u     /* V */
-#define PTE_MARKS 0xc0u /* A, D: what hardware sets where software has not */
-#define PTE_N (UINT64_C(1) << 63)
-#define NAPOT_PAGES 16u
-#define PPN_SHIFT 10u
-#define PPN_MASK ((UINT64_C(1) << 44) - 1)
 
 struct record_order *order_new(void)
 {
@@ -72,31 +62,6 @@ void order_levels(struct record_order *o, unsigned levels)
     o->root_level = levels - 1;
 }
 
-/* ---- words -------------------------------------------------------------------------------- */
-
-static uint64_t target(uint64_t word)
-{
-    return word >> PPN_SHIFT & PPN_MASK;
-}
-
-static bool is_napot(uint64_t word)
-{
-    return (word & PTE_N) != 0;
-}
-
-/* Where the word with INDEX in its table leads its own page. */
-static uint64_t page_target(uint64_t word, unsigned index)
-{
-    return is_napot(word) ? (target(word) & ~(uint64_t)(NAPOT_PAGES - 1)) | index % NAPOT_PAGES
-                          : target(word);
-}
-
-static bool is_leaf(uint64_t word)
-{
-    return (word & ~PTE_N) >> 54 == 0 && (word & PTE_RIGHTS) != 0 &&
-           (word & PTE_LOW & ~(PTE_RIGHTS | PTE_USER | PTE_MARKS)) == PTE_LEAF;
-}
-
 /* The table that a word leads to, or null. */
 static struct table *child_of(const struct record_order *o, uint64_t word)
 {
@@ -106,11 +71,6 @@ static struct table *child_of(const struct record_order *o, uint64_t word)
         f = frame_find(&o->frames, target(word));
     }
     return f != NULL ? f->table : NULL;
-}
-
-static uint64_t level_pages(unsigned level)
-{
-    return UINT64_C(1) << (9 * level);
 }
 
 /* ---- leaves that come and go -------------------------------------------------------------- */
@@ -131,13 +91,6 @@ static bool fetches_stale(const struct record_order *o, const struct frame *f, u
         stale |= o->anew[__builtin_ctzll(harts)] < f->copied;
     }
     return stale;
-}
-
-/* A word of a 64 KiB leaf may lead hardware to any of its pages: it counts for all of them, so that
- * none is gone before the last of the 16 words is. [Priv Svnapot] */
-static uint64_t leaf_pages(uint64_t word, unsigned level)
-{
-    return is_napot(word) ? NAPOT_PAGES : level_pages(level);
 }
 
 static void leaf_came(struct record_order *o, uint64_t word, unsigned level)
