@@ -40,6 +40,7 @@ def written(boots, payload):
     with boots.machine(blob, cpu=CPU, ram="1G") as machine:
         red = machine.guests["red"]
         red.wait(r"window at (-?\d+)")
+        red.coalescing(False)
 
         def order(letter, answer):
             machine.console.type(letter)
