@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import guests
 from cordon.machine import Machine
 from machine import MIB, bare, bare_guest
+from reach import FREE, OWNED, TABLE, frames_of
 from wire import Wire, arguments
 
 PAGE, PIECE = 4096, 1024  # PIECE: dma-tests/dpdk/rogue/line.h
 WHERES = ["first", "middle", "last"]
 SECRET = b"not for network cards; "
 SLOTS = SENDER, RECEIVER, THIRD = 1, 4, 7  # the third is on no wire: its registers are aimed at
-FREE, TABLE, OWNED = 1, 4, 5  # of enum cordon_frame_state
 RAM_END = 192 * MIB  # of the rogue's guest, whose memory begins at 0: no host address is one of its own
 REGISTERS = {"e1000e": (0, 0x5400), "igb": (0, 0x5400), "virtio-net-pci": (1, 16)}  # BAR, offset: addresses; messages
 REGISTER_BYTES = 64
@@ -98,19 +98,14 @@ class Confined(Scene):
         for hpa in self._planted.values():
             self.plant(Place(hpa, hpa))
 
-    def _runs(self, state, domain=0):
-        """The runs of frames of that kind, as (pages, first), the shortest first."""
-        records = struct.iter_unpack("<QIHH", self.machine.owner_records())
-        return sorted((pages, first) for first, pages, owner, kind in records if (owner, kind) == (domain, state))
-
     def _frame(self, state, domain=0):
         """A blank frame, out of the longest runs."""
-        found = ((first + pages // 2) * PAGE for pages, first in reversed(self._runs(state, domain)))
+        found = ((first + pages // 2) * PAGE for pages, first in reversed(frames_of(self.machine, state, domain)))
         return next(at for at in found if not any(self.machine.memory(at, PAGE)))
 
     def _table(self):
         """A full table: other frames of the layer are directories and queues, which change."""
-        frames = (at for pages, first in self._runs(TABLE) for at in range(first * PAGE, (first + pages) * PAGE, PAGE))
+        frames = (at for pages, first in frames_of(self.machine, TABLE) for at in range(first * PAGE, (first + pages) * PAGE, PAGE))
         return next(at for at in frames if all(
             entry & 1 and not entry >> 54 for (entry,) in struct.iter_unpack("<Q", self.machine.memory(at, PAGE))))
 

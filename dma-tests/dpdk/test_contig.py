@@ -2,8 +2,7 @@
 the same behind scattered host memory."""
 import guests
 import pytest
-from cordon.dump import views_of
-from cordon.dump.machine import machine as dump_of
+from reach import host_runs, monitor_arguments
 
 MIB = 1 << 20
 SLOTS = {"whole": (1, 4), "pieces": (7, 10)}
@@ -21,21 +20,8 @@ def contig(tmp_path_factory):
     cards = [word for hub, (name, slots) in enumerate(SLOTS.items()) for slot in slots
              for word in guests.card(CARDS[name], slot, hub)]
     monitor = folder / "qmp.sock"
-    with guests.cordon(folder, vms, (*cards, "-qmp", f"unix:{monitor},server=on,wait=off"), harts=3) as shared:
+    with guests.cordon(folder, vms, (*cards, *monitor_arguments(monitor)), harts=3) as shared:
         yield shared, monitor
-
-
-def host_runs(monitor, guest):
-    """(GPA, HPA, bytes) of each host run of what the guest's devices reach, as Cordon's tables have it."""
-    with dump_of(str(monitor)) as dump:
-        view = next(v for v in views_of(dump) if v.domain == f"vm{guest.domain}" and v.device is not None)
-        found = []
-        for run in view.runs:
-            at = run.gpa
-            for hpa, length in run.parts:
-                found.append((at, hpa, length))
-                at += length
-    return found
 
 
 def pieces_of(runs, gpa, length):

@@ -7,7 +7,7 @@ DPDK_MAIN := $(sort $(wildcard dma-tests/dpdk/*/main.c))
 DPDK_PROG := $(DPDK_MAIN:dma-tests/dpdk/%/main.c=$(DPDK)/bin/%)
 DPDK_INCLUDE := -DALLOW_EXPERIMENTAL_API -include rte_config.h -isystem $(abspath $(DPDK_SYSROOT))/usr/include/dpdk \
 	-isystem $(abspath $(DPDK_SYSROOT))/usr/include/riscv64-linux-gnu/dpdk
-DPDK_CFLAGS := -std=gnu11 -O2 -g $(WARN) -D_GNU_SOURCE $(DPDK_INCLUDE) -Idma-tests/dpdk
+DPDK_CFLAGS := -std=gnu11 -O2 -g $(WARN) -D_GNU_SOURCE $(DPDK_INCLUDE) -Idma-tests/dpdk -Idma-tests/guest
 # The C library is the compiler's own, at most as new as the guests'; libraries find each other in the guest.
 DPDK_LDFLAGS := -L$(abspath $(DPDK_LIBS)) -Wl,--allow-shlib-undefined -l:librte_eal.so.25 -l:librte_ethdev.so.25 \
 	-l:librte_mbuf.so.25 -l:librte_mempool.so.25 -l:librte_dmadev.so.25 -l:librte_log.so.25 -l:libatomic.a
@@ -41,6 +41,12 @@ $(DPDK)/obj/%.o: dma-tests/dpdk/%.c $(DPDK)/bin/flags $(DPDK)/sysroot.stamp
 	@mkdir -p $(@D)
 	$(quiet)$(GUEST_CROSS)gcc $(DPDK_CFLAGS) -MMD -MP -c $< -o $@
 
+# Cordon's own PCI function, as programs without DPDK reach it.
+$(DPDK)/obj/guest/%.o: dma-tests/guest/%.c $(DPDK)/bin/flags
+	$(note) CC $@
+	@mkdir -p $(@D)
+	$(quiet)$(GUEST_CROSS)gcc $(GUEST_CFLAGS) -MMD -MP -c $< -o $@
+
 dpdk_objects = $(patsubst dma-tests/dpdk/%.c,$(DPDK)/obj/%.o,$(sort $(wildcard dma-tests/dpdk/$1/*.c)))
 define dpdk_program
 $(DPDK)/bin/$1: $(call dpdk_objects,$1) $(call dpdk_objects,lib)
@@ -50,6 +56,8 @@ $(foreach p,$(notdir $(DPDK_PROG)),$(eval $(call dpdk_program,$(p))))
 $(DPDK_PROG):
 	$(note) LD $@
 	$(quiet)$(GUEST_CROSS)gcc -o $@ $^ $(DPDK_LDFLAGS)
+
+$(DPDK)/bin/churn: $(DPDK)/obj/guest/lib/own.o $(DPDK)/obj/guest/lib/pci.o
 
 -include $(patsubst dma-tests/dpdk/%.c,$(DPDK)/obj/%.d,$(wildcard dma-tests/dpdk/*/*.c))
 
