@@ -10,7 +10,7 @@ import guests  # noqa: E402
 
 collect_ignore = ["host"]  # needs no machine: make test-dpdk-host
 SLOTS = [1, 4]
-QUICK = {"pair": "e1000e", "apart": "igb", "confined": "e1000e", "loose": "e1000e"}  # the one model of each machine in the short run
+QUICK = {"pair": "e1000e", "apart": "igb", "confined": "e1000e", "loose": "e1000e", "traffic": "igb"}  # the one model of each machine in the short run
 
 
 def pytest_addoption(parser):

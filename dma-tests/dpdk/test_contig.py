@@ -32,6 +32,7 @@ def pieces_of(runs, gpa, length):
     return 1 + sum(one[1] + one[2] - one[0] != two[1] for one, two in zip(inside, inside[1:]))
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("name", SLOTS)
 def test_cards_use_contiguous_memory_wherever_it_stands(contig, name):
     shared, monitor = contig
