@@ -29,6 +29,12 @@ def owned_pages(machine, domain):
                if owner == domain and state in (OWNED, REVOKING))
 
 
+def counted(machine):
+    """How many bytes of host memory are what."""
+    told = machine.channel.ask("memory", "memory")
+    return {what: told[what] for what in ("total_bytes", "free_bytes", "owned_bytes", "table_bytes")}
+
+
 @pytest.mark.parametrize("fill", ["first-touch", "first-touch-2M"])
 @pytest.mark.parametrize("base", [0, 0x80000000])
 def test_page_comes_as_zeroes_and_keeps_what_is_stored(boots, payload, fill, base):
@@ -159,6 +165,28 @@ def test_storm_that_finds_no_memory_is_one_orderly_end(boots, payload):
         assert len(machine.console.find(r"^\[cordon\] storm: ENDED")) == 1
         machine.console.type("\x1d\n")
         assert ends_well(good)
+
+
+def test_frames_of_a_storm_of_every_hart_of_several_guests_are_all_accounted_for(boots, payload):
+    """Two storms side by side, on a machine that a third guest fills, twice: what is left is as it was."""
+    blob = bundle.make({"storm": payload("storm"), "hog": payload("hog"), "echo": payload("echo")},
+                       {"stays": bare("echo"), "left": bare("storm", vcpus=2, memory=6 * MIB, **LAZY),
+                        "right": bare("storm", vcpus=2, memory=6 * MIB, **LAZY),
+                        "hog": bare("hog", memory=512 * MIB, **OVER)})
+    with boots.machine(blob, ram="128M", harts=7) as machine:
+        stays, *come_and_go = machine.guests.values()
+        left = []
+        for life in range(2):
+            for guest in come_and_go:
+                end = guest.wait_end(90)
+                assert end.how == ("out-of-memory" if guest.name == "hog" else "shutdown"), guest.tail()
+                assert owned_pages(machine, guest.domain) == 0
+            machine.audit()
+            left.append(counted(machine))
+            for guest in come_and_go if life == 0 else ():
+                guest.start()
+        assert left[0] == left[1], left
+        assert left[0]["owned_bytes"] == stays.memory().resident_bytes == 4096 * owned_pages(machine, stays.domain)
 
 
 def test_linux_boots_with_a_part_of_its_memory(boots, linux_images, tmp_path):
