@@ -24,12 +24,19 @@ def find(name: str = "cordon", variable: str = "CORDON_LIB") -> str:
         if not os.path.exists(named):
             raise LibraryError(f"{variable} names {named}, which does not exist")
         return os.path.abspath(named)
-    for folder in (_TREE_BUILD, Path(sys.prefix, "lib")):
+    folders = _TREE_BUILD, Path(sys.prefix, "lib")
+    for folder in folders:
         if (folder / file).exists():
             return str(folder / file)
-    if installed := ctypes.util.find_library(name):
-        return installed
-    raise LibraryError(f"{file} is not built (make host), not installed, and {variable} is not set")
+    if (installed := ctypes.util.find_library(name)) is None:
+        raise LibraryError(f"{file} is not in {folders[0]} (make host), not in {folders[1]}, not installed, and "
+                           f"{variable} is not set")
+    try:
+        ctypes.CDLL(installed)
+    except OSError as why:  # a linker finds what was installed; the loader looks into what ldconfig has noted
+        raise LibraryError(f"{file} is installed, but the loader does not find it ({why}): run ldconfig, or set "
+                           f"{variable} to the path of {file}") from None
+    return installed
 
 
 @functools.cache

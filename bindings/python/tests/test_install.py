@@ -1,5 +1,6 @@
 """The package installs with pip into a fresh venv, without a network, and finds the libraries there."""
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -100,10 +101,21 @@ def test_the_installed_model_finds_both_libraries_in_its_prefix(venv, built, bui
 
 
 def test_without_its_library_the_model_is_missing_and_says_why(venv, built):
-    told = "from cordon.backends import BACKENDS; print(BACKENDS['model'].missing())"
+    told = ("import ctypes.util; ctypes.util.find_library = lambda name: None\n"  # whatever this system has
+            "from cordon.backends import BACKENDS; print(BACKENDS['model'].missing())")
     done = run(venv / "bin/python", "-c", told, CORDON_LIB=built)
-    assert done.stdout == ("libcordon-model.so is not built (make host), not installed, and CORDON_MODEL_LIB "
-                           "is not set\n"), done.stderr
+    assert re.fullmatch(r"libcordon-model.so is not in /\S+/out/host \(make host\), not in /\S+/lib, not installed, "
+                        "and CORDON_MODEL_LIB is not set\n", done.stdout), done.stdout + done.stderr
+
+
+def test_a_library_that_was_installed_without_ldconfig_says_the_way_out(venv, tmp_path):
+    made = run("gcc", "-shared", "-Wl,-soname,libcordon-far.so.0", "-o", tmp_path / "libcordon-far.so", "-x", "c", os.devnull)
+    assert made.returncode == 0, made.stderr
+    done = run(venv / "bin/python", "-c", "from cordon._lib import find; find('cordon-far', 'CORDON_FAR_LIB')",
+               LIBRARY_PATH=str(tmp_path))  # where a linker looks, as it does into PREFIX/lib, and the loader does not
+    assert re.search(r"LibraryError: libcordon-far.so is installed, but the loader does not find it "
+                     r"\(libcordon-far.so.0: cannot open shared object file: No such file or directory\): run ldconfig, "
+                     "or set CORDON_FAR_LIB to the path of libcordon-far.so", done.stderr), done.stderr
 
 
 def test_a_library_that_does_not_exist_is_named(venv):
