@@ -21,6 +21,7 @@
 #include <cordon/cordon.h>
 
 #define GIB (UINT64_C(1) << 30)
+#define MIB (UINT64_C(1) << 20)
 #define PAGE UINT64_C(4096)
 #define RAM_BASE (4 * GIB)
 #define LEAVES 512u
@@ -148,6 +149,20 @@ static void op_split(struct bench *b)
     mark(b, 0, GIB, CORDON_REGION_LOG);
 }
 
+/* What the hypervisor does under one hold of the lock (hyp/manage/log.c, hyp/vm/coalesce.c). */
+static void op_split_piece(struct bench *b)
+{
+    mark(b, 0, 16 * MIB, CORDON_REGION_LOG);
+}
+
+static void op_merge_piece(struct bench *b)
+{
+    const struct cordon_coalesce what = {.size = sizeof(what), .len = GIB, .budget = 8};
+    struct cordon_coalesced out;
+
+    must(cordon_coalesce(b->d, &what, &out), "coalesce");
+}
+
 static void op_merge(struct bench *b)
 {
     struct cordon_coalesce what = {.size = sizeof(what), .len = GIB};
@@ -205,6 +220,11 @@ static void measure(struct bench *b, uint64_t turns, bool json)
         mark(b, 0, b->pages * PAGE, 0);
         op_merge(b);
         b->dirty = b->fences = 0;
+        say(b, "split-piece", once(b, "split-piece", op_split_piece), 16 * MIB / PAGE, json);
+        mark(b, 0, GIB, 0);
+        say(b, "merge-piece", once(b, "merge-piece", op_merge_piece), 16 * MIB / PAGE, json);
+        op_merge(b);
+        b->fences = 0;
         say(b, "split", once(b, "split", op_split), GIB / PAGE, json);
         mark(b, 0, GIB, 0);
         b->fences = 0;

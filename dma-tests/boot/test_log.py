@@ -9,6 +9,7 @@ from machine import bare
 # [Priv 12.3.1] Hardware sets D; the store faults; neither extension is named, and either may be so.
 CPUS = {"svadu": "svadu=on", "svade": "svadu=off,svade=on", "neither": "svadu=off"}
 PAGES = 2048
+MIB = 1 << 20
 A = set(range(1, PAGES, 7))
 B = set(range(1500, 1601))
 
@@ -64,6 +65,52 @@ def test_harvest_of_a_guest_has_exactly_the_pages_that_were_written(written):
     order(machine, red, "v", "ok each page holds what was written")
     assert machine.channel.ask("audit", "audit")["clean"]
     order(machine, red, "q", "PASSED")
+
+
+def free_bytes(machine):
+    return machine.channel.order("memory", "memory")["free_bytes"]
+
+
+def flags(red):
+    return [(r.gpa, r.len, r.flags) for r in red.map().regions]
+
+
+def almost_full(boots, payload, spare):
+    """A machine on which all but about SPARE bytes are taken: RED has 640 MiB, OTHER touches what it has."""
+    def machine(other, pad):
+        vms = {"red": bare("writes", memory=640 * MIB),
+               "other": bare("full", memory=other, fill="first-touch", overcommit=True)}
+        images = {"writes": payload("writes"), "full": payload("full"), "pad": bytes(pad)}
+        return boots.machine(bundle.make(images, vms), ram="768M", harts=2)
+
+    def left(other, pad):
+        with machine(other, pad) as probe:
+            probe.guests["other"].wait("full", 120)
+            return free_bytes(probe)
+
+    other = 8 * MIB
+    other += left(other, MIB) // (2 * MIB) * 2 * MIB - 2 * MIB  # its tables take some, too
+    return machine(other, MIB + left(other, MIB) - spare)
+
+
+def test_logging_that_finds_no_memory_for_all_of_its_tables_changes_nothing(boots, payload):
+    """Its first pieces find some, and are undone."""
+    with almost_full(boots, payload, 500 << 10) as m:
+        red = m.guests["red"]
+        m.guests["other"].wait("full", 120)
+        assert 128 << 10 < free_bytes(m) < 1200 << 10  # 16 MiB take 32 KiB of tables, all of it 1,280
+        before, regions = red.tables(), flags(red)
+        since = len(m.channel.events)
+        with pytest.raises(GuestError, match="memory"):
+            red.log()
+        assert flags(red) == regions and not m.channel.seen("vm-log", since)
+        with pytest.raises(GuestError, match="not logged"):
+            red.dirty()
+        m.channel.wait("vm-merged", 30, since, vm="red")  # some leaves were small for a moment
+        assert red.tables() == before
+        order(m, red, "a", "wrote a")
+        order(m, red, "v", "ok each page holds what was written")
+        m.audit()
 
 
 def test_pages_that_come_at_first_touch_are_dirty_when_they_do(boots, payload):

@@ -4,15 +4,21 @@
  *
  * One command harvests at most 128 MiB, with one round of fences: a bitmap on STREAM_DIRTY, bit i
  * of byte i / 8 for page FROM + i * 4096, and an event "vm-harvest" that says where to go on. Pages
- * without memory read as 0.
+ * without memory read as 0. Logging begins and ends in pieces: a guest's vCPUs wait for one of them
+ * at most.
  */
+#include "core/console.h"
 #include "manage/manage.h"
+#include "vm/guests.h"
 #include "vm/vm.h"
 
 #include <string.h>
 
 #define PIECE (UINT64_C(128) << 20)
 #define PIECE_WORDS (PIECE / CORDON_PAGE_SIZE / 64)
+#define MARK_PIECE (UINT64_C(16) << 20) /* under one hold of the map's lock */
+#define MARK_RUNS 32u
+#define UNDO_BYTES (UINT64_C(4) << CORDON_PAGE_SHIFT)
 
 /* Run FN while VM runs, and nobody else changes its map. */
 static int with_map(struct vm *vm, int (*fn)(struct vm *vm, void *arg), void *arg)
@@ -47,32 +53,128 @@ static bool next_region(const struct vm *vm, uint64_t gpa, uint64_t end,
     return false;
 }
 
-static int set_log(struct vm *vm, void *arg)
+/* What is to be marked: the parts of RAM that are not as they are to be. */
+struct marking {
+    uint32_t log; /* CORDON_REGION_LOG, or 0 */
+    uint32_t runs;
+    struct {
+        uint64_t gpa, end;
+    } run[MARK_RUNS];
+    uint64_t at, end; /* the part of a run that is left */
+};
+
+/* Where there are more parts than runs, the last run has what lies between, too. */
+static int list_runs(struct vm *vm, void *arg)
 {
-    const bool *on = arg;
+    struct marking *m = arg;
     uint64_t at = vm->config->ram_base.v, end = at + vm->config->ram_len;
-    struct cordon_region_info region;
+    struct cordon_region_info r;
+    bool apart = true;
+
+    for (; next_region(vm, at, end, &r); at = r.gpa.v + r.len) {
+        bool differs = (r.flags & CORDON_REGION_LOG) != m->log;
+
+        if (differs && apart && m->runs < MARK_RUNS) {
+            m->run[m->runs++].gpa = r.gpa.v > at ? r.gpa.v : at;
+        }
+        if (differs) {
+            m->run[m->runs - 1].end = r.gpa.v + r.len < end ? r.gpa.v + r.len : end;
+        }
+        apart = !differs;
+    }
+    return 0;
+}
+
+/* The next piece of M->at..end; others may change the map between two. */
+static int mark_piece(struct vm *vm, void *arg)
+{
+    struct marking *m = arg;
+    struct cordon_region_info r;
+
+    if (!next_region(vm, m->at, m->end, &r)) {
+        m->at = m->end;
+        return 0;
+    }
+    uint64_t from = r.gpa.v > m->at ? r.gpa.v : m->at;
+    uint64_t to = r.gpa.v + r.len < m->end ? r.gpa.v + r.len : m->end;
+
+    to = to - from < MARK_PIECE ? to : from + MARK_PIECE;
+    const struct cordon_op op = {.kind = CORDON_OP_MARK,
+                                 .flags = (r.flags & CORDON_REGION_PIN) | m->log,
+                                 .gpa = cordon_gpa_make(from),
+                                 .len = to - from};
+    int err = cordon_change(vm->domain, &op, 1);
+
+    m->at = err == 0 || err == -CORDON_EPENDING ? to : m->at;
+    return err;
+}
+
+static int mark_run(struct vm *vm, struct marking *m, uint64_t gpa, uint64_t end)
+{
     int err = 0;
 
-    while (err == 0 && next_region(vm, at, end, &region)) {
-        uint32_t marks = region.flags & CORDON_REGION_MARKS & ~CORDON_REGION_LOG;
-        const struct cordon_op op = {.kind = CORDON_OP_MARK,
-                                     .flags = marks | (*on ? CORDON_REGION_LOG : 0),
-                                     .gpa = region.gpa,
-                                     .len = region.len};
+    m->at = gpa;
+    m->end = end;
+    while (err == 0 && m->at < m->end) {
+        err = with_map(vm, mark_piece, m);
+    }
+    return err;
+}
 
-        err = cordon_change(vm->domain, &op, 1);
-        at = region.gpa.v + region.len;
+/* Runs up to number LAST, and of that one as much as was done, are as they were. */
+static void unmark(struct vm *vm, struct marking *m, uint32_t last)
+{
+    uint64_t done = m->at;
+
+    m->log ^= CORDON_REGION_LOG;
+    for (uint32_t i = 0; i <= last; i++) {
+        int err = mark_run(vm, m, m->run[i].gpa, i == last ? done : m->run[i].end);
+
+        if (err != 0 && err != -CORDON_ENOENT) {
+            log_line("%s: 0x%lx..0x%lx cannot be as it was, logged or not: %s", vm_name(vm), m->at,
+                     m->end, cordon_strerror(err));
+        }
+    }
+}
+
+/* All of it, or nothing. What memory undoing may take is set aside while tables are taken. */
+static int mark(struct vm *vm, struct marking *m)
+{
+    const struct cordon_run_want want = {
+        .size = sizeof(want), .flags = CORDON_RUN_NOZERO, .len = UNDO_BYTES};
+    cordon_hpa aside;
+    uint32_t i = 0;
+    bool takes = m->log != 0;
+    int err = takes ? cordon_run_alloc(guests_ctx(), &want, &aside) : 0;
+
+    if (err != 0) {
+        return err;
+    }
+    while (err == 0 && i < m->runs) {
+        err = mark_run(vm, m, m->run[i].gpa, m->run[i].end);
+        i += err == 0;
+    }
+    if (takes) {
+        int freed = cordon_run_free(guests_ctx(), aside, want.len);
+
+        cordon_assert(freed == 0);
+    }
+    if (err != 0) {
+        unmark(vm, m, i);
     }
     return err;
 }
 
 int manage_log(struct vm *vm, bool on)
 {
+    struct marking m = {.log = on ? CORDON_REGION_LOG : 0};
     struct manage_event e;
     struct json *j;
-    int err = with_map(vm, set_log, &on);
+    int err = with_map(vm, list_runs, &m);
 
+    if (err == 0) {
+        err = mark(vm, &m);
+    }
     if (err == 0) {
         j = manage_event_begin(&e, "vm-log");
         json_text(j, "vm", vm_name(vm), VM_NAME_BYTES);
