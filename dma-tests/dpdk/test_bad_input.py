@@ -54,6 +54,7 @@ def test_a_guest_with_too_few_huge_pages_says_what_did_not_fit(odd, count):
             "give the guest more huge pages")
 
 
+@pytest.mark.whole
 def test_virtio_without_iommu_platform_is_refused_with_the_reason(tmp_path):
     """And the guest beside it, whose card obeys, starts."""
     vms = {"red": guests.vm("red", [1]), "blue": guests.vm("blue", [4])}

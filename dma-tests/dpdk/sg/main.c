@@ -282,6 +282,7 @@ int main(int argc, char **argv)
     }
     make_flows(&s, ports, flows, count);
     flow_meet(flows, count, s.wait_ms);
+    fprintf(stderr, "%s: %u packets each way\n", tool_name(), flows[0].count);
     uint64_t start = rte_get_timer_cycles();
     bool moved = run(flows, count, s.lag_us);
     uint64_t us = (rte_get_timer_cycles() - start) * 1000000 / rte_get_timer_hz();
