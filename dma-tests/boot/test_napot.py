@@ -85,7 +85,7 @@ def test_the_words_in_memory_are_those_of_the_specification(boots, payload, tmp_
         red.wait("ready")
         shape = red.tables()
         with dump_of(str(monitor)) as dump:
-            (view,) = (v for v in views_of(dump) if v.domain == f"vm{red.domain}" and v.device is None)
+            (view,) = (v for v in views_of(dump) if v.domain == red.name and v.device is None)
             assert (view.bytes, view.broken) == (shape.mapped, [])  # judged by the letter
         assert shape.napot > 0 and shape.leaves[1] > 0
         assert shape.mapped == shape.leaves[0] * PAGE + shape.napot * RUN + (shape.leaves[1] << 21)
