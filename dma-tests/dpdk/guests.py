@@ -88,15 +88,9 @@ class Guests:
         self.machine = machine
         self._orders = {name: Orders(machine.guests[name].type, self._wait_of(machine.guests[name])) for name in names}
 
-    def restart(self, name):
-        """Start a guest again that has ended, while another runs; it is ready for orders when this returns."""
-        guest = self.machine.guests[name]
-        before = len(guest.said)
-        guest.start()
-        self._orders[name] = Orders(guest.type, self._wait_of(guest, before))
-
     @staticmethod
-    def _wait_of(guest, start=0):
+    def _wait_of(guest):
+        start = 0
 
         def wait(pattern, timeout):
             nonlocal start
