@@ -12,6 +12,7 @@ PAGES = 2048
 MIB = 1 << 20
 A = set(range(1, PAGES, 7))
 B = set(range(1500, 1601))
+GIVEN = 1000
 
 
 @pytest.fixture(params=CPUS)
@@ -111,6 +112,24 @@ def test_logging_that_finds_no_memory_for_all_of_its_tables_changes_nothing(boot
         order(m, red, "a", "wrote a")
         order(m, red, "v", "ok each page holds what was written")
         m.audit()
+
+
+@pytest.mark.parametrize("fill", ["start", "first-touch"])
+def test_a_guest_that_takes_pages_again_does_not_leave_the_log(boots, payload, fill):
+    blob = bundle.make({"writes": payload("writes")}, {"red": bare("writes", memory=32 << 20, fill=fill)})
+    with boots.machine(blob) as machine:
+        red = machine.guests["red"]
+        window = int(red.wait(r"window at (-?\d+)")[1]) & (1 << 64) - 1
+        red.log()
+        order(machine, red, "b", "wrote b")
+        order(machine, red, "g", "wrote g")
+        assert in_window(red.dirty().dirty, window) == B | {0, GIVEN}
+        order(machine, red, "v", "ok each page holds what was written")
+        red.log(False)
+        order(machine, red, "g", "wrote g")
+        with pytest.raises(GuestError, match="not logged"):
+            red.dirty()
+        order(machine, red, "q", "PASSED")
 
 
 def test_pages_that_come_at_first_touch_are_dirty_when_they_do(boots, payload):

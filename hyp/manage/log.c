@@ -61,6 +61,7 @@ struct marking {
         uint64_t gpa, end;
     } run[MARK_RUNS];
     uint64_t at, end; /* the part of a run that is left */
+    bool was;         /* whether what the guest takes again was logged */
 };
 
 /* Where there are more parts than runs, the last run has what lies between, too. */
@@ -71,6 +72,8 @@ static int list_runs(struct vm *vm, void *arg)
     struct cordon_region_info r;
     bool apart = true;
 
+    m->was = vm->logged;
+    vm->logged = m->log != 0; /* what the guest takes while we are at it is so, too */
     for (; next_region(vm, at, end, &r); at = r.gpa.v + r.len) {
         bool differs = (r.flags & CORDON_REGION_LOG) != m->log;
 
@@ -165,6 +168,12 @@ static int mark(struct vm *vm, struct marking *m)
     return err;
 }
 
+static int take_as_before(struct vm *vm, void *arg)
+{
+    vm->logged = ((const struct marking *)arg)->was;
+    return 0;
+}
+
 int manage_log(struct vm *vm, bool on)
 {
     struct marking m = {.log = on ? CORDON_REGION_LOG : 0};
@@ -174,6 +183,9 @@ int manage_log(struct vm *vm, bool on)
 
     if (err == 0) {
         err = mark(vm, &m);
+    }
+    if (err != 0) {
+        (void)with_map(vm, take_as_before, &m);
     }
     if (err == 0) {
         j = manage_event_begin(&e, "vm-log");

@@ -116,6 +116,20 @@ static void forget_instructions(const struct vm *vm)
     }
 }
 
+/* RAM that a guest takes again while it is logged is logged, too, and all that is there is dirty.
+ * Where memory lacks for its small leaves it is not, and a harvest says so. */
+static void log_taken(struct vm *vm, cordon_gpa gpa, uint64_t len)
+{
+    const struct cordon_op op = {
+        .kind = CORDON_OP_MARK, .flags = CORDON_REGION_LOG, .gpa = gpa, .len = len};
+    int err = vm->logged ? cordon_change(vm->domain, &op, 1) : -CORDON_ENOENT;
+
+    if (err == 0 || err == -CORDON_EPENDING) {
+        err = cordon_log_written(vm->domain, gpa, len);
+        cordon_assert(err == 0);
+    }
+}
+
 /* Memory for GPA.. that comes at first touch. */
 static int take_lazily(struct vm *vm, cordon_gpa gpa, uint64_t len)
 {
@@ -132,7 +146,10 @@ static int take_lazily(struct vm *vm, cordon_gpa gpa, uint64_t len)
         return -CORDON_ELIMIT;
     }
     err = cordon_change(vm->domain, &op, 1);
-    a->ram += err == 0 ? len : 0;
+    if (err == 0) {
+        a->ram += len;
+        log_taken(vm, gpa, len);
+    }
     return err;
 }
 
@@ -158,6 +175,7 @@ static int take_with(struct vm *vm, cordon_gpa gpa, uint64_t len, struct cordon_
     err = cordon_change(vm->domain, &op, 1);
     if (err == 0) {
         a->ram += len;
+        log_taken(vm, gpa, len);
     }
     for (size_t i = 0; i < count && err != 0; i++) {
         int freed = cordon_run_free(guests_ctx(), list[i].hpa, list[i].len);

@@ -35,6 +35,7 @@ static int clear(struct vm *vm, struct config_error *why)
     vm->live = 0;
     vm->parked = 0;
     atomic_store(&vm->paused, false);
+    vm->logged = false;
     vm->bus.count = 0;
     vm->line_len = 0;
     vm->reads_by_sbi = false;

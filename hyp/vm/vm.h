@@ -43,6 +43,7 @@ struct vm {
     uint32_t live;               /* vCPUs that are in the guest */
     uint32_t parked;             /* of these, those that stand still */
     atomic_bool paused;
+    bool logged; /* its RAM is, and what it takes again; under map_lock */
     cordon_domain *domain;
     cordon_space *space; /* leads the domain's map, but for what devices and the guest itself ask */
     uint32_t listener;   /* on the domain, 0: none */

@@ -1,7 +1,8 @@
 /*
  * Writes pages that its test knows of, each time that it is told to: "a" every seventh of a window
- * behind the program, "b" a run of them; "v" says whether all of it still holds what was written.
- * The window's first page is written to by the hypervisor alone: what is typed lands there.
+ * behind the program, "b" a run of them; "g" gives a page back, takes it again and writes to it;
+ * "v" says whether all of it still holds what was written. The window's first page is written to by
+ * the hypervisor alone: what is typed lands there.
  */
 #include "bare.h"
 
@@ -11,6 +12,11 @@
 #define PAGES 2048u
 #define RUN_FIRST 1500u
 #define RUN_LAST 1600u
+#define GIVEN 1000u
+#define ECAM UINT64_C(0x10000000)
+#define OWN UINT64_C(0x20000000) /* where our own function's registers are put */
+#define GIVE 1u
+#define TAKE 2u
 
 static volatile uint64_t *page_at(uint64_t page)
 {
@@ -35,6 +41,27 @@ static void verify(void)
     check(wrong == 0, "each page holds what was written");
 }
 
+/* Have our own PCI function give a page back, or take it [docs/own-function.md]. */
+static uint32_t ask(uint32_t command, uint64_t page)
+{
+    *(volatile uint64_t *)(OWN + 0x10) = (uint64_t)(uintptr_t)page_at(page);
+    *(volatile uint64_t *)(OWN + 0x18) = PAGE;
+    *(volatile uint32_t *)(OWN + 0x40) = command;
+    return *(volatile uint32_t *)(OWN + 0x48);
+}
+
+static void give_and_take(void)
+{
+    volatile uint32_t *config = (volatile uint32_t *)ECAM;
+
+    config[4] = (uint32_t)OWN;
+    config[1] = 2; /* memory decoding */
+    check(ask(GIVE, GIVEN) == 0 && ask(TAKE, GIVEN) == 0, "a page is given, and taken again");
+    expected[GIVEN] = 0;
+    write(GIVEN);
+    say("wrote g");
+}
+
 static void obey(char order)
 {
     if (order == 'a') {
@@ -47,6 +74,8 @@ static void obey(char order)
             write(i);
         }
         say("wrote b");
+    } else if (order == 'g') {
+        give_and_take();
     } else if (order == 'v') {
         verify();
     }
