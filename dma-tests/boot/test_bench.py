@@ -23,6 +23,8 @@ JUDGED = {  # benchmark: figures that have a goal, figures that are told only
     "moves": ({"8 MiB runs made"},
               {"8 MiB run, time", "8 MiB runs, kinds apart", "a page", "16 pages", "a large leaf",
                "longest stop, 1 page", "longest stop, 16 pages", "longest stop, 512 pages"}),
+    "vmids": (set(), {f"{n} harts{where}" for n in (1, 2, 3, 4) for where in ("", ", machine")}
+              | {"revoke, 4 harts", "entry", "entry, VMIDs run out", "turns, machine"}),
     "first_touch": ({"4 KiB"}, {"4 KiB beside Xvisor", "4 KiB without Zicboz", "4 KiB, a table each", "2 MiB"}),
     "start": ({"image", "one-guest", "two-guests"}, {"one-guest-hashing", "two-guests-hashing"}),
 }

@@ -15,7 +15,8 @@
 #include <string.h>
 
 #define BYTES (2u << 20)
-#define SLOT 2048u /* of a buffer; the last slot is nobody's buffer: packets are fetched from there */
+#define SLOT \
+    2048u /* of a buffer; the last slot is nobody's buffer: packets are fetched from there */
 
 static const char doc[] =
     "Give memory back to Cordon that network cards hold descriptors for. Port 0 fetches from it, "
@@ -36,8 +37,8 @@ static void zone_open(void)
 {
     struct rte_pktmbuf_extmem memory;
 
-    zone = rte_memzone_reserve_aligned("churn", BYTES, SOCKET_ID_ANY, RTE_MEMZONE_IOVA_CONTIG,
-                                       BYTES);
+    zone =
+        rte_memzone_reserve_aligned("churn", BYTES, SOCKET_ID_ANY, RTE_MEMZONE_IOVA_CONTIG, BYTES);
     if (zone == NULL) {
         tool_cannot("no huge page of 2 MiB for packets: give the guest more of them");
     }
