@@ -21,8 +21,7 @@ _Static_assert(sizeof(struct told_vm) == 48, "the format that readers know");
 
 /* entry.S names it. */
 extern struct told told;
-_Alignas(TOLD_BYTES) struct told told = {
-    .magic = "CRDNVMS", .count = VM_MAX};
+_Alignas(TOLD_BYTES) struct told told = {.magic = "CRDNVMS", .count = VM_MAX};
 
 void told_add(const struct vm *vm)
 {
