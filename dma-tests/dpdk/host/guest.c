@@ -2,6 +2,7 @@
 #include "guest.h"
 #include "lib/tool.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,13 +33,16 @@ static void remove_runtime(void)
 /* DPDK makes folders even where it is told to keep no files: in one of ours, gone at the end. */
 void dpdk_start(const struct argp *argp, int argc, char **argv, void *settings)
 {
-    static char *const own[] = {"--no-huge", "--no-pci", "--no-shconf", "-m",
-                                "8",         "-l",       "0",           "--file-prefix=cordon"};
+    static char lcores[32];
+    static char *const own[] = {"--no-huge", "--no-pci", "--no-shconf",         "-m",
+                                "8",         lcores,     "--file-prefix=cordon"};
     const char *temporary = getenv("TMPDIR");
     char **all = calloc((size_t)argc + 1 + sizeof(own) / sizeof(own[0]), sizeof(*all));
     int count = argc;
 
     must(all != NULL, "no memory", 0);
+    /* DPDK ties the thread to one processor: to that on which it may run now. */
+    (void)snprintf(lcores, sizeof(lcores), "--lcores=0@%d", sched_getcpu());
     memcpy(all, argv, (size_t)argc * sizeof(*all));
     all[count++] = "--";
     memcpy(all + count, own, sizeof(own));
