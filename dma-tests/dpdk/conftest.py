@@ -15,6 +15,7 @@ QUICK = {"pair": "e1000e", "apart": "igb", "confined": "e1000e", "loose": "e1000
 
 def pytest_addoption(parser):
     parser.addoption("--quick", action="store_true", help="each machine with one model of card, no test marked whole")
+    parser.addoption("--soak", type=float, default=10.0, metavar="SECONDS", help="how long test_soak goes on, at least")
 
 
 def pytest_configure(config):

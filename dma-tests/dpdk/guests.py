@@ -89,9 +89,7 @@ class Guests:
         self._orders = {name: Orders(machine.guests[name].type, self._wait_of(machine.guests[name])) for name in names}
 
     @staticmethod
-    def _wait_of(guest):
-        start = 0
-
+    def _wait_of(guest, start=0):
         def wait(pattern, timeout):
             nonlocal start
             found = guest.wait(pattern, timeout, start)
@@ -114,6 +112,13 @@ class Guests:
         """Run TEXT in a guest's shell to its end."""
         self.begin(name, text)
         return self.end(name, timeout)
+
+    def again(self, name):
+        """Start a guest again that has ended, and wait until it takes orders."""
+        guest = self.machine.guests[name]
+        start = len(guest.said)
+        guest.start()
+        self._orders[name] = Orders(guest.type, self._wait_of(guest, start))
 
     def quiet(self):
         """No fault that nobody has taken, and all tables say what the maps say."""

@@ -9,6 +9,7 @@ from reach import OWNED, PAGE, addresses_of, host_runs, monitor_arguments
 from rogues import RECEIVER, SENDER
 from wire import Wire, arguments
 
+pytestmark = pytest.mark.timeout(300)  # with the start of a machine
 MARK = b"-CORDON-BY-DPDK"  # dma-tests/dpdk/lib/line.h
 CARDS = ["e1000e", pytest.param("igb", marks=pytest.mark.whole)]  # of virtio, QEMU has all of a ring's memory mapped from the start
 

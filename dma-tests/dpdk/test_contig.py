@@ -4,6 +4,7 @@ import guests
 import pytest
 from reach import host_runs, monitor_arguments
 
+pytestmark = pytest.mark.timeout(300)  # with the start of a machine
 MIB = 1 << 20
 SLOTS = {"whole": (1, 4), "pieces": (7, 10)}
 CARDS = {"whole": "e1000e", "pieces": "virtio-net-pci"}  # docs/limits.md: Intel's lose what is in pieces

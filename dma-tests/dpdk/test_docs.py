@@ -55,3 +55,11 @@ def test_a_program_of_ones_own_runs_as_the_page_says(built, tmp_path):
     for line in block("## Your own program"):
         subprocess.run(line, shell=True, cwd=guests.TREE, check=True, timeout=60)
     type_at_shell(block("2. **Start**")[0], ["first"], "port 1 has 64 bytes: hello from port 0", tmp_path)
+
+
+def test_a_card_that_is_told_lies_is_reported_as_the_page_says(built, tmp_path):
+    section = PAGE.split("## Cards that are told lies")[1]
+    typed = re.findall(r"```\n(.*?)```", section, re.S)[0].split("\n")
+    assert typed[:2] == ["rogue", "send middle 0x50000000"]
+    said = re.search(r"`(device .* read at 0x50000000), ", section)[1]
+    type_at_shell(block("2. **Start**")[0], typed[:2], re.escape(said), tmp_path)

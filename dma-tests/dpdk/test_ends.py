@@ -6,6 +6,7 @@ import pytest
 from machine import MIB
 from reach import FREE, OWNED, PAGE, addresses_of
 
+pytestmark = pytest.mark.timeout(300)  # with the start of a machine
 SLOTS = {"red": (1, 4), "blue": (7, 10)}  # all on one wire: what blue sends comes to red's cards, too
 LISTEN = "sleep 9999 | rogue & read line; echo c >/proc/sysrq-trigger"
 MARK = b"-CORDON-BY-DPDK"  # dma-tests/dpdk/lib/line.h

@@ -10,6 +10,7 @@ import rogues
 from cordon import Perm
 from rogues import PAGE, PIECE, RECEIVER, SECRET, SENDER, WHERES, mark
 
+pytestmark = pytest.mark.timeout(300)  # with the start of a machine
 BACKED = ["guest", "hypervisor", "table", "free", "registers", "own registers"]
 KINDS = [*BACKED, "past the end", "too wide"]
 INTEL = ["e1000e", "igb"]
