@@ -7,30 +7,30 @@ LIBFDT := $(SYSROOT)/usr/lib/riscv64-linux-gnu/libfdt.a
 
 HYP_ARCH := -march=rv64gc -mabi=lp64d -mcmodel=medany -fno-pic
 HYP_CFLAGS := $(BASE_CFLAGS) --specs=picolibc.specs $(HYP_ARCH) -O2 -ffreestanding \
-	-ffunction-sections -fdata-sections -fno-common -fomit-frame-pointer \
+	-ffunction-sections -fdata-sections -fno-common -fomit-frame-pointer -malign-data=natural \
 	-DPICOLIBC_INTEGER_PRINTF_SCANF \
 	-isystem $(SYSROOT)/usr/include $(INCLUDE) -Iiommu/port/free
 LD_FATAL := -Wl,--fatal-warnings
 HYP_LDFLAGS := --specs=picolibc.specs -DPICOLIBC_INTEGER_PRINTF_SCANF $(HYP_ARCH) -nostartfiles -static \
 	-Wl,--gc-sections -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
 	$(if $(filter 1,$(WERROR)),$(LD_FATAL))
-# What runs at boot, on request or rarely is built small; the rest fast.
-HYP_COLD := hyp/boot/% hyp/channel/% hyp/config/% hyp/manage/% hyp/pci/% vdev/pci/% \
-	iommu/audit/% iommu/core/% iommu/gva/% iommu/riscv/% iommu/space/% \
-	$(addprefix iommu/,frames/layout% frames/loan% frames/scatter% log/log% \
-	map/domain% map/remap% map/shape% map/share% map/tell% map/update% map/walk_told% \
-	move/isolate% move/make% move/place% move/relocate% move/survey% touch/promise%)
+# What an exit of a guest runs, and the loops over its pages and tables, is built fast; all else small.
+HYP_HOT := hyp/aia/% hyp/port/% hyp/sbi/% hyp/vcpu/% vdev/aplic/% vdev/bus/% vdev/uart/% \
+	$(addprefix hyp/core/,sha256% string% tick% trap% work% zero%) \
+	iommu/harts/% iommu/pt/% $(addprefix iommu/,log/harvest% touch/touch%) \
+	$(addprefix iommu/frames/,buddy% meta% owner% run.c stock%)
+HYP_SMALL := -Os -msave-restore
 
 .PHONY: hyp
 hyp: $(LIBFDT) $(if $(wildcard hyp/cordon.lds),$(OUT)/hyp/cordon.bin) ## the hypervisor: out/hyp/cordon.{elf,bin,map}
 
-$(eval $(call flags_stamp,$(OUT)/hyp,$(CROSS)gcc $(HYP_CFLAGS) -Os: $(subst %,*,$(HYP_COLD))))
+$(eval $(call flags_stamp,$(OUT)/hyp,$(CROSS)gcc $(HYP_CFLAGS) $(HYP_SMALL) but: $(subst %,*,$(HYP_HOT))))
 
 $(OUT)/hyp/obj/%.o: % $(OUT)/hyp/flags $(LIBFDT) | $(OUT)/setup.stamp
 	$(note) CC $@
 	@mkdir -p $(@D)
 	$(quiet)$(CROSS)gcc $(HYP_CFLAGS) $(call room_include,$<) \
-		$(if $(filter $(HYP_COLD),$<),-Os) -c $< -o $@
+		$(if $(filter $(HYP_HOT),$<),,$(HYP_SMALL)) -c $< -o $@
 
 $(OUT)/hyp/cordon.elf: $(HYP_OBJ) $(LIBFDT) hyp/cordon.lds
 	$(note) LD $@
