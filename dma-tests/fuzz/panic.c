@@ -5,6 +5,6 @@
 
 void cordon_port_panic(const char *what, const char *file, int line)
 {
-    fprintf(stderr, "%s:%d: %s\n", file, line, what);
+    fprintf(stderr, "%s:%d: invariant broken: %s\n", file, line, what);
     abort();
 }

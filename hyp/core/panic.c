@@ -118,5 +118,5 @@ void panic(const char *format, ...)
 
 _Noreturn void cordon_port_panic(const char *what, const char *file, int line)
 {
-    panic("%s (%s:%d)", what, file, line);
+    panic("invariant broken: %s (%s:%d)", what, file, line);
 }

@@ -127,7 +127,7 @@ uint64_t meta_take(struct frame_pool *p)
         }
         return header - META_HEADER + i * 64 + bit;
     }
-    cordon_port_panic("meta block with room has none", __FILE__, __LINE__);
+    cordon_port_panic("a meta block with room has some", __FILE__, __LINE__);
 }
 
 void meta_give(struct frame_pool *p, uint64_t hfn)

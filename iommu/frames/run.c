@@ -149,7 +149,7 @@ static uint64_t head_of(const struct frame_pool *p, uint64_t hfn)
             return head;
         }
     }
-    cordon_port_panic("free frame without a run", __FILE__, __LINE__);
+    cordon_port_panic("a free frame has a run", __FILE__, __LINE__);
 }
 
 /* Insert what is left of a free run, in natural pieces. Blocks in part free have their words. */

@@ -61,7 +61,7 @@ cordon_hpa bus_to_hpa(const struct pci_host *h, uint64_t bus)
             return cordon_hpa_add(w->hpa, bus - w->bus);
         }
     }
-    cordon_port_panic("a BAR was placed outside every window", __FILE__, __LINE__);
+    cordon_port_panic("a BAR was placed in a window", __FILE__, __LINE__);
 }
 
 bool pci_place_write(const struct pci_host *h, const struct pci_function *f)

@@ -40,7 +40,7 @@ uint64_t cordon_port_time_us(void *cookie);
 /* Called once a turn inside a bounded wait. */
 void cordon_port_relax(void *cookie);
 
-/* A broken invariant: says so and never returns. */
+/* The invariant WHAT is broken: says so and never returns. */
 _Noreturn void cordon_port_panic(const char *what, const char *file, int line);
 
 /* Host builds only: the table behind the functions above. COOKIE in cordon_config points at a
@@ -57,7 +57,6 @@ struct cordon_port_ops {
     uint64_t (*time_us)(void *user);
 };
 
-#define cordon_assert(cond) \
-    ((cond) ? (void)0 : cordon_port_panic("invariant broken: " #cond, __FILE__, __LINE__))
+#define cordon_assert(cond) ((cond) ? (void)0 : cordon_port_panic(#cond, __FILE__, __LINE__))
 
 #endif

@@ -105,6 +105,6 @@ void cordon_port_relax(void *cookie)
 
 _Noreturn void cordon_port_panic(const char *what, const char *file, int line)
 {
-    fprintf(stderr, "cordon: %s:%d: %s\n", file, line, what);
+    fprintf(stderr, "cordon: %s:%d: invariant broken: %s\n", file, line, what);
     abort();
 }
