@@ -1,25 +1,5 @@
 /* cordon_change: what is refused, that nothing changes then, and what a change does. */
-#include "map_bench.h"
-
-static struct map_bench b;
-static cordon_domain *d;
-
-static int setup(void **state)
-{
-    (void)state;
-    bench_open(&b, 32 * MIB);
-    d = bench_domain(&b);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    bench_sound(&b);
-    assert_int_equal(cordon_domain_destroy(d), 0);
-    bench_close(&b);
-    return 0;
-}
+#include "one_domain.h"
 
 /* ---- refused ------------------------------------------------------------------------------ */
 

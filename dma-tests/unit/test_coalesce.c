@@ -2,31 +2,11 @@
  * each store against that. [Priv 12.2.1] */
 #include <cordon/cordon.h>
 
-#include "map_bench.h"
+#include "one_domain.h"
 #include "pt/pt.h"
 
 #define GPA (GIB + 4 * BLOCK)
 #define BIG (UINT64_C(1) << 40) /* a resource of 1 GiB */
-
-static struct map_bench b;
-static cordon_domain *red;
-
-static int setup(void **state)
-{
-    (void)state;
-    bench_open(&b, 32 * MIB);
-    red = bench_domain(&b);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    bench_sound(&b);
-    assert_int_equal(cordon_domain_destroy(red), 0);
-    bench_close(&b);
-    return 0;
-}
 
 static cordon_hpa granted(uint64_t blocks, uint32_t flags)
 {
@@ -36,13 +16,13 @@ static cordon_hpa granted(uint64_t blocks, uint32_t flags)
     assert_int_equal(cordon_run_alloc(b.ctx, &want, &e.hpa), 0);
     struct cordon_op op = op_grant(GPA, &e, 1, RWX, flags);
 
-    assert_int_equal(cordon_change(red, &op, 1), 0);
+    assert_int_equal(cordon_change(d, &op, 1), 0);
     return e.hpa;
 }
 
 static void change(struct cordon_op op)
 {
-    assert_int_equal(cordon_change(red, &op, 1), 0);
+    assert_int_equal(cordon_change(d, &op, 1), 0);
     bench_sound(&b);
 }
 
@@ -51,7 +31,7 @@ static void shatter(uint64_t gpa, uint64_t pages)
 {
     change(op_mark(gpa, pages, CORDON_REGION_LOG));
     change(op_mark(gpa, pages, 0));
-    bench_ran(red, 0); /* a hart remembers the small ones */
+    bench_ran(d, 0); /* a hart remembers the small ones */
 }
 
 static struct cordon_coalesced coalesce(uint64_t gpa, uint64_t len, uint64_t budget)
@@ -60,7 +40,7 @@ static struct cordon_coalesced coalesce(uint64_t gpa, uint64_t len, uint64_t bud
         .size = sizeof(what), .gpa = cordon_gpa_make(gpa), .len = len, .budget = budget};
     struct cordon_coalesced out;
 
-    assert_int_equal(cordon_coalesce(red, &what, &out), 0);
+    assert_int_equal(cordon_coalesce(d, &what, &out), 0);
     bench_sound(&b);
     return out;
 }
@@ -69,7 +49,7 @@ static unsigned level_at(uint64_t gpa)
 {
     struct cordon_hit hit;
 
-    assert_int_equal(cordon_translate(red, 0, cordon_gpa_make(gpa), 0, &hit), 0);
+    assert_int_equal(cordon_translate(d, 0, cordon_gpa_make(gpa), 0, &hit), 0);
     return hit.level;
 }
 
@@ -89,7 +69,7 @@ static void test_leaves_that_go_on_become_one_and_their_table_is_freed(void **st
     assert_int_equal(out.next.v, GPA + 3 * BLOCK);
     assert_int_equal(bench_stats(&b).table, tables);
     for (uint64_t i = 0; i < 3 * 512; i++) {
-        assert_int_equal(bench_leads(red, 0, GPA + i * PAGE, RWX), hpa.v + i * PAGE);
+        assert_int_equal(bench_leads(d, 0, GPA + i * PAGE, RWX), hpa.v + i * PAGE);
     }
     assert_int_equal(coalesce(GPA, 3 * BLOCK, 0).mega, 0);
 }
@@ -119,10 +99,10 @@ static void test_what_differs_stays_apart(void **state)
 
     (void)state;
     shatter(GPA, 6 * 512);
-    change(op_protect(GPA + 17 * PAGE, 1, CORDON_READ));                 /* rights */
-    assert_int_equal(bench_revoke(red, GPA + BLOCK + 511 * PAGE, 1), 0); /* a hole */
-    change(op_mark(GPA + 2 * BLOCK, 1, CORDON_REGION_LOG));              /* logged, in part */
-    assert_int_equal(bench_revoke(red, GPA + 3 * BLOCK + 5 * PAGE, 2), 0);
+    change(op_protect(GPA + 17 * PAGE, 1, CORDON_READ));               /* rights */
+    assert_int_equal(bench_revoke(d, GPA + BLOCK + 511 * PAGE, 1), 0); /* a hole */
+    change(op_mark(GPA + 2 * BLOCK, 1, CORDON_REGION_LOG));            /* logged, in part */
+    assert_int_equal(bench_revoke(d, GPA + 3 * BLOCK + 5 * PAGE, 2), 0);
     struct cordon_extent back[] = {{{hpa.v + 3 * BLOCK + 6 * PAGE}, PAGE},
                                    {{hpa.v + 3 * BLOCK + 5 * PAGE}, PAGE}};
     struct cordon_run_want want = {.size = sizeof(want), .len = 2 * PAGE};
@@ -144,14 +124,14 @@ static void test_what_differs_stays_apart(void **state)
         back[1] = swap;
     }
     change(op_grant(GPA + 3 * BLOCK + 5 * PAGE, back, 2, RWX, 0));
-    assert_int_equal(bench_revoke(red, GPA + 4 * BLOCK, 1), 0);
-    (void)bench_grant(&b, red, GPA + 4 * BLOCK, 1, RWX, CORDON_REGION_KEEP); /* another region */
+    assert_int_equal(bench_revoke(d, GPA + 4 * BLOCK, 1), 0);
+    (void)bench_grant(&b, d, GPA + 4 * BLOCK, 1, RWX, CORDON_REGION_KEEP); /* another region */
     assert_int_equal(coalesce(GPA, 6 * BLOCK, 0).mega, 1);
     for (unsigned i = 0; i < 5; i++) {
         assert_int_equal(level_at(GPA + i * BLOCK), 0);
     }
     assert_int_equal(level_at(GPA + 5 * BLOCK), 1);
-    assert_int_equal(bench_leads(red, 0, GPA + 17 * PAGE, CORDON_WRITE), UINT64_MAX);
+    assert_int_equal(bench_leads(d, 0, GPA + 17 * PAGE, CORDON_WRITE), UINT64_MAX);
 }
 
 static void test_each_view_has_large_leaves_again(void **state)
@@ -160,19 +140,19 @@ static void test_each_view_has_large_leaves_again(void **state)
 
     (void)state;
     (void)granted(2, 0);
-    assert_int_equal(domain_view_add(red, &views[0]), 0);
+    assert_int_equal(domain_view_add(d, &views[0]), 0);
     shatter(GPA, 2 * 512); /* the device view has kept its large ones */
-    assert_int_equal(bench_leads(red, views[0], GPA, RW), bench_leads(red, 0, GPA, RW));
-    assert_int_equal(domain_view_add(red, &own), 0); /* and this one shares the small ones */
+    assert_int_equal(bench_leads(d, views[0], GPA, RW), bench_leads(d, 0, GPA, RW));
+    assert_int_equal(domain_view_add(d, &own), 0); /* and this one shares the small ones */
     assert_int_equal(coalesce(GPA, 2 * BLOCK, 0).mega, 2);
     for (uint32_t view = 0; view < 3; view++) {
         struct cordon_hit hit;
 
-        assert_int_equal(cordon_translate(red, view, cordon_gpa_make(GPA), 0, &hit), 0);
+        assert_int_equal(cordon_translate(d, view, cordon_gpa_make(GPA), 0, &hit), 0);
         assert_int_equal(hit.level, 1);
     }
-    domain_view_remove(red, own);
-    domain_view_remove(red, views[0]);
+    domain_view_remove(d, own);
+    domain_view_remove(d, views[0]);
 }
 
 static void test_a_gib_comes_together_from_small_pages_in_small_steps(void **state)
@@ -199,7 +179,7 @@ static void test_a_gib_comes_together_from_small_pages_in_small_steps(void **sta
     assert_int_equal(mega, 1);
     assert_int_equal(giga, 1);
     assert_int_equal(level_at(GIB), 2);
-    assert_int_equal(bench_leads(red, 0, GIB + 700 * PAGE, RW), BIG + 700 * PAGE);
+    assert_int_equal(bench_leads(d, 0, GIB + 700 * PAGE, RW), BIG + 700 * PAGE);
     change(op_revoke(GIB, GIB / PAGE));
     assert_int_equal(cordon_resource_remove(b.ctx, e.hpa), 0);
 }
@@ -232,21 +212,21 @@ static void test_wrong_wishes_are_refused(void **state)
 
     (void)state;
     assert_int_equal(cordon_coalesce(NULL, &what, &out), -CORDON_EINVAL);
-    assert_int_equal(cordon_coalesce(red, NULL, &out), -CORDON_EINVAL);
-    assert_int_equal(cordon_coalesce(red, &what, NULL), -CORDON_EINVAL);
+    assert_int_equal(cordon_coalesce(d, NULL, &out), -CORDON_EINVAL);
+    assert_int_equal(cordon_coalesce(d, &what, NULL), -CORDON_EINVAL);
     what.gpa.v++;
-    assert_int_equal(cordon_coalesce(red, &what, &out), -CORDON_EALIGN);
+    assert_int_equal(cordon_coalesce(d, &what, &out), -CORDON_EALIGN);
     what.gpa.v--;
     what.len = 0;
-    assert_int_equal(cordon_coalesce(red, &what, &out), -CORDON_ERANGE);
+    assert_int_equal(cordon_coalesce(d, &what, &out), -CORDON_ERANGE);
     what.len = ~0ull << 12;
-    assert_int_equal(cordon_coalesce(red, &what, &out), -CORDON_ERANGE);
+    assert_int_equal(cordon_coalesce(d, &what, &out), -CORDON_ERANGE);
     what.len = BLOCK;
     what.flags = 1;
-    assert_int_equal(cordon_coalesce(red, &what, &out), -CORDON_EINVAL);
+    assert_int_equal(cordon_coalesce(d, &what, &out), -CORDON_EINVAL);
     assert_int_equal(out.looked, 9);
     what.flags = 0;
-    assert_int_equal(cordon_coalesce(red, &what, &out), 0); /* nothing stands there */
+    assert_int_equal(cordon_coalesce(d, &what, &out), 0); /* nothing stands there */
     assert_int_equal(out.looked, 0);
     assert_int_equal(out.next.v, GPA + BLOCK);
 }

@@ -1,5 +1,5 @@
 /* cordon_walk_guest: GVA, GPA, HPA and HVA in one answer, and the reason wherever it stops. */
-#include "map_bench.h"
+#include "one_domain.h"
 #include <cordon/gva.h>
 #include <cordon/touch.h>
 
@@ -19,9 +19,6 @@
 #define V PTE_V
 #define LEAF (PTE_V | PTE_R | PTE_W | PTE_A | PTE_D)
 #define TO(gpa) ((gpa) >> 2)
-
-static struct map_bench b;
-static cordon_domain *d;
 
 static uint64_t *word(uint64_t gpa)
 {
@@ -74,23 +71,12 @@ static struct cordon_gva_walk walked_to(uint64_t last)
     return walked(&a);
 }
 
-static int setup(void **state)
+static int setup_guest(void **state)
 {
-    (void)state;
-    bench_open(&b, 32 * MIB);
-    d = bench_domain(&b);
+    (void)setup(state);
     for (unsigned i = 0; i < PAGES; i++) {
         bench_grant(&b, d, RAM + (PAGES - 1 - i) * PAGE, 1, RWX, 0);
     }
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    bench_sound(&b);
-    assert_int_equal(cordon_domain_destroy(d), 0);
-    bench_close(&b);
     return 0;
 }
 
@@ -560,7 +546,7 @@ static void test_every_end_has_a_name_of_its_own(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup_guest, teardown)
         TEST(test_each_word_is_told_in_all_its_addresses),
         TEST(test_bare_is_the_way_of_a_gpa),
         TEST(test_a_mode_that_no_hart_has_is_named),

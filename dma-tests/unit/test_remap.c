@@ -1,31 +1,11 @@
 /* cordon_remap: a range moves, or gets other frames; the old is told away before the new comes.
  * INV 1, 4, 7. And what both it and loans owe to hardware that is slow. */
-#include "map_bench.h"
+#include "one_domain.h"
 
 #include "fake_machine.h"
 
 #define AT UINT64_C(0x400000)
 #define TO UINT64_C(0x7c000000)
-
-static struct map_bench b;
-static cordon_domain *d;
-
-static int setup(void **state)
-{
-    (void)state;
-    bench_open(&b, 32 * MIB);
-    d = bench_domain(&b);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    bench_sound(&b);
-    assert_int_equal(cordon_domain_destroy(d), 0);
-    bench_close(&b);
-    return 0;
-}
 
 static struct cordon_remap move_of(uint64_t gpa, uint64_t to, uint64_t pages)
 {

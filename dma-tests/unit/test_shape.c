@@ -1,30 +1,8 @@
 /* cordon_shape: its counts are what somebody finds who reads every word of every table. */
-#include "map_bench.h"
+#include "one_domain.h"
 #include <cordon/shape.h>
 
 #include "pt/walk.h"
-
-#define RAM (64 * MIB)
-
-static struct map_bench b;
-static cordon_domain *d;
-
-static int setup(void **state)
-{
-    (void)state;
-    bench_open(&b, RAM);
-    d = bench_domain(&b);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    bench_sound(&b);
-    assert_int_equal(cordon_domain_destroy(d), 0);
-    bench_close(&b);
-    return 0;
-}
 
 static struct cordon_shape shaped(uint32_t view)
 {

@@ -1,30 +1,10 @@
 /* cordon_walk and cordon_leaf_next: each word told, and why a walk ends. */
-#include "map_bench.h"
+#include "one_domain.h"
 #include <cordon/walk.h>
 
 #include "pt/walk.h"
 
 #define GPA UINT64_C(0x40201000)
-
-static struct map_bench b;
-static cordon_domain *d;
-
-static int setup(void **state)
-{
-    (void)state;
-    bench_open(&b, 32 * MIB);
-    d = bench_domain(&b);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    bench_sound(&b);
-    assert_int_equal(cordon_domain_destroy(d), 0);
-    bench_close(&b);
-    return 0;
-}
 
 static struct cordon_walk walked(uint64_t gpa, uint32_t access)
 {

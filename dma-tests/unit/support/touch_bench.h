@@ -2,33 +2,13 @@
 #ifndef TOUCH_BENCH_H
 #define TOUCH_BENCH_H
 
-#include "map_bench.h"
+#include "one_domain.h"
 
 #include <cordon/touch.h>
 
 #define AT (UINT64_C(3) << 30) /* where the regions of these tests stand: 2 MiB-aligned */
 #define DEMAND CORDON_REGION_DEMAND
 #define HUGE (CORDON_REGION_DEMAND | CORDON_REGION_HUGE)
-
-static struct map_bench b;
-static cordon_domain *d;
-
-static inline int setup(void **state)
-{
-    (void)state;
-    bench_open(&b, 32 * MIB);
-    d = bench_domain(&b);
-    return 0;
-}
-
-static inline int teardown(void **state)
-{
-    (void)state;
-    bench_sound(&b);
-    assert_int_equal(cordon_domain_destroy(d), 0);
-    bench_close(&b);
-    return 0;
-}
 
 static inline struct cordon_op op_demand(uint64_t gpa, uint64_t pages, uint32_t perms,
                                          uint32_t flags)

@@ -1,0 +1,28 @@
+/* What the tests of one domain share: it, empty, in a context of 32 MiB, which is sound afterwards.
+ */
+#ifndef ONE_DOMAIN_H
+#define ONE_DOMAIN_H
+
+#include "map_bench.h"
+
+static struct map_bench b;
+static cordon_domain *d;
+
+static inline int setup(void **state)
+{
+    (void)state;
+    bench_open(&b, 32 * MIB);
+    d = bench_domain(&b);
+    return 0;
+}
+
+static inline int teardown(void **state)
+{
+    (void)state;
+    bench_sound(&b);
+    assert_int_equal(cordon_domain_destroy(d), 0);
+    bench_close(&b);
+    return 0;
+}
+
+#endif
