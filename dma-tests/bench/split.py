@@ -20,8 +20,9 @@ def _longest(guest):
 
 
 def _quiet(guest):
-    """The same over a second in which nothing is changed."""
-    time.sleep(1)
+    """The same over a sweep of all RAM in which nothing is changed."""
+    guest.type("w")  # the end of its line begins the stop anew
+    guest.wait("swept", 120)
     return _longest(guest)
 
 
@@ -53,7 +54,6 @@ def _measure(env, mib, turns):
         red = machine.guests["red"]
         red.wait("sweeping", 120)
         red.coalescing(False)
-        _longest(red)
         quiet = _quiet(red)
         found = _rounds(red, turns)
         red.type("q")

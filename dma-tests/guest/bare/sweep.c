@@ -2,7 +2,7 @@
  * One hart reads and writes all of its RAM, word after word, and checks each; another has edu carry
  * a page out and back, and compares. Whatever happens to the tables meanwhile, nothing may be lost
  * or wrong. Each line that is typed has the longest stop since the last one told, in ticks of the
- * time CSR for a page's words; "q" ends it.
+ * time CSR for a page's words; "w" has it said when all was swept once more; "q" ends it.
  */
 #include "bare.h"
 #include "pci.h"
@@ -19,6 +19,7 @@
 
 static volatile uint64_t sweeps, wrong_words, end, longest;
 static volatile uint32_t stop, stopped;
+static uint64_t until; /* so many sweeps: said then; 0: not asked */
 
 static volatile uint64_t *at(uint64_t offset)
 {
@@ -120,6 +121,13 @@ static int obey(void)
 {
     char byte = typed();
 
+    if (byte == 'w') {
+        until = sweeps + 2; /* the one that goes on does not count */
+    }
+    if (until != 0 && sweeps >= until) {
+        say("swept");
+        until = 0;
+    }
     if (byte == '\n') {
         say_number("longest", (long)longest);
         longest = 0;
