@@ -7,6 +7,7 @@
  * in HPA belong to others. Where memory is too tight for pairs, pieces are taken as they come.
  */
 #include "core/ctx.h"
+#include "core/random.h"
 #include "frames/owner.h"
 
 #include <string.h>
@@ -32,15 +33,6 @@ struct scatter {
     size_t room, count;
 };
 
-static uint64_t random_next(struct scatter *s)
-{
-    uint64_t z = s->random += UINT64_C(0x9e3779b97f4a7c15);
-
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-
 /* Of each few slots of a size one, at random, is filled with smaller pieces. LEFT: pages to go. */
 static bool slot_is_smaller(struct scatter *s, unsigned order, uint64_t left)
 {
@@ -50,7 +42,7 @@ static bool slot_is_smaller(struct scatter *s, unsigned order, uint64_t left)
         uint64_t all = left >> order;
 
         slots->left = all < SMALLER_ONE_IN ? (uint32_t)all : SMALLER_ONE_IN;
-        slots->smaller = (uint32_t)(random_next(s) % (all == 1 ? 2 : slots->left)) + 1;
+        slots->smaller = (uint32_t)(random_next(&s->random) % (all == 1 ? 2 : slots->left)) + 1;
     }
     return slots->left-- == slots->smaller;
 }
@@ -136,7 +128,7 @@ static int piece_take(struct scatter *s, unsigned order, struct cordon_extent *o
     if (pair && take == BLOCK_ORDER) {
         pool_split_with(p, pool_block(p, hfn), meta_take(p));
     }
-    hfn += pair && (random_next(s) & 1) != 0 ? BIT64(order) : 0;
+    hfn += pair && (random_next(&s->random) & 1) != 0 ? BIT64(order) : 0;
     *out =
         (struct cordon_extent){cordon_hpa_make(hfn << CORDON_PAGE_SHIFT | (pair ? HALF_HELD : 0)),
                                CORDON_PAGE_SIZE << order};
@@ -228,7 +220,7 @@ static void shuffle(struct scatter *s)
 {
     for (size_t i = s->count; i > 1; i--) {
         for (unsigned try = 0; try < SWAP_TRIES; try++) {
-            size_t k = random_next(s) % i;
+            size_t k = random_next(&s->random) % i;
 
             if (s->out[k].len == s->out[i - 1].len) {
                 swap(s, k, i - 1);
@@ -238,7 +230,7 @@ static void shuffle(struct scatter *s)
     }
     for (size_t i = 0; i < s->count; i++) {
         for (unsigned try = 0; try < SWAP_TRIES && touches_next(s, i); try++) {
-            size_t k = random_next(s) % s->count;
+            size_t k = random_next(&s->random) % s->count;
 
             if (s->out[k].len != s->out[i].len) {
                 continue;

@@ -3,6 +3,7 @@
  */
 #include "map/span.h"
 #include "core/ctx.h"
+#include "core/random.h"
 
 struct span_page {
     struct span_page *next, *prev;
@@ -111,15 +112,6 @@ static void node_give(struct span_set *s, struct span *node)
 
 /* ---- treap -------------------------------------------------------------------------------- */
 
-static uint64_t random_next(struct span_set *s)
-{
-    uint64_t z = s->random += UINT64_C(0x9e3779b97f4a7c15);
-
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-
 void span_set_init(struct span_set *s, struct cordon_ctx *ctx, uint64_t seed)
 {
     *s = (struct span_set){.ctx = ctx, .random = seed};
@@ -169,7 +161,7 @@ struct span *span_insert_behind(struct span_set *s, struct span *below, uint64_t
                           .pages = pages,
                           .value = value,
                           .attr = attr,
-                          .heap = (uint32_t)random_next(s)};
+                          .heap = (uint32_t)random_next(&s->random)};
     hang(place, node, parent);
     while (node->parent != NULL && node->parent->heap < node->heap) {
         rise(s, node);
