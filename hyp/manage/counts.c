@@ -50,9 +50,8 @@ static void send_exits(const struct vm *vm)
 {
     struct vcpu_counts c = sum_counts(vm);
     struct manage_event e;
-    struct json *j = manage_event_begin(&e, "vm-exits");
+    struct json *j = manage_event_of(&e, "vm-exits", vm);
 
-    json_text(j, "vm", vm_name(vm), VM_NAME_BYTES);
     json_u64(j, "sbi", c.sbi);
     json_u64(j, "mmio", c.mmio);
     json_u64(j, "interrupt", c.interrupt);
@@ -89,8 +88,7 @@ static void send_memory(struct vm *vm)
     }
     resident = vm_memory_resident(vm);
     vm_let_go(vm);
-    j = manage_event_begin(&e, "vm-memory");
-    json_text(j, "vm", vm_name(vm), VM_NAME_BYTES);
+    j = manage_event_of(&e, "vm-memory", vm);
     json_u64(j, "ram_bytes", vm->config->ram_len);
     json_u64(j, "resident_bytes", resident);
     json_bool(j, "first_touch", vm_is_lazy(vm));
@@ -133,8 +131,7 @@ static void send_fences(struct vm *vm)
     err = cordon_domain_fences(vm->domain, &stats);
     cordon_assert(err == 0);
     vm_let_go(vm);
-    j = manage_event_begin(&e, "vm-fences");
-    json_text(j, "vm", vm_name(vm), VM_NAME_BYTES);
+    j = manage_event_of(&e, "vm-fences", vm);
     json_u64(j, "asked", stats.asked);
     json_u64(j, "nobody", stats.nobody);
     json_u64(j, "ranges", stats.ranges);

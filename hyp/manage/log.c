@@ -188,8 +188,7 @@ int manage_log(struct vm *vm, bool on)
         (void)with_map(vm, take_as_before, &m);
     }
     if (err == 0) {
-        j = manage_event_begin(&e, "vm-log");
-        json_text(j, "vm", vm_name(vm), VM_NAME_BYTES);
+        j = manage_event_of(&e, "vm-log", vm);
         json_bool(j, "on", on);
         manage_event_send(&e);
     }
@@ -240,8 +239,7 @@ int manage_harvest(struct channel *c, struct vm *vm, uint64_t from)
         return err;
     }
     channel_send(c, 'B', STREAM_DIRTY, piece.map, sizeof(piece.map));
-    j = manage_event_begin(&e, "vm-harvest");
-    json_text(j, "vm", vm_name(vm), VM_NAME_BYTES);
+    j = manage_event_of(&e, "vm-harvest", vm);
     json_u64(j, "logged", piece.out.logged);
     json_u64(j, "dirty", piece.out.dirty);
     json_u64(j, "unknown", piece.out.unknown);
@@ -257,9 +255,8 @@ static void send_coalesced(const char *name, const struct vm *vm,
                            const struct cordon_coalesced *sum)
 {
     struct manage_event e;
-    struct json *j = manage_event_begin(&e, name);
+    struct json *j = manage_event_of(&e, name, vm);
 
-    json_text(j, "vm", vm_name(vm), VM_NAME_BYTES);
     json_u64(j, "looked", sum->looked);
     json_u64(j, "napot", sum->napot);
     json_u64(j, "mega", sum->mega);
@@ -286,10 +283,9 @@ int manage_coalesce(struct vm *vm)
 void manage_coalescing(struct vm *vm, bool on)
 {
     struct manage_event e;
-    struct json *j = manage_event_begin(&e, "vm-coalescing");
+    struct json *j = manage_event_of(&e, "vm-coalescing", vm);
 
     vm->coalescing.off = !on;
-    json_text(j, "vm", vm_name(vm), VM_NAME_BYTES);
     json_bool(j, "on", on);
     manage_event_send(&e);
 }

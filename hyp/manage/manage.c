@@ -29,6 +29,14 @@ struct json *manage_event_begin(struct manage_event *e, const char *name)
     return &e->json;
 }
 
+struct json *manage_event_of(struct manage_event *e, const char *name, const struct vm *vm)
+{
+    struct json *j = manage_event_begin(e, name);
+
+    json_text(j, "vm", vm_name(vm), VM_NAME_BYTES);
+    return j;
+}
+
 void manage_event_send(struct manage_event *e)
 {
     channel_send_json(report_channel(), &e->json);
@@ -298,22 +306,20 @@ static void do_map(char *rest)
     }
 }
 
-static void do_translate(char *rest)
-{
-    manage_translate(rest);
-}
-
 static const struct {
     const char *name;
     void (*run)(char *rest);
 } commands[] = {
-    {"owners", do_owners},       {"places", do_places},     {"audit", do_audit},
-    {"faults", do_faults},       {"exits", do_exits},       {"type", do_type},
-    {"pause", do_pause},         {"resume", do_resume},     {"tables", do_tables},
-    {"present", do_present},     {"compact", do_compact},   {"move", do_move},
-    {"blocks", do_blocks},       {"log", do_log},           {"coalesce", do_coalesce},
-    {"translate", do_translate}, {"map", do_map},           {"start", do_start},
-    {"memory", do_memory},       {"fences", manage_fences},
+    {"owners", do_owners},     {"places", do_places},
+    {"audit", do_audit},       {"faults", do_faults},
+    {"exits", do_exits},       {"type", do_type},
+    {"pause", do_pause},       {"resume", do_resume},
+    {"tables", do_tables},     {"present", do_present},
+    {"compact", do_compact},   {"move", do_move},
+    {"blocks", do_blocks},     {"log", do_log},
+    {"coalesce", do_coalesce}, {"translate", manage_translate},
+    {"map", do_map},           {"start", do_start},
+    {"memory", do_memory},     {"fences", manage_fences},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

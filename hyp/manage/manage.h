@@ -27,13 +27,14 @@ struct vm;
 /* Take and carry out what has come. One hart at a time. True: that was a command. */
 bool manage_poll(void);
 
-/* Send the event that J holds; J was begun with manage_event_begin. One that did not fit is counted
- * as lost, never sent in part: texts of guests are in some. Any hart. */
+/* Begin an event, or one about a VM, and send it. One that did not fit is counted as lost, never
+ * sent in part: texts of guests are in some. Any hart. */
 struct manage_event {
     struct json json;
     char text[MANAGE_EVENT_BYTES];
 };
 struct json *manage_event_begin(struct manage_event *e, const char *name);
+struct json *manage_event_of(struct manage_event *e, const char *name, const struct vm *vm);
 void manage_event_send(struct manage_event *e);
 
 /* A fault of a device, decoded. */

@@ -14,14 +14,6 @@ struct picture {
     struct vm_changes changes;
 };
 
-static struct json *begin(struct manage_event *e, const char *name, const struct vm *vm)
-{
-    struct json *j = manage_event_begin(e, name);
-
-    json_text(j, "vm", vm_name(vm), VM_NAME_BYTES);
-    return j;
-}
-
 static void add(struct picture *p, const struct vm *vm, struct cordon_region_info r)
 {
     p->at[p->count].region = r;
@@ -55,7 +47,7 @@ static void take(struct picture *p, struct vm *vm)
 static void send_region(const struct vm *vm, const struct cordon_region_info *r, const char *what)
 {
     struct manage_event e;
-    struct json *j = begin(&e, "vm-region", vm);
+    struct json *j = manage_event_of(&e, "vm-region", vm);
 
     json_hex(j, "gpa", r->gpa.v);
     json_hex(j, "len", r->len);
@@ -69,7 +61,7 @@ static void send_change(const struct vm *vm, uint64_t number, const struct vm_ch
 {
     static const char *const kinds[] = {"", "added", "removed", "changed"};
     struct manage_event e;
-    struct json *j = begin(&e, "vm-change", vm);
+    struct json *j = manage_event_of(&e, "vm-change", vm);
 
     json_u64(j, "number", number);
     json_u64(j, "time_us", c->time);
@@ -101,7 +93,7 @@ bool manage_send_map(struct vm *vm)
     for (uint64_t n = c->count > VM_CHANGES ? c->count - VM_CHANGES : 0; n < c->count; n++) {
         send_change(vm, n, &c->last[n % VM_CHANGES]);
     }
-    j = begin(&e, "vm-map", vm);
+    j = manage_event_of(&e, "vm-map", vm);
     json_u64(j, "regions", picture.count);
     json_u64(j, "changes", c->count);
     json_u64(j, "ram", c->ram);

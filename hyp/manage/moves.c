@@ -136,8 +136,7 @@ int manage_move(struct vm *vm, const uint64_t what[3])
     }
     refused = move_some(vm, what[0], what[1], len, &sum, &why);
     vm_let_go(vm);
-    j = manage_event_begin(&e, "moved");
-    json_text(j, "vm", vm_name(vm), VM_NAME_BYTES);
+    j = manage_event_of(&e, "moved", vm);
     json_u64(j, "refused", refused);
     json_text(j, "why", why != 0 ? cordon_strerror(why) : "", SIZE_MAX);
     add_moves(j, &sum, time_us() - start);

@@ -75,8 +75,7 @@ bool manage_send_present(struct channel *c, struct vm *vm, uint64_t from)
     if (page.count > 0) {
         channel_send(c, 'B', STREAM_PRESENT, page.record, page.count * sizeof(page.record[0]));
     }
-    j = manage_event_begin(&e, "vm-present");
-    json_text(j, "vm", vm_name(vm), VM_NAME_BYTES);
+    j = manage_event_of(&e, "vm-present", vm);
     json_u64(j, "records", page.count);
     json_hex(j, "next", page.next);
     manage_event_send(&e);

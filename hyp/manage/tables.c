@@ -26,8 +26,7 @@ int manage_send_tables(struct vm *vm)
     if (err != 0) {
         return err;
     }
-    j = manage_event_begin(&e, "vm-tables");
-    json_text(j, "vm", vm_name(vm), VM_NAME_BYTES);
+    j = manage_event_of(&e, "vm-tables", vm);
     json_u64(j, "mode", s.mode);
     json_u64(j, "levels", s.levels);
     numbers(j, "tables", s.tables, s.levels);

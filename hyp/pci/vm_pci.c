@@ -231,9 +231,8 @@ static void say_refused(struct vm *vm, const struct vpci_stats *s, uint32_t i, u
 {
     const char *name = vm->pci->assignment[i].cfg.name;
     struct manage_event e;
-    struct json *j = manage_event_begin(&e, "bar-refused");
+    struct json *j = manage_event_of(&e, "bar-refused", vm);
 
-    json_text(j, "vm", vm_name(vm), VM_NAME_BYTES);
     json_text(j, "device", name, VM_PCI_NAME_BYTES);
     json_hex(j, "gpa", s->last.value);
     json_text(j, "why", pci_why_text(s->last.why), SIZE_MAX);

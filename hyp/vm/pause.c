@@ -12,7 +12,7 @@ static void tell(const struct vm *vm, const char *what)
 {
     struct manage_event e;
 
-    json_text(manage_event_begin(&e, what), "vm", vm_name(vm), VM_NAME_BYTES);
+    (void)manage_event_of(&e, what, vm);
     manage_event_send(&e);
 }
 
