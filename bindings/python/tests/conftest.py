@@ -3,6 +3,7 @@ import pytest
 
 from cordon import Context, LibraryError
 from cordon._lib import library
+from cordon.backends import BACKENDS
 
 
 @pytest.fixture
@@ -15,3 +16,10 @@ def context():
     yield context
     context.audit()
     context.close()
+
+
+@pytest.fixture(params=["model", "qemu"])
+def backend(request):
+    if (why := BACKENDS[request.param].missing()) is not None:
+        pytest.skip(f"{request.param}: {why}")
+    return request.param

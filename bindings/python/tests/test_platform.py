@@ -13,16 +13,6 @@ from cordon.model import CAPABILITIES, Engine, ModelError, ModelIommu, ModelPlat
 from cordon.qemu import Edu, Nvme, QemuPlatform
 from cordon.snapshot import Snapshot
 
-BOTH = [pytest.param(name, marks=pytest.mark.skipif(
-    BACKENDS[name].missing() is not None, reason=f"{name}: {BACKENDS[name].missing()}"))
-    for name in ("model", "qemu")]
-
-
-@pytest.fixture(params=BOTH)
-def backend(request):
-    return request.param
-
-
 @pytest.fixture
 def plat(backend):
     with Platform(backend) as p:

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 import cordon
-from cordon.backends import BACKENDS
 from cordon.hexdump import difference
 
 pytest_plugins = ["pytester"]
@@ -20,16 +19,6 @@ def dma(platform, guest):
     device.attach(guest.domain)
     return device.dma
 """
-BOTH = [pytest.param(name, marks=pytest.mark.skipif(
-    BACKENDS[name].missing() is not None, reason=f"{name}: {BACKENDS[name].missing()}"))
-    for name in ("model", "qemu")]
-
-
-@pytest.fixture(params=BOTH)
-def backend(request):
-    return request.param
-
-
 @pytest.fixture
 def run(pytester, monkeypatch, backend):
     """Run a test of one's own with the plugin, in a process of its own."""
@@ -187,7 +176,7 @@ def test_it(n, platform, dma):
     result.stdout.re_match_lines([rf"cordon: {backend}: median \d+\.\d ms of 3 tests, slowest \d+\.\d ms"])
 
 
-ONCE = pytest.mark.parametrize("backend", [BOTH[0]], indirect=True)
+ONCE = pytest.mark.parametrize("backend", ["model"], indirect=True)
 
 
 @ONCE

@@ -83,14 +83,7 @@ class Machine(Reports):
         self.guests = Guests(self.channel, self.console, boot_timeout)
 
     def _start(self, theirs: Sequence[socket.socket]) -> None:
-        inherited = [s.fileno() for s in theirs] + [self.ram_file.fd]
-        try:
-            self._process = start(self.command, stdout=self._stderr, stderr=self._stderr, pass_fds=inherited)
-        except OSError as why:
-            raise QemuError(f"cannot start {BINARY}: {why}") from None
-        finally:
-            for sock in theirs:
-                sock.close()
+        self._process = start(self.command, theirs, [self.ram_file], self._stderr)
         self.console = Console(self._ours[0], self._log)
         self.channel = Channel(self._ours[1])
         try:

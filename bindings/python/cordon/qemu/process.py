@@ -3,14 +3,15 @@ import ctypes
 import mmap
 import os
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
 import warnings
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import IO, Any
 
 from .qmp import Qmp, QmpError
 from .qtest import QTest, pair
@@ -52,9 +53,23 @@ _starters: list[ThreadPoolExecutor] = []
 os.register_at_fork(after_in_child=_starters.clear)  # a child has none of our threads
 
 
-def start(command: list[str], **settings: Any) -> "subprocess.Popen[bytes]":
-    """Start COMMAND, which ends when we do. The kernel takes the thread that forks for us, so a thread that may
-    end before has another one do it, which stays."""
+def start(command: list[str], ends: Sequence[socket.socket], files: Iterable[SharedFile],
+          said: IO[bytes]) -> "subprocess.Popen[bytes]":
+    """Start COMMAND, which ends when we do. It gets ENDS of sockets, which are its own then, and FILES; what it
+    prints goes to SAID. QemuError if it cannot be."""
+    inherited = [s.fileno() for s in ends] + [f.fd for f in files]
+    try:
+        return _forked(command, stdout=said, stderr=said, pass_fds=inherited)
+    except OSError as why:
+        raise QemuError(f"cannot start {command[0]}: {why}") from None
+    finally:
+        for end in ends:
+            end.close()
+
+
+def _forked(command: list[str], **settings: Any) -> "subprocess.Popen[bytes]":
+    """The kernel takes the thread that forks for us, so a thread that may end before has another one do it, which
+    stays."""
     def fork() -> "subprocess.Popen[bytes]":
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent, **settings)
     if threading.current_thread() is threading.main_thread():
@@ -85,14 +100,7 @@ class QemuProcess:
                         "-chardev", f"socket,id=qtest,fd={theirs[0].fileno()}", "-qtest", "chardev:qtest",
                         "-chardev", f"socket,id=qmp,fd={theirs[1].fileno()}",
                         "-mon", "chardev=qmp,mode=control", *arguments]
-        inherited = [s.fileno() for s in theirs] + [f.fd for f in files]
-        try:
-            self._process = start(self.command, stdout=self._stderr, stderr=self._stderr, pass_fds=inherited)
-        except OSError as why:
-            raise QemuError(f"cannot start {binary}: {why}") from None
-        finally:
-            for sock in theirs:
-                sock.close()
+        self._process = start(self.command, theirs, files, self._stderr)
         weakref.finalize(self, _forgotten, self._process)
         self.qtest = QTest(self._ours[0], timeout)
         self._connect(timeout)
