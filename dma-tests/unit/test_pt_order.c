@@ -44,8 +44,8 @@ static uint64_t run_page(uint64_t word, uint64_t index)
     return ((ppn & ~UINT64_C(15)) | index % 16) << 3 | (word >> 1 & 7);
 }
 
-/* Frame and rights, as in the oracle. *TABLE is that of the last word. */
-static uint64_t translate_in(const struct replay *r, unsigned view, uint64_t linear, uint64_t *last)
+/* Frame and rights, as in the oracle. *LAST: the table of its word, if that is of level 0, or 0. */
+static uint64_t translate(const struct replay *r, unsigned view, uint64_t linear, uint64_t *last)
 {
     unsigned level = r->w->fmt->levels - 1u;
     uint64_t table = r->w->forest.root[view].v, mask = 2047;
@@ -68,13 +68,6 @@ static uint64_t translate_in(const struct replay *r, unsigned view, uint64_t lin
         assert_true(level > 0);
         table = word >> 10 << 12;
     }
-}
-
-static uint64_t translate(const struct replay *r, unsigned view, uint64_t linear)
-{
-    uint64_t last;
-
-    return translate_in(r, view, linear, &last);
 }
 
 static void reach(struct replay *r, uint64_t table, unsigned level)
@@ -147,7 +140,7 @@ static void check_samples(const struct replay *r, const struct change *c)
 {
     for (unsigned v = 0; v < WORLD_VIEWS; v++) {
         for (unsigned i = 0; (r->w->forest.views >> v & 1) != 0 && i < SAMPLES; i++) {
-            uint64_t table, now = translate_in(r, v, r->sample[i], &table);
+            uint64_t table, now = translate(r, v, r->sample[i], &table);
             bool inside = (c->views >> v & 1) != 0 && r->sample[i] >= c->linear &&
                           r->sample[i] < c->linear + c->pages * PAGE;
             uint64_t before = r->before[v][i], after = *oracle_at(r->w, v, r->sample[i]);
