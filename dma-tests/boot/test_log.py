@@ -3,7 +3,7 @@ import pytest
 
 import bundle
 from cordon import PAGE
-from cordon.machine import GuestError
+from cordon.machine import GuestError, History
 from machine import bare
 
 # [Priv 12.3.1] Hardware sets D; the store faults; neither extension is named, and either may be so.
@@ -66,6 +66,33 @@ def test_harvest_of_a_guest_has_exactly_the_pages_that_were_written(written):
     order(machine, red, "v", "ok each page holds what was written")
     assert machine.channel.ask("audit", "audit")["clean"]
     order(machine, red, "q", "PASSED")
+
+
+def test_dirty_rate_is_told_beside_the_harvest_and_drawn_over_time(boots, payload, tmp_path):
+    blob = bundle.make({"writes": payload("writes")}, {"red": bare("writes", memory=32 << 20)})
+    with boots.machine(blob) as machine:
+        red = machine.guests["red"]
+        red.wait("window at")
+        history = History(red)
+        history.sample()
+        assert history.rates == []  # it is not logged
+        red.log()
+        order(machine, red, "a", "wrote a")
+        first = red.dirty_rate()
+        assert first.pages >= len(A) and first.seconds > 0
+        history.sample()
+        order(machine, red, "b", "wrote b")
+        history.sample()
+        again = red.dirty_rate()
+        assert again.pages >= len(A | B) and again.seconds > first.seconds
+        assert len(red.dirty().dirty) >= again.pages  # nothing was taken from it
+        after = red.dirty_rate()
+        assert after.pages < 8
+        assert [rate > 0 for _, rate in history.rates] == [True, True]
+        history.rate_picture(tmp_path / "rate.svg")
+        assert "pages written a second" in (tmp_path / "rate.svg").read_text()
+        with pytest.raises(ValueError, match="nothing was logged"):
+            History(red).rate_picture(tmp_path / "rate.svg")
 
 
 def free_bytes(machine):

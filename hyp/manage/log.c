@@ -8,6 +8,7 @@
  * at most.
  */
 #include "core/console.h"
+#include "core/tick.h"
 #include "manage/manage.h"
 #include "vm/guests.h"
 #include "vm/vm.h"
@@ -187,6 +188,9 @@ int manage_log(struct vm *vm, bool on)
     if (err != 0) {
         (void)with_map(vm, take_as_before, &m);
     }
+    if (err == 0 && on) {
+        vm->logged_since = time_us();
+    }
     if (err == 0) {
         j = manage_event_of(&e, "vm-log", vm);
         json_bool(j, "on", on);
@@ -198,6 +202,7 @@ int manage_log(struct vm *vm, bool on)
 /* ---- harvest ------------------------------------------------------------------------------ */
 
 struct piece {
+    bool keep; /* only look */
     uint64_t from, next;
     struct cordon_harvested out;
     uint64_t map[PIECE_WORDS];
@@ -212,6 +217,7 @@ static int take_piece(struct vm *vm, void *arg)
         return -CORDON_ERANGE;
     }
     const struct cordon_harvest what = {.size = sizeof(what),
+                                        .flags = p->keep ? CORDON_LOG_KEEP : 0,
                                         .gpa = cordon_gpa_make(p->from),
                                         .len = end - p->from < PIECE ? end - p->from : PIECE,
                                         .dirty = p->map};
@@ -226,17 +232,22 @@ static int take_piece(struct vm *vm, void *arg)
     return err;
 }
 
-int manage_harvest(struct channel *c, struct vm *vm, uint64_t from)
+int manage_harvest(struct channel *c, struct vm *vm, uint64_t from, bool keep)
 {
     static struct piece piece; /* one command at a time */
+    uint64_t now = time_us(), since = vm->logged_since;
     struct manage_event e;
     struct json *j;
     int err;
 
+    piece.keep = keep;
     piece.from = from != 0 ? from : vm->config->ram_base.v;
     err = with_map(vm, take_piece, &piece);
     if (err != 0) {
         return err;
+    }
+    if (!keep && piece.from == vm->config->ram_base.v) {
+        vm->logged_since = now;
     }
     channel_send(c, 'B', STREAM_DIRTY, piece.map, sizeof(piece.map));
     j = manage_event_of(&e, "vm-harvest", vm);
@@ -244,6 +255,7 @@ int manage_harvest(struct channel *c, struct vm *vm, uint64_t from)
     json_u64(j, "dirty", piece.out.dirty);
     json_u64(j, "unknown", piece.out.unknown);
     json_u64(j, "words", piece.out.words);
+    json_u64(j, "us", now - since);
     json_hex(j, "next", piece.next);
     manage_event_send(&e);
     return 0;

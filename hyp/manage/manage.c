@@ -270,14 +270,18 @@ static void do_log(char *rest)
     if (vm == NULL) {
         return;
     }
-    if (what != NULL && strcmp(what, "harvest") == 0 && manage_numbers(rest, &from, 0, 1)) {
-        send_failure(vm, manage_harvest(report_channel(), vm, from));
+    bool looks = what != NULL && strcmp(what, "look") == 0;
+
+    if (what != NULL && (looks || strcmp(what, "harvest") == 0) &&
+        manage_numbers(rest, &from, 0, 1)) {
+        send_failure(vm, manage_harvest(report_channel(), vm, from, looks));
     } else if (what != NULL && *rest == '\0' &&
                (strcmp(what, "on") == 0 || strcmp(what, "off") == 0)) {
         send_failure(vm, manage_log(vm, what[1] == 'n'));
     } else {
-        manage_send_error("log takes a VM, and on, off, or harvest and perhaps a guest address",
-                          what != NULL ? what : "");
+        manage_send_error(
+            "log takes a VM, and on, off, or harvest or look and perhaps a guest address",
+            what != NULL ? what : "");
     }
 }
 

@@ -4,9 +4,9 @@
  * A command is a frame of type 'C', words in ASCII; each is answered by an event, a JSON object
  * whose "event" names it. Commands: owners [HPA], places, audit, faults, exits, type VM TEXT, pause
  * VM, resume VM, tables VM, present VM [GPA], compact LEN [ALIGN [BOUNDARY [HIGHEST]]], move VM
- * TIMES SEED [LEN], blocks [HPA], log VM on|off|harvest [GPA], coalesce VM [on|off], translate VM
- * VCPU GVA [ACCESS [WHO]] (translate.h), map VM, start VM, memory. What is not understood is
- * answered by an event "error" that says why.
+ * TIMES SEED [LEN], blocks [HPA], log VM on|off|harvest|look [GPA], coalesce VM [on|off],
+ * translate VM VCPU GVA [ACCESS [WHO]] (translate.h), map VM, start VM, memory. What is not
+ * understood is answered by an event "error" that says why.
  */
 #ifndef HYP_MANAGE_MANAGE_H
 #define HYP_MANAGE_MANAGE_H
@@ -74,10 +74,11 @@ CORDON_MUST_CHECK int manage_send_tables(struct vm *vm);
 bool manage_send_present(struct channel *c, struct vm *vm, uint64_t from);
 
 /* log.c: dirty logging of a VM's RAM (an event "vm-log"), what it has told since the last time,
- * from GPA FROM on (0: all; an event "vm-harvest"), and large leaves again ("vm-coalesced").
+ * from GPA FROM on (0: all; an event "vm-harvest"; KEEP: it stays for the next time), and large
+ * leaves again ("vm-coalesced").
  * Errors: ENOENT (it does not run), and those of cordon/log.h; nothing is sent then. */
 CORDON_MUST_CHECK int manage_log(struct vm *vm, bool on);
-CORDON_MUST_CHECK int manage_harvest(struct channel *c, struct vm *vm, uint64_t from);
+CORDON_MUST_CHECK int manage_harvest(struct channel *c, struct vm *vm, uint64_t from, bool keep);
 CORDON_MUST_CHECK int manage_coalesce(struct vm *vm);
 
 /* log.c: whether that is done in the background, too (an event "vm-coalescing"); and what a pass of

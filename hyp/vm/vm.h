@@ -48,6 +48,8 @@ struct vm {
     cordon_space *space; /* leads the domain's map, but for what devices and the guest itself ask */
     uint32_t listener;   /* on the domain, 0: none */
     struct vm_changes changes;
+    uint64_t
+        logged_since; /* time_us() of the latest harvest, or when logging began; the ticker's */
     struct vm_coalescing coalescing; /* the ticker's alone */
     struct vm_pci *pci;              /* its PCI bus, null before it is built and after it is gone */
     struct vcpu vcpu[VM_MAX_VCPUS];

@@ -11,7 +11,7 @@ from ..shape import Shape, told
 from ..types import Size, size_bytes
 from .channel import Channel, ChannelError, CommandRefused, Event
 from .console import Console
-from .dirty import harvested
+from .dirty import DirtyRate, harvested
 from .mapped import GuestMap
 from .mapped import told as told_map
 from .moves import moves_of
@@ -273,7 +273,21 @@ class MachineGuest:
     def dirty(self) -> Harvest:
         """The pages of its RAM that were written since they were last asked about, or logging began. Each 128 MiB
         are looked at in one moment, while it runs; what is written later is told by the next call."""
-        return harvested(lambda at: self._order(f"log {self.name} harvest {at:#x}", "vm-harvest", vm=self.name),
+        return self._harvested("harvest")[0]
+
+    @property
+    def is_logged(self) -> bool:
+        """Whether logging was begun over this channel, and not ended."""
+        told = self._channel.seen("vm-log", self._since, vm=self.name)
+        return bool(told and told[-1]["on"])
+
+    def dirty_rate(self) -> DirtyRate:
+        """How many pages of its RAM were written since the last `dirty()`, or since logging began, and in what time.
+        It takes nothing from what `dirty()` tells next."""
+        return self._harvested("look")[1]
+
+    def _harvested(self, how: str) -> tuple[Harvest, DirtyRate]:
+        return harvested(lambda at: self._order(f"log {self.name} {how} {at:#x}", "vm-harvest", vm=self.name),
                          self._channel, self.ram_base, self.ram_bytes)
 
     def coalesce(self) -> Coalesced:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..types import PAGE, Gpa, Perm
 from .channel import Channel, Event
+from .dirty import DirtyRate
 
 if TYPE_CHECKING:
     from .guests import MachineGuest
@@ -52,11 +53,14 @@ def _join(found: list[Present], one: Present) -> None:
 
 
 class History:
-    """What was present of a guest's RAM at which time: sample() as often as one likes, then picture()."""
+    """What was present of a guest's RAM at which time, and how fast it was written to while it was logged: sample() as
+    often as one likes, then picture() and rate_picture()."""
 
     def __init__(self, guest: "MachineGuest") -> None:
         self.guest = guest
         self.samples: list[tuple[float, list[Present]]] = []
+        self.rates: list[tuple[float, float]] = []  # when, and pages that were written a second since the last one
+        self._looked: DirtyRate | None = None
         self._started = time.monotonic()
 
     def sample(self) -> int:
@@ -64,6 +68,10 @@ class History:
         low, high = self._range()
         runs = [run for run in self.guest.present() if run.gpa.v < high and run.end > low]
         self.samples.append((time.monotonic() - self._started, runs))
+        if self.guest.is_logged:
+            now = self.guest.dirty_rate()
+            self.rates.append((time.monotonic() - self._started, now.since(self._looked)))
+            self._looked = now
         return sum(min(run.end, high) - max(run.gpa.v, low) for run in runs)
 
     def _range(self) -> tuple[int, int]:
@@ -103,6 +111,23 @@ class History:
         axis.legend(handles=[patches.Patch(color=colour, label=size)
                              for colour, size in zip(COLOURS, SIZES.values())],
                     loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=7)
+        figure.savefig(path, bbox_inches="tight")
+        pyplot.close(figure)
+
+    def rate_picture(self, path: str | Path) -> None:
+        """Draw how many pages were written a second, over time, as far as the guest was logged when samples were
+        taken."""
+        if not self.rates:
+            raise ValueError("nothing was logged when samples were taken: call log() of the guest, then sample()")
+        matplotlib, pyplot = map(import_module, ("matplotlib", "matplotlib.pyplot"))
+        matplotlib.use("Agg")
+        matplotlib.rcParams["svg.fonttype"] = "none"  # text stays text
+        figure, axis = pyplot.subplots(figsize=(11, 3))
+        axis.step(*zip(*self.rates, strict=True), where="pre", color=COLOURS[1])
+        axis.set_ylim(bottom=0)
+        axis.set_xlabel("s")
+        axis.set_ylabel("pages written a second")
+        axis.set_title(f"{self.guest.name}: pages of its RAM that were written, over time", loc="left", fontsize=9)
         figure.savefig(path, bbox_inches="tight")
         pyplot.close(figure)
 
