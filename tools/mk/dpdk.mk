@@ -42,7 +42,7 @@ $(DPDK)/obj/%.o: dma-tests/dpdk/%.c $(DPDK)/bin/flags $(DPDK)/sysroot.stamp
 	$(quiet)$(GUEST_CROSS)gcc $(DPDK_CFLAGS) -MMD -MP -c $< -o $@
 
 # Cordon's own PCI function, as programs without DPDK reach it.
-$(DPDK)/obj/guest/%.o: dma-tests/guest/%.c $(DPDK)/bin/flags
+$(DPDK)/obj/guest/%.o: dma-tests/guest/%.c $(DPDK)/bin/flags | $(OUT)/setup.stamp
 	$(note) CC $@
 	@mkdir -p $(@D)
 	$(quiet)$(GUEST_CROSS)gcc $(GUEST_CFLAGS) -MMD -MP -c $< -o $@
