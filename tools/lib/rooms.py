@@ -40,7 +40,7 @@ def include_folders(path):
     elif path.parts[:2] == ("dma-tests", "guest"):
         folders = ["dma-tests/guest", "iommu/include"]
     elif path.parts[:2] == ("dma-tests", "dpdk"):
-        folders = ["dma-tests/dpdk", "vdev", "iommu/include"]
+        folders = ["dma-tests/dpdk", "dma-tests/guest", "vdev", "iommu/include"]
     elif path.parts[:2] == ("dma-tests", "bench"):
         folders = ["dma-tests/guest/bare", "vdev", *folders]
     return [Path(f) for f in folders]
