@@ -16,7 +16,7 @@ def monitor_arguments(path):
 def host_runs(monitor, guest):
     """(GPA, HPA, bytes) of each host run of what the guest's devices reach."""
     with dump_of(str(monitor)) as dump:
-        view = next(v for v in views_of(dump) if v.domain == f"vm{guest.domain}" and v.device is not None)
+        view = next(v for v in views_of(dump) if v.domain == guest.name and v.device is not None)
         found = []
         for run in view.runs:
             at = run.gpa
