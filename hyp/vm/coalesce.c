@@ -14,14 +14,13 @@ int vm_coalesce_slice(struct vm *vm, struct cordon_coalesced *sum)
     const struct cordon_coalesce what = {
         .size = sizeof(what), .gpa = sum->next, .len = end - sum->next.v, .budget = SLICE_TABLES};
     struct cordon_coalesced out;
-    int err = -CORDON_ENOENT;
 
-    /* A VM that runs has its domain, and ends only after this lock. */
-    cordon_lock_take(&vm->lock);
-    if (atomic_load(&vm->state) == VM_RUNNING) {
-        err = cordon_coalesce(vm->domain, &what, &out);
+    if (!vm_hold(vm)) {
+        return -CORDON_ENOENT;
     }
-    cordon_lock_give(&vm->lock);
+    int err = cordon_coalesce(vm->domain, &what, &out);
+
+    vm_let_go(vm);
     if (err == 0) {
         sum->looked += out.looked;
         sum->napot += out.napot;
