@@ -42,7 +42,7 @@ def test_answers_are_put_together_however_they_are_cut(a_time):
 def guest(*samples):
     """A guest of 8 MiB at 16 MiB; each sample is a list of (MiB, MiB, size) in its RAM."""
     left = list(samples)
-    return SimpleNamespace(name="red", ram_base=16 * MIB, ram_bytes=8 * MIB, present=lambda: [
+    return SimpleNamespace(name="red", ram_base=16 * MIB, ram_bytes=8 * MIB, is_logged=False, present=lambda: [
         Present(Gpa(first * MIB), count * MIB, size, Perm.RWX) for first, count, size in left.pop(0)])
 
 
