@@ -7,6 +7,7 @@
  */
 #include "lib/json.h"
 #include "lib/line.h"
+#include "lib/orders.h"
 #include "lib/own.h"
 #include "lib/tool.h"
 #include <rte_mbuf.h>
@@ -66,33 +67,22 @@ static void give_or_take(bool give)
     }
 }
 
-static void answer(char *order)
+static bool carry_out(const char *order)
 {
-    order[strcspn(order, "\r\n")] = '\0';
-    json_open(NULL);
-    json_text("order", order);
     if (strcmp(order, "send") == 0) {
         send_one();
     } else if (strcmp(order, "give") == 0 || strcmp(order, "take") == 0) {
         give_or_take(order[0] == 'g');
     } else {
-        json_text("error", "no such order: churn --help lists them");
+        return false;
     }
-    json_close();
-}
-
-static error_t parse(int key, char *arg, struct argp_state *state)
-{
-    if (key == ARGP_KEY_ARG) {
-        argp_error(state, "'%s': orders come on the standard input", arg);
-    }
-    return key == ARGP_KEY_ARG ? 0 : ARGP_ERR_UNKNOWN;
+    return true;
 }
 
 int main(int argc, char **argv)
 {
-    static const struct argp argp = {.parser = parse, .args_doc = "[-- EAL-OPTION...]", .doc = doc};
-    char order[80];
+    static const struct argp argp = {
+        .parser = orders_parse, .args_doc = "[-- EAL-OPTION...]", .doc = doc};
 
     tool_start(&argp, argc, argv, NULL);
     own = own_open();
@@ -102,9 +92,7 @@ int main(int argc, char **argv)
     json_number("gpa", zone->iova);
     json_number("bytes", BYTES);
     json_close();
-    while (fgets(order, sizeof(order), stdin) != NULL && strncmp(order, "quit", 4) != 0) {
-        answer(order);
-    }
+    orders_answer(carry_out);
     if (given) {
         (void)own_take(&own, zone->iova, BYTES);
     }

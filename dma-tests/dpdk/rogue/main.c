@@ -8,6 +8,7 @@
  */
 #include "lib/json.h"
 #include "lib/line.h"
+#include "lib/orders.h"
 #include "lib/tool.h"
 #include "rogue/rings.h"
 #include <inttypes.h>
@@ -104,29 +105,9 @@ static bool carry_out(const char *order)
     return true;
 }
 
-static void answer(char *order)
-{
-    order[strcspn(order, "\r\n")] = '\0';
-    json_open(NULL);
-    json_text("order", order);
-    if (!carry_out(order)) {
-        json_text("error", "no such order: rogue --help lists them");
-    }
-    json_close();
-}
-
-static error_t parse(int key, char *arg, struct argp_state *state)
-{
-    if (key == ARGP_KEY_ARG) {
-        argp_error(state, "'%s': orders come on the standard input", arg);
-    }
-    return key == ARGP_KEY_ARG ? 0 : ARGP_ERR_UNKNOWN;
-}
-
 int main(int argc, char **argv)
 {
-    static const struct argp argp = {.parser = parse, .doc = doc};
-    char order[80];
+    static const struct argp argp = {.parser = orders_parse, .doc = doc};
 
     tool_start(&argp, argc, argv, NULL);
     line_open(&line, NULL);
@@ -137,9 +118,7 @@ int main(int argc, char **argv)
     port_say(&line.to);
     json_close();
     json_close();
-    while (fgets(order, sizeof(order), stdin) != NULL && strncmp(order, "quit", 4) != 0) {
-        answer(order);
-    }
+    orders_answer(carry_out);
     line_close(&line);
     tool_end(TOOL_PASSED);
 }
