@@ -9,7 +9,9 @@ def passed(done):
 
 
 def test_packets_of_all_sizes_in_1_to_40_segments_arrive_between_two_cards(pair):
-    result = passed(pair.order("red", "sg"))
+    done = pair.order("red", "sg")
+    result = passed(done)
+    assert f"sg: traffic: {result['flows'][0]['packets']} packets each way" in done.text
     for flow in result["flows"]:
         assert flow["received"] == flow["sent"] == flow["packets"] > 1000
         assert (flow["segments_most"], flow["size_least"], flow["alignments"]) == (40, 1, 64)

@@ -53,7 +53,8 @@ static const char doc[] =
     "the same wire. A packet has a segment whose size, alignment and place (across a border of "
     "4 KiB or 2 MiB) the program goes through; others stand before and behind it. Each 8 bytes "
     "name their packet, so a wrong byte is told with what came in its place.\n\n"
-    "The result is one line of JSON; what a limit of the device left out stands in \"skipped\". "
+    "\"sg: traffic: N packets each way\" is said when the first have come at each port. The "
+    "result is one line of JSON; what a limit of the device left out stands in \"skipped\". "
     "Exit status: 0 all right, 1 something was wrong or lost, 3 it could not run.\n\n"
     "  sg                                two ports, all sizes up to 1514 bytes\n"
     "  sg --frame 9014 --ring 64         jumbo frames, through rings that run out\n"
@@ -98,9 +99,22 @@ static error_t take_option(int key, char *text, struct argp_state *state)
 
 /* ---- running -------------------------------------------------------------------------------- */
 
+/* Says so when packets have come at each port; true: it has. */
+static bool say_traffic(const struct flow *flows, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (flows[i].came == 0) {
+            return false;
+        }
+    }
+    fprintf(stderr, "%s: traffic: %u packets each way\n", tool_name(), flows[0].count);
+    return true;
+}
+
 /* True: all went and came. False: nothing moved any more. */
 static bool run(struct flow *flows, unsigned count, uint32_t lag_us)
 {
+    bool traffic = false;
     uint64_t patience = rte_get_timer_hz() / 1000 * STALL_MS;
     uint64_t lag = rte_get_timer_hz() * lag_us / 1000000;
     uint64_t since = rte_get_timer_cycles(), looked = since;
@@ -114,6 +128,7 @@ static bool run(struct flow *flows, unsigned count, uint32_t lag_us)
             moved += flow_send(&flows[i]) + (look ? flow_receive(&flows[i]) : 0);
             over = over && flow_is_over(&flows[i]);
         }
+        traffic = traffic || say_traffic(flows, count);
         if (over) {
             return true;
         }
@@ -282,7 +297,6 @@ int main(int argc, char **argv)
     }
     make_flows(&s, ports, flows, count);
     flow_meet(flows, count, s.wait_ms);
-    fprintf(stderr, "%s: %u packets each way\n", tool_name(), flows[0].count);
     uint64_t start = rte_get_timer_cycles();
     bool moved = run(flows, count, s.lag_us);
     uint64_t us = (rte_get_timer_cycles() - start) * 1000000 / rte_get_timer_hz();
