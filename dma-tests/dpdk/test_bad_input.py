@@ -1,7 +1,8 @@
 """What cannot work is said in a sentence, before anything is lost."""
-import pytest
-
+import emulator
 import guests
+import pytest
+from machine import MIB
 
 HUGE = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
 BYPASSING = ",disable-legacy=on"  # without iommu_platform=on
@@ -48,6 +49,14 @@ def test_a_wrong_option_is_refused(odd, order, sentence):
     assert done.status == 64 and sentence in done.text
 
 
+@pytest.mark.parametrize("name", ["sg", "rogue", "churn", "contig"])
+def test_each_program_says_how_it_is_called_and_takes_nothing_else(odd, name):
+    """Before it asks for a card or memory, for this guest has neither."""
+    done = odd.order("none", f"{name} --help")
+    assert done.status == 0 and f"Usage: {name} [OPTION...]" in done.text
+    assert odd.order("none", f"{name} stray").status == 64
+
+
 @pytest.mark.parametrize("count", [1, 4])
 def test_a_guest_with_too_few_huge_pages_says_what_did_not_fit(odd, count):
     refused(odd.order("card", f"echo {count} >{HUGE}; sg; status=$?; echo 112 >{HUGE}; exit $status"),
@@ -63,3 +72,17 @@ def test_virtio_without_iommu_platform_is_refused_with_the_reason(tmp_path):
         assert "00:01.0: a virtio function without ACCESS_PLATFORM (QEMU: iommu_platform=on)" in \
             machine.machine.guests["red"].refused
         assert machine.ready("blue")[1] == ["0000:00:01.0"]
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("obeys", [True, False])
+def test_virtio_without_iommu_platform_passes_an_iommu_that_lets_nothing_through(tmp_path, obeys):
+    """Why Cordon refuses it. No hypervisor: an IOMMU whose directory has no device in it, and the same cards."""
+    told = tmp_path / "iommu-faults.log"
+    loaded = tmp_path / "loaded.bin"
+    loaded.write_bytes(emulator.Parts(tmp_path).kernel(iommu=emulator.IOMMU, devices=0, ram_len=512 * MIB))
+    cards = guests.wire("virtio-net-pci", [1, 4], more=None if obeys else BYPASSING)
+    with guests.plain(tmp_path, (*cards, "-trace", guests.TRACE, "-D", str(told)), iommu=True, kernel=loaded) as alone:
+        done = alone.order("timeout -s KILL 6 sg --packets 400")  # its driver awaits a queue without end
+    assert (done.status == 0 and done.result["passed"]) == (not obeys), done.text[-2000:]
+    assert bool(told.read_text()) == obeys
