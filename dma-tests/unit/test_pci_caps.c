@@ -176,7 +176,8 @@ static void test_close_turns_off_only_the_enables(void **state)
     const uint32_t at[] = {0x100, 0x120, 0x140, 0x160};
     const uint32_t id[] = {PCI_EXT_ATS, PCI_EXT_PRI, PCI_EXT_PASID, PCI_EXT_SRIOV};
     const uint32_t word[] = {PCI_ATS_WORD, PCI_PRI_WORD, PCI_PASID_WORD, PCI_SRIOV_WORD};
-    const uint32_t enable[] = {PCI_ATS_ENABLE, PCI_PRI_ENABLE, PCI_PASID_ENABLE, PCI_SRIOV_ENABLE};
+    const uint32_t enable[] = {PCI_ATS_ENABLE, PCI_PRI_ENABLE, PCI_PASID_ENABLE,
+                               PCI_SRIOV_ENABLE | PCI_SRIOV_MEMORY};
 
     fpci_cap_pcie(f, 0x40, PCI_EXP_TYPE_ENDPOINT, false);
     for (int i = 0; i < 4; i++) {

@@ -46,6 +46,21 @@ static void test_functions_count_only_in_multifunction_slots(void **state)
     assert_false(bench_find(b, PCI_BDF(0, 4, 0))->multi);
 }
 
+static void test_what_firmware_left_on_of_a_functions_own_is_off(void **state)
+{
+    struct pci_bench *b = *state;
+    struct pci_scan_report r;
+    struct fpci_fn *f = bench_endpoint(b, -1, 1);
+    const uint32_t left = PCI_SRIOV_ENABLE | PCI_SRIOV_MEMORY;
+
+    fpci_cap_pcie(f, 0x40, PCI_EXP_TYPE_ENDPOINT, false);
+    fpci_ext(f, 0x100, PCI_EXT_SRIOV, 0);
+    fpci_set(f, 0x100 + PCI_SRIOV_WORD, left | 0x10u); /* and ARI, which is nobody's business */
+    fpci_sticks(f, 0x100 + PCI_SRIOV_WORD, 0xffffu);
+    assert_int_equal(scan(b, &r), 0);
+    assert_int_equal(fpci_get(f, 0x100 + PCI_SRIOV_WORD), 0x10u);
+}
+
 static void test_numbers_buses_behind_bridges(void **state)
 {
     struct pci_bench *b = *state;
@@ -290,6 +305,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_finds_slots_above_8_and_reads_identity, bench_setup),
         cmocka_unit_test_setup(test_functions_count_only_in_multifunction_slots, bench_setup),
+        cmocka_unit_test_setup(test_what_firmware_left_on_of_a_functions_own_is_off, bench_setup),
         cmocka_unit_test_setup(test_numbers_buses_behind_bridges, bench_setup),
         cmocka_unit_test_setup(test_keeps_firmware_numbers_and_gaps, bench_setup),
         cmocka_unit_test_setup(test_renumbers_all_siblings_when_two_overlap, bench_setup),

@@ -218,6 +218,7 @@ void pci_caps_close(const struct pci_host *h, const struct pci_function *f)
         pci_change(h, f->bdf, f->caps.pasid + PCI_PASID_WORD, 0xffff0000u, PCI_PASID_ENABLE, 0);
     }
     if (f->caps.sriov != 0) {
-        pci_change(h, f->bdf, f->caps.sriov + PCI_SRIOV_WORD, 0xffffu, PCI_SRIOV_ENABLE, 0);
+        pci_change(h, f->bdf, f->caps.sriov + PCI_SRIOV_WORD, 0xffffu,
+                   PCI_SRIOV_ENABLE | PCI_SRIOV_MEMORY, 0);
     }
 }

@@ -144,6 +144,7 @@
 #define PCI_PASID_ENABLE 0x00010000u
 #define PCI_SRIOV_WORD 8u /* control 15:0, status 31:16 */
 #define PCI_SRIOV_ENABLE 0x1u
+#define PCI_SRIOV_MEMORY 0x8u /* virtual functions decode their BARs */
 
 /* Class codes, 24 bits: class, subclass, interface */
 #define PCI_CLASS_NVME 0x010802u

@@ -89,6 +89,7 @@ static void function_add(struct scan *s, const struct level *l, uint32_t bdf, ui
         f->broken = (struct pci_refusal){.why = PCI_WHY_HEADER, .bdf = bdf, .value = type};
     } else {
         pci_caps_walk(h, f);
+        pci_caps_close(h, f);
     }
     if ((pci_read(h, bdf, PCI_COMMAND) & PCI_COMMAND_MASTER) != 0) {
         f->broken = (struct pci_refusal){.why = PCI_WHY_MASTER_STUCK, .bdf = bdf};
