@@ -251,3 +251,11 @@ def test_setup_without_root_and_sudo_says_what_is_missing_and_who_must_run_it(op
     assert done.returncode != 0
     assert "no-such-package-of-cordon" in done.stdout and "no-other" not in done.stdout
     assert "needs root" in done.stderr and " ".join([f"{open_folder}/tools/setup", *asked]) + "\n" in done.stderr
+
+
+def test_warnings_as_errors_build_nothing_again():
+    def make(*words):
+        done = subprocess.run(["make", "-C", ROOT, *words, "out/host/flags"], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return (ROOT / "out/host/flags").stat().st_mtime_ns
+    assert make() == make("WERROR=1") == make("WERROR=0")

@@ -19,10 +19,12 @@ CORE_SRC := $(sort $(wildcard iommu/*/*.c))
 VDEV_SRC := $(sort $(filter-out vdev/model/%,$(wildcard vdev/*/*.c)))
 MODEL_SRC := $(sort $(wildcard vdev/model/*.c))
 
-# $(call flags_stamp,FOLDER,FLAGS): FOLDER/flags is touched only when FLAGS change.
+# $(call flags_stamp,FOLDER,FLAGS): FOLDER/flags is touched only when FLAGS change. WERROR is none of them: it
+# changes no object, and what has been compiled has shown its warnings.
 define flags_stamp
 $1/flags: FORCE
-	@mkdir -p $$(@D); printf '%s\n' '$2' | cmp -s - $$@ || printf '%s\n' '$2' > $$@
+	@mkdir -p $$(@D); printf '%s\n' '$(filter-out -Werror,$2)' | cmp -s - $$@ || \
+		printf '%s\n' '$(filter-out -Werror,$2)' > $$@
 endef
 .PHONY: FORCE
 FORCE:
