@@ -35,7 +35,7 @@ static int take(struct cordon_ctx *ctx, unsigned order, uint64_t word, bool spli
 
 static int alloc(struct cordon_ctx *ctx, unsigned order, uint64_t word, bool split, cordon_hpa *out)
 {
-    uint64_t hfn;
+    uint64_t hfn = 0;
 
     if (order > MAX_ORDER || !port_may_alloc(ctx->cookie)) {
         return -CORDON_ENOMEM;
