@@ -5,8 +5,8 @@ DPDK_SYSROOT := $(DPDK)/sysroot
 DPDK_LIBS := $(DPDK_SYSROOT)/usr/lib/riscv64-linux-gnu
 DPDK_MAIN := $(sort $(wildcard dma-tests/dpdk/*/main.c))
 DPDK_PROG := $(DPDK_MAIN:dma-tests/dpdk/%/main.c=$(DPDK)/bin/%)
-DPDK_INCLUDE := -DALLOW_EXPERIMENTAL_API -include rte_config.h -isystem $(abspath $(DPDK_SYSROOT))/usr/include/dpdk \
-	-isystem $(abspath $(DPDK_SYSROOT))/usr/include/riscv64-linux-gnu/dpdk
+DPDK_INCLUDE := -DALLOW_EXPERIMENTAL_API -include rte_config.h \
+	$(addprefix -isystem $(abspath $(DPDK_SYSROOT))/usr/include/,dpdk riscv64-linux-gnu/dpdk riscv64-linux-gnu)
 DPDK_CFLAGS := -std=gnu11 -O2 -g $(WARN) -D_GNU_SOURCE $(DPDK_INCLUDE) -Idma-tests/dpdk -Idma-tests/guest
 # The C library is the compiler's own, at most as new as the guests'; libraries find each other in the guest.
 DPDK_LDFLAGS := -L$(abspath $(DPDK_LIBS)) -Wl,--allow-shlib-undefined -l:librte_eal.so.25 -l:librte_ethdev.so.25 \
@@ -21,14 +21,15 @@ test-dpdk: dpdk host hyp ## real drivers in guests: each network card, alone, in
 check-dpdk: dpdk host hyp ## the same in short: one model of card a machine
 	@$(PYTEST) dma-tests/dpdk $(if $(T),$(PYTEST_PICK),--quick)
 
+DPDK_HEADERS := libdpdk-dev libbsd-dev
 DPDK_NAMES = $$(awk '/^[^\#]/ { print $$1 }' tools/riscv64-dpdk.txt)
 $(DPDK)/sysroot.stamp: tools/riscv64-dpdk.txt tools/riscv64-packages | $(OUT)/setup.stamp
 	$(note) UNPACK $(DPDK_SYSROOT)
 	$(quiet)rm -rf $(DPDK_SYSROOT) && tools/riscv64-packages fetch --libraries $(DPDK_NAMES) && \
-		tools/riscv64-packages fetch libdpdk-dev && \
+		tools/riscv64-packages fetch $(DPDK_HEADERS) && \
 		tools/riscv64-packages unpack --libraries $(DPDK_NAMES) $(DPDK_SYSROOT) && \
-		dpkg-deb --fsys-tarfile "$$(tools/riscv64-packages path libdpdk-dev)" | \
-			tar -x -C $(DPDK_SYSROOT) ./usr/include && touch $@
+		for name in $(DPDK_HEADERS); do dpkg-deb --fsys-tarfile "$$(tools/riscv64-packages path $$name)" | \
+			tar -x -C $(DPDK_SYSROOT) ./usr/include || exit; done && touch $@
 
 $(eval $(call flags_stamp,$(DPDK)/bin,$(GUEST_CROSS)gcc $(DPDK_CFLAGS) $(DPDK_LDFLAGS)))
 
