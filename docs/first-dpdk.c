@@ -24,13 +24,13 @@ int main(int argc, char **argv)
     struct rte_mbuf *m;
 
     if (rte_eal_init(argc, argv) < 0 || rte_eth_dev_count_avail() < 2) {
-        return 1;
+        rte_exit(1, "huge pages and two cards are needed\n");
     }
     struct rte_mempool *pool =
         rte_pktmbuf_pool_create("pool", 1024, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, 0);
 
     if (pool == NULL || start(0, pool) != 0 || start(1, pool) != 0) {
-        return 1;
+        rte_exit(1, "a port does not start\n");
     }
     for (int tries = 0; tries < 200; tries++) { /* the links come up in their own time */
         m = rte_pktmbuf_alloc(pool);
@@ -44,5 +44,5 @@ int main(int argc, char **argv)
             return 0;
         }
     }
-    return 1;
+    rte_exit(1, "no frame came in 2 seconds\n");
 }

@@ -1,13 +1,12 @@
 """The Python package's view of a machine, on the real one: guests, devices and faults by name, and the
 plugin's fixture `machine`, which passes a test or fails it."""
-import re
-
 import pytest
 
 import bundle
 from cordon import Cause
 from cordon.machine import GuestError, GuestState
 from machine import TREE, bare
+from pages import block
 from test_bad_devices import EDU, edu
 
 pytest_plugins = ["pytester"]
@@ -106,23 +105,6 @@ def guests(payload):
                        {"red": bare("echo"), "blue": bare("stray", devices=[edu()])})
 
 
-def example(page, word):
-    """The Python example of a page in which WORD stands."""
-    found = re.findall(r"```python\n(.*?)```", (TREE / "docs" / page).read_text(), re.S)
-    return next(text for text in found if word in text)
-
-
 def test_example_of_the_fixture_passes(run_plugin, guests):
-    result = run_plugin(example("pytest.md", "test_rogue_is_confined"), guests)
+    result = run_plugin(block("pytest.md", "## The booted machine", "python"), guests)
     result.assert_outcomes(passed=1)
-
-
-def test_example_of_a_script_runs(guests, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "guests.itb").write_bytes(guests)
-    names = {}
-    exec(example("scripting.md", "def attack"), names)  # pylint: disable=exec-used
-    assert len(names["attack"](tmp_path / "guests.itb")) == 16
-    told = capsys.readouterr().out.splitlines()
-    assert told[0].startswith("blue ") and told[0].endswith(f"Iova({NOWHERE:#x})")
-    assert told[1].startswith("Exits(sbi=") and told[2].startswith("shutdown after ")
