@@ -213,6 +213,12 @@ def test_what_is_no_toml_is_a_sentence_with_a_place(bundle, tmp_path):
     assert words.startswith("s.toml: no TOML: ") and "line 2" in words
 
 
+def test_what_is_no_text_is_a_sentence(bundle, tmp_path):
+    (tmp_path / "s.toml").write_bytes(b"[vm.r\xff]")
+    done = bundle("make", tmp_path / "s.toml", "-o", tmp_path / "out.itb", ok=False)
+    assert done.stderr == f"error: {tmp_path}/s.toml: 'utf-8' codec can't decode byte 0xff in position 5: invalid start byte\n"
+
+
 def test_overrides_of_what_is_not_there_are_refused(bundle, tmp_path):
     assert refusal(bundle, tmp_path, SETTINGS, "--image", "bsd=x") == \
         "s.toml: --image bsd: there is no such image"

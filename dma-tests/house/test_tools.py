@@ -24,6 +24,17 @@ def script(folder, name, text):
     return path
 
 
+PROGRAMS = sorted(str(path.relative_to(TOOLS)) for folder in (TOOLS, TOOLS / "guest", TOOLS / "story")
+                  for path in folder.iterdir() if path.is_file() and os.access(path, os.X_OK) and path.name != "init")
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_each_program_has_a_help_and_refuses_an_option_that_it_does_not_know(name):
+    helped, refused = run(name, "--help"), run(name, "--no-such-option")
+    assert helped.returncode == 0 and helped.stdout.strip() and not helped.stderr
+    assert refused.returncode != 0 and refused.stderr.strip() and not refused.stdout
+
+
 PASSING = "echo '[  PASSED  ] 3 test(s).'"
 
 
@@ -100,6 +111,16 @@ def test_initramfs_refuses_a_line_it_cannot_read(tmp_path):
     assert done.returncode != 0
     assert "list:2: cannot read" in done.stderr
     assert not archive.exists()
+
+
+@pytest.mark.parametrize("add, output, why", [
+    ("first", "out.zst", "--add first: must be of the form PATH=FILE"),
+    ("/bin/first=no-such", "out.zst", "no-such: No such file or directory"),
+    ("/bin/first=/dev/null", "no-such/out.zst", "no-such/out.zst: No such file or directory"),
+    ("/bin/first=/dev/null", "/dev/full", "/dev/full: No space left on device")])
+def test_initramfs_says_in_a_line_what_it_cannot_read_or_write(tmp_path, add, output, why):
+    done = run("guest/make-initramfs", "--add", add, "--output", output, cwd=tmp_path)
+    assert done.returncode != 0 and done.stderr.splitlines()[-1] == f"make-initramfs: {'error: ' * ('form' in why)}{why}"
 
 
 def test_initramfs_brings_the_shared_objects_that_a_program_needs_stripped(tmp_path):
