@@ -84,8 +84,8 @@ class Orders:
 class Guests:
     """A machine with Cordon whose guests take orders; `machine` is the Machine itself."""
 
-    def __init__(self, machine, names):
-        self.machine = machine
+    def __init__(self, machine, names, witness):
+        self.machine, self._witness = machine, witness
         self._orders = {name: Orders(machine.guests[name].type, self._wait_of(machine.guests[name])) for name in names}
 
     @staticmethod
@@ -120,6 +120,10 @@ class Guests:
         guest.start()
         self._orders[name] = Orders(guest.type, self._wait_of(guest, start))
 
+    def seen_faults(self):
+        """How many faults of the IOMMU QEMU's own trace has."""
+        return self._witness.read_text().count(TRACE)
+
     def quiet(self):
         """No fault that nobody has taken, and all tables say what the maps say."""
         assert not self.machine.unexpected_faults() and not self.machine.left_out()
@@ -136,7 +140,7 @@ def cordon(folder, vms, devices, ram="1536M", start=None, images=None, **options
     trace = ("-trace", TRACE, "-D", str(folder / "iommu-faults.log"))
     with Machine(path, devices=(*devices, *trace), ram=ram, log=folder / "console.log", **options) as machine:
         path.unlink()  # QEMU has read it
-        yield Guests(machine, vms if start is None else start)
+        yield Guests(machine, vms if start is None else start, folder / "iommu-faults.log")
 
 
 class Plain:

@@ -183,6 +183,8 @@ def confined(folder, model):
                        harts=2) as shared:
         yield Confined(shared, model, Wire(folder / "wire.pcap"))
         shared.quiet()
+        told = sum(fault.count for fault in shared.machine.fault_log)
+        assert told == shared.seen_faults() != 0
 
 
 @contextmanager
