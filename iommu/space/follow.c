@@ -242,8 +242,10 @@ static void lead_extents(struct diff *f)
     struct cordon_op *op = f->in.at;
 
     for (uint64_t i = 0; i < f->in.count; i++) {
-        op[i].extents = op_demands(&op[i]) ? NULL : e;
-        e += op[i].extent_count;
+        if (!op_demands(&op[i])) {
+            op[i].extents = e;
+            e += op[i].extent_count;
+        }
     }
 }
 

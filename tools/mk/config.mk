@@ -69,11 +69,14 @@ FUZZ_PCI := vdev/bus/bus.c $(sort $(wildcard vdev/pci/*.c)) dma-tests/fuzz/pci_w
 FUZZ_PCI_OBJ := $(FUZZ_PCI:%.c=$(OUT)/fuzz/obj/%.o)
 $(OUT)/fuzz/bin/pci_config $(OUT)/fuzz/bin/pci_machine: $(FUZZ_PCI_OBJ)
 
-# The target of guests' tables links the core with the host's port.
+# The targets of guests' tables and of public calls link the core with the host's port.
 FUZZ_CORE := $(CORE_SRC) $(sort $(wildcard iommu/port/host/*.c))
 FUZZ_CORE_OBJ := $(FUZZ_CORE:%.c=$(OUT)/fuzz/obj/%.o)
+FUZZ_CALLS := $(MODEL_SRC) dma-tests/fuzz/calls_world.c
+FUZZ_CALLS_OBJ := $(FUZZ_CALLS:%.c=$(OUT)/fuzz/obj/%.o)
 $(FUZZ_CORE_OBJ): FUZZ_FLAGS += -Iiommu -Iiommu/port/host
-$(OUT)/fuzz/bin/gva: $(OUT)/fuzz/obj/dma-tests/fuzz/gva_fuzz.o $(FUZZ_CORE_OBJ)
+$(OUT)/fuzz/bin/calls: $(FUZZ_CALLS_OBJ)
+$(OUT)/fuzz/bin/gva $(OUT)/fuzz/bin/calls: $(OUT)/fuzz/bin/%: $(OUT)/fuzz/obj/dma-tests/fuzz/%_fuzz.o $(FUZZ_CORE_OBJ)
 	$(note) LD $@
 	@mkdir -p $(@D)
 	$(quiet)clang -fsanitize=fuzzer,address,undefined -o $@ $^
@@ -82,7 +85,7 @@ $(OUT)/fuzz/seeds.stamp: $(FUZZ_SEEDS) | $(OUT)/setup.stamp
 	$(quiet)$(PYTHON) dma-tests/fuzz/bundle_seeds.py $(OUT)/fuzz/seeds/bundle $(OUT)/fuzz/seeds/bundle_dtb
 	@touch $@
 
--include $(FUZZ_OBJ:.o=.d) $(FUZZ_PCI_OBJ:.o=.d) $(FUZZ_CORE_OBJ:.o=.d) $(FUZZ_SRC:%.c=$(OUT)/fuzz/obj/%.d)
+-include $(FUZZ_OBJ:.o=.d) $(FUZZ_PCI_OBJ:.o=.d) $(FUZZ_CORE_OBJ:.o=.d) $(FUZZ_CALLS_OBJ:.o=.d) $(FUZZ_SRC:%.c=$(OUT)/fuzz/obj/%.d)
 
 .PHONY: check-fuzz
 ifneq ($(and $(T),$(filter check-fuzz,$(MAKECMDGOALS))),)
