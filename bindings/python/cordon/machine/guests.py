@@ -16,23 +16,13 @@ from .mapped import GuestMap
 from .mapped import told as told_map
 from .moves import moves_of
 from .present import Present, pieces
+from .trouble import GuestError, NoSuchGuest
 from .vcpu import NoSuchVcpu, Vcpu
 
 COMMAND_BYTES = 512  # of hyp/manage/manage.h
 UART_BYTES = 1024    # that a guest has not read yet
 _EXITS = ("sbi", "mmio", "interrupt", "virtual", "absent", "spurious", "touch", "logged")
 _MEMORY = ("ram_bytes", "resident_bytes", "first_touch", "overcommit", "touches", "touches_2m", "spurious")
-
-
-class GuestError(Exception):
-    """What was asked of a guest cannot be done; the text says in which state it is."""
-
-
-class NoSuchGuest(KeyError):
-    """No guest of the bundle has that name. The text names those that are there."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 class GuestState(enum.StrEnum):
@@ -272,7 +262,8 @@ class MachineGuest:
 
     def dirty(self) -> Harvest:
         """The pages of its RAM that were written since they were last asked about, or logging began. Each 128 MiB
-        are looked at in one moment, while it runs; what is written later is told by the next call."""
+        are looked at in one moment, while it runs; what is written later is told by the next call. One that fails
+        half-way is a HarvestStopped, which has what was told until then."""
         return self._harvested("harvest")[0]
 
     @property
@@ -288,7 +279,7 @@ class MachineGuest:
 
     def _harvested(self, how: str) -> tuple[Harvest, DirtyRate]:
         return harvested(lambda at: self._order(f"log {self.name} {how} {at:#x}", "vm-harvest", vm=self.name),
-                         self._channel, self.ram_base, self.ram_bytes)
+                         self._channel, self.ram_base, self.ram_bytes, takes=how == "harvest")
 
     def coalesce(self) -> Coalesced:
         """Make large leaves of its RAM out of small ones again, where they can be one."""
