@@ -136,6 +136,76 @@ static void test_a_freed_frame_is_not_led_to_again(void **state)
     broken("a leaf leads to a frame that no domain owns");
 }
 
+/* Frame 0x2000 was its owner's, and is free; then it is claimed anew. */
+static void free_and_claim(void)
+{
+    claim(0x2000, 1, owned(GFN + 2));
+    store(LEAVES, 2, leaf(0x2000, 3));
+    store(LEAVES, 2, 0);
+    port_fence(&r);
+    harts(0, 0);
+    release(0x2000, 1);
+    claim(0x2000, 1, CORDON_FRAME_HELD);
+}
+
+static void lead_to_it(void)
+{
+    claim(0x2000, 1, owned(GFN + 3));
+    store(LEAVES, 3, leaf(0x2000, 3));
+}
+
+static void test_a_frame_that_was_free_is_led_to_with_what_it_held(void **state)
+{
+    (void)state;
+    free_and_claim();
+    assert_null(record_broken(&r));
+    lead_to_it();
+    broken("a leaf leads to a frame that was free and not scrubbed since");
+}
+
+static void test_a_frame_that_was_free_is_scrubbed_first(void **state)
+{
+    (void)state;
+    free_and_claim();
+    port_note(&r, PORT_NOTE_SCRUB, 0x2000 * PAGE, 0);
+    lead_to_it();
+    assert_null(record_broken(&r));
+}
+
+static void test_or_all_of_it_is_copied_to(void **state)
+{
+    (void)state;
+    free_and_claim();
+    port_note(&r, PORT_NOTE_COPY, 0x3000 * PAGE, 0x2000 * PAGE);
+    cordon_port_code_fence(&r, HARTS);
+    lead_to_it();
+    assert_null(record_broken(&r));
+}
+
+static void test_a_scrub_before_it_was_free_counts_for_nothing(void **state)
+{
+    (void)state;
+    port_note(&r, PORT_NOTE_SCRUB, 0x2000 * PAGE, 0);
+    free_and_claim();
+    lead_to_it();
+    broken("a leaf leads to a frame that was free and not scrubbed since");
+}
+
+static void test_what_a_caller_keeps_is_his(void **state)
+{
+    (void)state;
+    port_note(&r, PORT_NOTE_FREE, 0x2000 * PAGE, CORDON_FRAME_REVOKING | BIT64(15));
+    lead_to_it();
+    assert_null(record_broken(&r));
+}
+
+static void test_a_frame_is_scrubbed_when_nothing_leads_to_it(void **state)
+{
+    (void)state;
+    port_note(&r, PORT_NOTE_SCRUB, RAM * PAGE, 0);
+    broken("a frame was scrubbed that a leaf still leads to");
+}
+
 /* ---- what goes ----------------------------------------------------------------------------- */
 
 static void test_a_frame_goes_after_its_leaf_and_the_harts(void **state)
@@ -420,6 +490,12 @@ int main(void)
         TEST(test_words_of_frames_that_were_never_claimed_are_let_be),
         TEST(test_a_leaf_leads_to_what_was_claimed),
         TEST(test_a_freed_frame_is_not_led_to_again),
+        TEST(test_a_frame_that_was_free_is_led_to_with_what_it_held),
+        TEST(test_a_frame_that_was_free_is_scrubbed_first),
+        TEST(test_or_all_of_it_is_copied_to),
+        TEST(test_a_scrub_before_it_was_free_counts_for_nothing),
+        TEST(test_what_a_caller_keeps_is_his),
+        TEST(test_a_frame_is_scrubbed_when_nothing_leads_to_it),
         TEST(test_a_frame_goes_after_its_leaf_and_the_harts),
         TEST(test_a_frame_freed_with_its_leaf_in_place),
         TEST(test_a_frame_freed_with_one_of_two_leaves_in_place),

@@ -5,6 +5,8 @@
 #include "frames/pool.h"
 #include "port_word.h"
 
+#include <string.h>
+
 /* Kept out of line, so that the common case before it has the registers to itself. */
 #define OWNER_SLOW __attribute__((noinline)) static
 
@@ -146,6 +148,16 @@ static inline void part_note(void *cookie, enum port_note note, uint64_t hfn, ui
 
 /* The same for a run of any length, all in one state. */
 void owner_note_run(void *cookie, enum port_note note, uint64_t hfn, uint64_t pages, uint64_t word);
+
+/* Zeroes over one frame; what it held is gone. */
+static inline void frame_scrub(void *cookie, const struct frame_pool *p, uint64_t hfn)
+{
+    memset(pool_ptr(p, hfn), 0, CORDON_PAGE_SIZE); /* by the page: see core/zero.h */
+    block_note(cookie, PORT_NOTE_SCRUB, hfn, 1, 0);
+}
+
+/* The same for a run; or, with NOZERO, what it held stays, and the caller answers for it. */
+void owner_scrub_run(struct cordon_ctx *ctx, uint64_t hfn, uint64_t pages, bool nozero);
 
 /* A block split with STAMP, all HELD or all of one owner in order, becomes whole again.
  */

@@ -9,8 +9,6 @@
 #include "frames/owner.h"
 #include "frames/stock.h"
 
-#include <string.h>
-
 #define LIST_TRIES 16u /* free runs looked at in each list, before the words are read */
 
 int want_check(const struct cordon_run_want *w, struct want *out)
@@ -219,6 +217,14 @@ void owner_note_run(void *cookie, enum port_note note, uint64_t hfn, uint64_t pa
     }
 }
 
+void owner_scrub_run(struct cordon_ctx *ctx, uint64_t hfn, uint64_t pages, bool nozero)
+{
+    if (!nozero) {
+        memset(pool_ptr(&ctx->frames, hfn), 0, pages << CORDON_PAGE_SHIFT);
+    }
+    owner_note_run(ctx->cookie, PORT_NOTE_SCRUB, hfn, pages, nozero);
+}
+
 int cordon_run_alloc(cordon_ctx *ctx, const struct cordon_run_want *want, cordon_hpa *out)
 {
     struct want w;
@@ -242,9 +248,7 @@ int cordon_run_alloc(cordon_ctx *ctx, const struct cordon_run_want *want, cordon
     }
     owner_note_run(ctx->cookie, PORT_NOTE_CLAIM, hfn, w.pages, CORDON_FRAME_HELD);
     *out = cordon_hpa_make(hfn << CORDON_PAGE_SHIFT);
-    if ((want->flags & CORDON_RUN_NOZERO) == 0) {
-        memset(frames_ptr(ctx, *out), 0, want->len);
-    }
+    owner_scrub_run(ctx, hfn, w.pages, (want->flags & CORDON_RUN_NOZERO) != 0);
     return 0;
 }
 

@@ -259,9 +259,11 @@ static int scatter(struct scatter *s, uint64_t len)
         shuffle(s);
     }
     for (size_t i = 0; i < s->count; i++) {
-        owner_note_run(s->ctx->cookie, PORT_NOTE_CLAIM, s->out[i].hpa.v >> CORDON_PAGE_SHIFT,
-                       s->out[i].len >> CORDON_PAGE_SHIFT, CORDON_FRAME_HELD);
-        memset(frames_ptr(s->ctx, s->out[i].hpa), 0, s->out[i].len);
+        uint64_t hfn = s->out[i].hpa.v >> CORDON_PAGE_SHIFT;
+        uint64_t n = s->out[i].len >> CORDON_PAGE_SHIFT;
+
+        owner_note_run(s->ctx->cookie, PORT_NOTE_CLAIM, hfn, n, CORDON_FRAME_HELD);
+        owner_scrub_run(s->ctx, hfn, n, false);
     }
     return 0;
 }

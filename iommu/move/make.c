@@ -138,8 +138,9 @@ int cordon_run_make(cordon_ctx *ctx, const struct cordon_run_want *want, uint64_
     memset(out, 0, sizeof(*out));
     m.budget = budget != 0 ? budget >> CORDON_PAGE_SHIFT : UINT64_MAX / 2;
     err = make(&m);
-    if (err == 0 && (want->flags & CORDON_RUN_NOZERO) == 0) {
-        memset(frames_ptr(ctx, out->hpa), 0, want->len);
+    if (err == 0) {
+        owner_scrub_run(ctx, out->hpa.v >> CORDON_PAGE_SHIFT, m.want.pages,
+                        (want->flags & CORDON_RUN_NOZERO) != 0);
     }
     return err;
 }

@@ -13,6 +13,8 @@
  *   RECALL   its leaves for them are about to go: the same
  *   RETURN   nothing of its can reach them more:  the same
  *   COPY     frames are about to be copied:       a = HPA | pages - 1, b = HPA of the copy
+ *   SCRUB    frames hold zeroes:                  a = HPA | pages - 1, b = 0; or 1: they hold what
+ *            they held, and whoever asked for that answers for it
  *   ENTER    a hart runs a domain from here on:   a = domain | hart << 16 | VMID << 32, b = HPA of
  *            the G-stage's root
  *   LEAVE    and no more:                         a = domain | hart << 16
@@ -26,6 +28,7 @@ enum port_note {
     PORT_NOTE_RECALL,
     PORT_NOTE_RETURN,
     PORT_NOTE_COPY,
+    PORT_NOTE_SCRUB,
     PORT_NOTE_ENTER,
     PORT_NOTE_LEAVE
 };

@@ -14,8 +14,6 @@
 #include "pt/walk.h"
 #include "touch/promise.h"
 
-#include <string.h>
-
 /* What is to be filled: 2^ORDER pages of one region. */
 struct want {
     struct pt_run run; /* hpa: not known yet */
@@ -57,7 +55,7 @@ static inline uint64_t frame_take(struct cordon_domain *d, uint64_t word, bool p
     if (hfn != HFN_NONE) {
         d->promised -= kept;
         d->owed -= promised && !kept;
-        memset(pool_ptr(p, hfn), 0, CORDON_PAGE_SIZE);
+        frame_scrub(d->ctx->cookie, p, hfn);
         block_note(d->ctx->cookie, PORT_NOTE_CLAIM, hfn, 1, word);
     }
     return hfn;
@@ -81,7 +79,7 @@ static uint64_t frames_take(struct cordon_domain *d, const struct want *w)
     if (hfn != HFN_NONE) {
         d->promised -= w->promised ? BLOCK_FRAMES : 0;
         for (uint64_t i = 0; i < BLOCK_FRAMES; i++) {
-            memset(pool_ptr(p, hfn + i), 0, CORDON_PAGE_SIZE); /* by the page: see core/zero.h */
+            frame_scrub(d->ctx->cookie, p, hfn + i);
         }
         block_note(d->ctx->cookie, PORT_NOTE_CLAIM, hfn, BLOCK_FRAMES, w->word);
     }

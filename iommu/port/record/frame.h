@@ -47,6 +47,7 @@ struct frame {
     uint64_t mapped; /* leaves of live tables that lead here */
     uint64_t copied; /* when it got another's contents; 0: not, or freed since */
     bool claimed;
+    bool stale; /* it was free, and what it held is there still */
     struct table *table;
     struct loan *loans;
     struct waiting waiting;

@@ -102,6 +102,9 @@ static void leaf_came(struct record_order *o, uint64_t word, unsigned level)
         if (f->claimed && (f->owner & OWNER_STATE) != CORDON_FRAME_OWNED) {
             order_fail(o, "a leaf leads to a frame that no domain owns");
         }
+        if (f->stale) {
+            order_fail(o, "a leaf leads to a frame that was free and not scrubbed since");
+        }
         if ((word & PTE_EXECUTE) != 0 && fetches_stale(o, f, OWNER_DOMAIN(f->owner))) {
             order_fail(o, "a leaf lets harts fetch what was copied and not made known to them");
         }

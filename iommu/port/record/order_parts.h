@@ -9,6 +9,7 @@
 
 /* Fields of an ownership word. */
 #define OWNER_STATE 7u
+#define OWNER_KEEP (UINT64_C(1) << 15)
 #define OWNER_DOMAIN(word) ((uint32_t)((word) >> 3) & 0xfffu)
 #define OWNER_GFN(word) ((word) >> 16 & ((UINT64_C(1) << 47) - 1))
 

@@ -163,7 +163,22 @@ static void copied(struct record_order *o, uint64_t hfn, uint64_t pages, uint64_
         } else if (f->waiting.active && f->waiting.untold != 0) {
             order_fail(o, "a frame was copied before harts were fenced");
         }
-        frame_get(&o->frames, to + i)->copied = o->now;
+        struct frame *copy = frame_get(&o->frames, to + i);
+
+        copy->copied = o->now;
+        copy->stale = false;
+    }
+}
+
+static void scrubbed(struct record_order *o, uint64_t hfn, uint64_t pages)
+{
+    for (uint64_t i = 0; i < pages; i++) {
+        struct frame *f = frame_get(&o->frames, hfn + i);
+
+        if (f->mapped != 0) {
+            order_fail(o, "a frame was scrubbed that a leaf still leads to");
+        }
+        f->stale = false;
     }
 }
 
@@ -254,8 +269,11 @@ static void loans_told(struct record_order *o, enum port_note note, uint64_t hfn
     }
 }
 
-static void release(struct record_order *o, uint64_t hfn, uint64_t pages)
+/* WORD is what the frames' ownership says until now. */
+static void release(struct record_order *o, uint64_t hfn, uint64_t pages, uint64_t word)
 {
+    bool kept = (word & OWNER_STATE) == CORDON_FRAME_REVOKING && (word & OWNER_KEEP) != 0;
+
     for (uint64_t i = 0; i < pages; i++) {
         struct frame *f = frame_get(&o->frames, hfn + i);
 
@@ -272,6 +290,7 @@ static void release(struct record_order *o, uint64_t hfn, uint64_t pages)
         waiting_done(&o->frames, &f->waiting);
         f->claimed = true;
         f->copied = 0;
+        f->stale |= !kept; /* HELD again: with what it holds */
         f->owner = CORDON_FRAME_FREE;
     }
 }
@@ -291,7 +310,7 @@ void order_note(struct record_order *o, enum port_note note, uint64_t a, uint64_
         claim(o, hfn, pages, b);
         break;
     case PORT_NOTE_FREE:
-        release(o, hfn, pages);
+        release(o, hfn, pages, b);
         break;
     case PORT_NOTE_COMMAND:
         command(o, a, b);
@@ -303,6 +322,9 @@ void order_note(struct record_order *o, enum port_note note, uint64_t a, uint64_
         break;
     case PORT_NOTE_COPY:
         copied(o, hfn, pages, b >> CORDON_PAGE_SHIFT);
+        break;
+    case PORT_NOTE_SCRUB:
+        scrubbed(o, hfn, pages);
         break;
     case PORT_NOTE_LEND:
     case PORT_NOTE_RECALL:

@@ -173,7 +173,8 @@ void port_note(void *cookie, enum port_note note, uint64_t a, uint64_t b)
         [PORT_NOTE_DRAIN] = RECORD_DRAIN,   [PORT_NOTE_COMMAND] = RECORD_COMMAND,
         [PORT_NOTE_LEND] = RECORD_LEND,     [PORT_NOTE_RECALL] = RECORD_RECALL,
         [PORT_NOTE_RETURN] = RECORD_RETURN, [PORT_NOTE_COPY] = RECORD_COPY,
-        [PORT_NOTE_ENTER] = RECORD_ENTER,   [PORT_NOTE_LEAVE] = RECORD_LEAVE,
+        [PORT_NOTE_SCRUB] = RECORD_SCRUB,   [PORT_NOTE_ENTER] = RECORD_ENTER,
+        [PORT_NOTE_LEAVE] = RECORD_LEAVE,
     };
     struct port_record *r = record_of(cookie);
 

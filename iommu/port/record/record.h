@@ -17,6 +17,7 @@
  * of their views was invalidated, a fence command followed, and the driver said that it was over
  *   INV 4  a borrowed frame is given back only after the same was done for the borrower's view of
  *          it, and freed only when nobody borrows it
+ *   INV 4  a leaf leads to a frame that was free only after it was scrubbed, or copied to whole
  *   INV 4  a frame is copied only when no leaf leads to it, and after that harts were fenced
  *   INV 9  a leaf that lets harts fetch leads to a copy only after they were told to fetch anew
  *   INV 4  a frame is led to from another GPA only after harts were fenced for the one before
@@ -39,6 +40,7 @@ enum record_kind {
     RECORD_RECALL,
     RECORD_RETURN,
     RECORD_COPY,
+    RECORD_SCRUB,
     RECORD_CODE_FENCE, /* a: harts */
     RECORD_ENTER,
     RECORD_LEAVE,
