@@ -1,4 +1,6 @@
 """Management over the host channel: a guest that runs is told, one that has ended is not."""
+import struct
+
 import pytest
 
 import bundle
@@ -77,6 +79,19 @@ def test_numbers_reach_to_64_bits_and_may_be_hexadecimal(pair):
     assert pair.channel.ask("owners 16", "owners") == pair.channel.ask("owners 0x10", "owners")
     for more in ("1 ", "1 2", " 1"):
         assert pair.channel.ask(f"owners {more}", "error", command=more)
+
+
+def test_owners_are_told_while_two_guests_allocate_without_pause(boots, payload):
+    """Each question for itself would wait behind both of them: a minute was not enough."""
+    guest = bare("churns", fill="first-touch")
+    blob = bundle.make({"churns": payload("churns")}, {"red": guest, "blue": guest})
+    with boots.machine(blob, ram="768M") as machine:
+        for guest in machine.guests.values():
+            guest.wait("churning")
+        records = list(struct.iter_unpack("<QIHH", machine.owner_records()))
+        assert {domain for _, _, domain, _ in records} == {0, *(g.domain for g in machine.guests.values())}
+        ends = [first + pages for first, pages, _, _ in records]
+        assert all(end <= record[0] for end, record in zip(ends, records[1:], strict=False))  # in order, none twice
 
 
 def test_harts_that_were_told_are_counted_and_vmids_with_them(pair):

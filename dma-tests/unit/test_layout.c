@@ -202,6 +202,33 @@ static void test_a_query_needs_pointers(void **state)
     bench_close(&b);
 }
 
+static void test_many_frames_are_asked_about_in_one_turn(void **state)
+{
+    struct map_bench b;
+    struct cordon_frame_info all[CORDON_FRAMES_QUERY], one;
+    const cordon_hpa first = {BENCH_RAM - 8 * PAGE}; /* where there is no RAM yet */
+
+    (void)state;
+    bench_open(&b, 8 * MIB);
+    bench_grant(&b, bench_domain(&b), GIB, 100, RW, 0);
+    uint64_t turns = b.ctx->frames.lock.next;
+
+    assert_int_equal(cordon_frames_query(b.ctx, first, all, CORDON_FRAMES_QUERY), 0);
+    assert_int_equal(b.ctx->frames.lock.next - turns, 1);
+    for (uint32_t i = 0; i < CORDON_FRAMES_QUERY; i++) {
+        assert_int_equal(cordon_frame_query(b.ctx, cordon_hpa_add(first, i * PAGE), &one), 0);
+        assert_memory_equal(&all[i], &one, sizeof(one));
+    }
+    assert_int_equal(all[7].state, CORDON_FRAME_NONE);
+    assert_int_not_equal(all[8].state, CORDON_FRAME_NONE);
+    assert_int_equal(cordon_frames_query(b.ctx, first, all, 0), -CORDON_EINVAL);
+    assert_int_equal(cordon_frames_query(b.ctx, first, all, CORDON_FRAMES_QUERY + 1),
+                     -CORDON_EINVAL);
+    assert_int_equal(cordon_frames_query(NULL, first, all, 1), -CORDON_EINVAL);
+    assert_int_equal(cordon_frames_query(b.ctx, first, NULL, 1), -CORDON_EINVAL);
+    bench_drop(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +238,7 @@ int main(void)
         cmocka_unit_test(test_what_makes_no_sense_is_refused),
         cmocka_unit_test(test_address_zero_is_never_given_out),
         cmocka_unit_test(test_a_query_needs_pointers),
+        cmocka_unit_test(test_many_frames_are_asked_about_in_one_turn),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,51 +40,54 @@ static void flush(struct writer *w)
     }
 }
 
-static struct record record_of(cordon_hpa hpa)
+static struct record record_of(uint64_t hfn, const struct cordon_frame_info *info)
 {
-    struct cordon_frame_info info;
-    int err = cordon_frame_query(guests_ctx(), hpa, &info);
-
-    cordon_assert(err == 0);
-    return (struct record){.first = hpa.v >> CORDON_PAGE_SHIFT,
-                           .pages = 1,
-                           .domain = (uint16_t)info.domain,
-                           .state = (uint16_t)info.state};
+    return (struct record){
+        .first = hfn, .pages = 1, .domain = (uint16_t)info->domain, .state = (uint16_t)info->state};
 }
 
-/* The run of equal owners that starts at HPA, and ends before END at the latest. */
-static struct record run_from(cordon_hpa hpa, uint64_t end)
+/* Does ONE go on where the run before it ends? */
+static bool goes_on(const struct record *run, const struct record *one)
 {
-    struct record run = record_of(hpa);
+    return run->first + run->pages == one->first && run->state == one->state &&
+           run->domain == one->domain && run->pages < UINT32_MAX;
+}
 
-    for (;;) {
-        cordon_hpa next = cordon_hpa_add(hpa, (uint64_t)run.pages << CORDON_PAGE_SHIFT);
-        struct record more;
-
-        if (next.v >= end || run.pages == UINT32_MAX) {
-            return run;
-        }
-        more = record_of(next);
-        if (more.state != run.state || more.domain != run.domain) {
-            return run;
-        }
-        run.pages++;
+/* False: there is no room. */
+static bool write_frame(struct writer *w, const struct record *one)
+{
+    if (w->count > 0 && goes_on(&w->batch[w->count - 1], one)) {
+        w->batch[w->count - 1].pages++;
+        return true;
     }
+    if (w->count == BATCH) {
+        flush(w);
+    }
+    if (w->total + w->count == RECORDS_MAX) {
+        return false;
+    }
+    w->batch[w->count++] = *one;
+    return true;
 }
 
-/* Records of BANK from AT on, while there is room. Returns where it stopped. */
-static uint64_t write_bank(struct writer *w, struct cordon_extent bank, uint64_t at)
+/* Records of [AT, END), which is RAM, while there is room. Returns where it stopped. Many frames
+ * are asked about at once: each question waits for its turn among those who allocate. */
+static uint64_t write_bank(struct writer *w, uint64_t at, uint64_t end)
 {
-    uint64_t end = bank.hpa.v + bank.len;
+    static struct cordon_frame_info info[CORDON_FRAMES_QUERY]; /* one command at a time */
 
-    at = at > bank.hpa.v ? at : bank.hpa.v;
-    while (at < end && w->total + w->count < RECORDS_MAX) {
-        struct record run = run_from(cordon_hpa_make(at), end);
+    while (at < end) {
+        uint64_t left = (end - at) >> CORDON_PAGE_SHIFT;
+        uint32_t count = left < CORDON_FRAMES_QUERY ? (uint32_t)left : CORDON_FRAMES_QUERY;
+        int err = cordon_frames_query(guests_ctx(), cordon_hpa_make(at), info, count);
 
-        w->batch[w->count++] = run;
-        at += (uint64_t)run.pages << CORDON_PAGE_SHIFT;
-        if (w->count == BATCH) {
-            flush(w);
+        cordon_assert(err == 0);
+        for (uint32_t i = 0; i < count; i++, at += CORDON_PAGE_SIZE) {
+            struct record one = record_of(at >> CORDON_PAGE_SHIFT, &info[i]);
+
+            if (!write_frame(w, &one)) {
+                return at;
+            }
         }
     }
     return at;
@@ -103,7 +106,10 @@ void manage_send_owners(struct channel *c, uint64_t from)
         uint64_t end = machine.bank[i].hpa.v + machine.bank[i].len;
 
         if (from < end) {
-            uint64_t at = write_bank(&w, machine.bank[i], from);
+            uint64_t start = machine.bank[i].hpa.v;
+            uint64_t at = from > start ? from & ~(CORDON_PAGE_SIZE - 1) : start;
+
+            at = write_bank(&w, at, end);
 
             next = at < end ? at : 0;
         }

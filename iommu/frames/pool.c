@@ -128,24 +128,38 @@ uint64_t frames_word_locked(const struct cordon_ctx *ctx, cordon_hpa hpa)
     return word;
 }
 
-int cordon_frame_query(const cordon_ctx *ctx, cordon_hpa hpa, struct cordon_frame_info *out)
+static struct cordon_frame_info info_of(uint64_t word)
 {
-    if (ctx == NULL || out == NULL) {
+    uint64_t state = field_get(FW_STATE, word);
+    bool owned = state == CORDON_FRAME_OWNED || state == CORDON_FRAME_REVOKING;
+
+    return (struct cordon_frame_info){
+        .state = (uint32_t)state,
+        .domain = owned ? (uint32_t)field_get(FW_DOMAIN, word) : 0,
+        .gpa = cordon_gpa_make(owned ? field_get(FW_GFN, word) << CORDON_PAGE_SHIFT : 0),
+    };
+}
+
+int cordon_frames_query(const cordon_ctx *ctx, cordon_hpa hpa, struct cordon_frame_info *out,
+                        uint32_t count)
+{
+    if (ctx == NULL || out == NULL || count == 0 || count > CORDON_FRAMES_QUERY) {
         return -CORDON_EINVAL;
     }
     if (!handle_is(ctx, HANDLE_CTX)) {
         return -CORDON_EHANDLE;
     }
-    uint64_t word = frames_word_locked(ctx, hpa);
-    uint64_t state = field_get(FW_STATE, word);
-    bool owned = state == CORDON_FRAME_OWNED || state == CORDON_FRAME_REVOKING;
-
-    *out = (struct cordon_frame_info){
-        .state = (uint32_t)state,
-        .domain = owned ? (uint32_t)field_get(FW_DOMAIN, word) : 0,
-        .gpa = cordon_gpa_make(owned ? field_get(FW_GFN, word) << CORDON_PAGE_SHIFT : 0),
-    };
+    lock_take(lock_of(ctx));
+    for (uint32_t i = 0; i < count; i++) {
+        out[i] = info_of(frames_word(ctx, cordon_hpa_add(hpa, i * CORDON_PAGE_SIZE)));
+    }
+    lock_give(lock_of(ctx));
     return 0;
+}
+
+int cordon_frame_query(const cordon_ctx *ctx, cordon_hpa hpa, struct cordon_frame_info *out)
+{
+    return cordon_frames_query(ctx, hpa, out, 1);
 }
 
 static uint64_t largest_free(const struct frame_pool *p)

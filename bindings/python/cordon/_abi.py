@@ -40,6 +40,7 @@ CORDON_ERANGE = 3
 CORDON_ERROR_LAST = 0x10
 CORDON_ETIMEOUT = 0xa
 CORDON_EXEC = 4
+CORDON_FRAMES_QUERY = 0x100
 CORDON_FRAME_FREE = 1
 CORDON_FRAME_HELD = 3
 CORDON_FRAME_HYP = 2
@@ -967,16 +968,17 @@ PROTOTYPES = (
      'view, fence, invalidate harts and IOMMUs once for the whole batch, wait, drain; only '
      'then are frames FREE (or HELD). DISCARD is a revoke of what is present: the next touch '
      'brings zeroes; of what is absent nothing is told. MARK with PIN fills what is absent, or '
-     'is refused (ENOMEM) before anything came. Errors, nothing changed: EINVAL, EALIGN, '
-     'ERANGE, EEXIST (GRANT over a region or twice the same frame), ENOENT (any other kind '
-     'over a hole), EPERM (frame not HELD, resource unknown or taken; PROTECT of borrowed '
-     'frames beyond the rights of the loan; DISCARD of what is not DEMAND, or has PIN; MARK of '
-     'MMIO or borrowed frames), EBUSY (REVOKE or DISCARD of frames that another domain '
-     'borrows, PROTECT that takes a right from them, or LOG where it may write; DISCARD of '
-     'what a device view holds), ENOMEM (GRANT with PROMISED too: what is free does not '
-     'suffice), ELIMIT. Error with the map changed: EPENDING, the revoked frames stay REVOKING '
-     '(hardware did not answer, or a device that drains by reset is attached); see '
-     'cordon_retire.'),
+     'is refused (ENOMEM) before anything came; more than 64 pages come ahead of the change, a '
+     "part under each hold of the domain's lock, and stay where others take the rest "
+     'meanwhile. Errors, nothing changed: EINVAL, EALIGN, ERANGE, EEXIST (GRANT over a region '
+     'or twice the same frame), ENOENT (any other kind over a hole), EPERM (frame not HELD, '
+     'resource unknown or taken; PROTECT of borrowed frames beyond the rights of the loan; '
+     'DISCARD of what is not DEMAND, or has PIN; MARK of MMIO or borrowed frames), EBUSY '
+     '(REVOKE or DISCARD of frames that another domain borrows, PROTECT that takes a right '
+     'from them, or LOG where it may write; DISCARD of what a device view holds), ENOMEM '
+     '(GRANT with PROMISED too: what is free does not suffice), ELIMIT. Error with the map '
+     'changed: EPENDING, the revoked frames stay REVOKING (hardware did not answer, or a '
+     'device that drains by reset is attached); see cordon_retire.'),
     ("cordon_coalesce", c_int, (
         ("d", POINTER(Domain)),
         ("what", POINTER(Coalesce)),
@@ -1114,6 +1116,15 @@ PROTOTYPES = (
     ),
      'Who owns the frame that holds HPA. Constant time. Errors: none but EINVAL for null '
      'pointers; an address that is not RAM answers NONE.'),
+    ("cordon_frames_query", c_int, (
+        ("ctx", POINTER(Ctx)),
+        ("hpa", Hpa),
+        ("out", POINTER(FrameInfo)),
+        ("count", c_uint32),
+    ),
+     'The same for COUNT frames, from the one that holds HPA on, at one moment: the lock that '
+     'whoever allocates waits for is taken once. Errors: EINVAL (also: COUNT is 0, or beyond '
+     'CORDON_FRAMES_QUERY).'),
     ("cordon_gpa_end_name", c_char_p, (
         ("end", c_uint32),
     ),
@@ -1381,19 +1392,19 @@ PROTOTYPES = (
      "Make a range of OWNER's RAM reachable in BORROWER's map too, in one transaction. The "
      "frames stay OWNER's: OWNED, with its number and GPA. A frame stands at one GPA of a "
      'borrower at most; any number of domains may borrow it. What is absent of a DEMAND region '
-     'is filled first, and stays filled whatever becomes of the loan. The borrower revokes as '
-     'it does its own (cordon_change), in part too, and may change its rights up to PERMS. As '
-     "long as anybody borrows a frame, or its hardware is not proven quiet since, OWNER's "
-     'revoke of it, replacement, loss of rights, and end are refused: EBUSY. So a frame is '
-     'scrubbed and used again only after its last user is gone, and no change waits for '
-     "another domain's devices. Who holds both handles takes a frame back by revoking it in "
-     'each borrower (cordon_frame_borrower tells them), then in OWNER. Errors, nothing '
-     'changed: EINVAL (also: one domain as both), EHANDLE (domains of two contexts), EALIGN, '
-     "ERANGE, ENOENT (a hole in the owner's range), EPERM (not RAM of OWNER's own: MMIO, "
-     "borrowed; rights beyond OWNER's; devices where OWNER's are not allowed), EBUSY (rights "
-     "to write to what is logged: the borrower's writes are not), EEXIST (something stands at "
-     'TO, or BORROWER has one of the frames), ENOMEM. Error with the map changed: EPENDING, as '
-     'cordon_change; the loan holds.'),
+     "is filled first, a part under each hold of OWNER's lock, and stays filled whatever "
+     'becomes of the loan. The borrower revokes as it does its own (cordon_change), in part '
+     'too, and may change its rights up to PERMS. As long as anybody borrows a frame, or its '
+     "hardware is not proven quiet since, OWNER's revoke of it, replacement, loss of rights, "
+     'and end are refused: EBUSY. So a frame is scrubbed and used again only after its last '
+     "user is gone, and no change waits for another domain's devices. Who holds both handles "
+     'takes a frame back by revoking it in each borrower (cordon_frame_borrower tells them), '
+     'then in OWNER. Errors, nothing changed: EINVAL (also: one domain as both), EHANDLE '
+     "(domains of two contexts), EALIGN, ERANGE, ENOENT (a hole in the owner's range), EPERM "
+     "(not RAM of OWNER's own: MMIO, borrowed; rights beyond OWNER's; devices where OWNER's "
+     "are not allowed), EBUSY (rights to write to what is logged: the borrower's writes are "
+     'not), EEXIST (something stands at TO, or BORROWER has one of the frames), ENOMEM. Error '
+     'with the map changed: EPENDING, as cordon_change; the loan holds.'),
     ("cordon_slot_harvest", c_int, (
         ("s", POINTER(Space)),
         ("id", c_uint32),

@@ -131,6 +131,12 @@ class Context:
         self.call("cordon_frame_query", self.ptr, address(Hpa, hpa), ctypes.byref(out))
         return FrameInfo(out)
 
+    def frames(self, hpa: HpaLike, count: int) -> list[FrameInfo]:
+        """Who owns COUNT frames from the one that holds HPA on, 256 at most, all at one moment."""
+        out = (_abi.FrameInfo * max(count, 0))()
+        self.call("cordon_frames_query", self.ptr, address(Hpa, hpa), out, count)
+        return [FrameInfo(one) for one in out]
+
     def borrowers(self, hpa: HpaLike) -> list[_abi.Borrower]:
         """The loans of the frame that holds HPA, one a domain: `domain` (a number), `gpa`, `perms`."""
         found: list[_abi.Borrower] = []

@@ -25,6 +25,9 @@ def test_a_page_stands_where_it_was_granted(context, domain):
     assert hit.hpa == frame.hpa + 0x123 and hit.level == 0 and Perm.RW in hit.perms
     assert context.frame(frame.hpa).state is FrameState.OWNED
     assert context.frame(frame.hpa).gpa == Gpa(GPA) and context.frame(frame.hpa).domain == domain.number
+    assert [f.state for f in context.frames(frame.hpa, 2)] == [context.frame(frame.hpa + n * PAGE).state for n in range(2)]
+    with pytest.raises(InvalidArgument):
+        context.frames(frame.hpa, 0)
     domain.revoke(GPA, PAGE)
     assert context.frame(frame.hpa).state is FrameState.FREE
 

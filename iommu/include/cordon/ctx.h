@@ -74,6 +74,14 @@ struct cordon_frame_info {
 CORDON_API CORDON_MUST_CHECK int cordon_frame_query(const cordon_ctx *ctx, cordon_hpa hpa,
                                                     struct cordon_frame_info *out);
 
+#define CORDON_FRAMES_QUERY 256u /* frames at a time */
+
+/* The same for COUNT frames, from the one that holds HPA on, at one moment: the lock that whoever
+ * allocates waits for is taken once. Errors: EINVAL (also: COUNT is 0, or beyond
+ * CORDON_FRAMES_QUERY). */
+CORDON_API CORDON_MUST_CHECK int cordon_frames_query(const cordon_ctx *ctx, cordon_hpa hpa,
+                                                     struct cordon_frame_info *out, uint32_t count);
+
 /* What an allocation must satisfy. All zero: anywhere, page-aligned. */
 struct cordon_run_want {
     uint32_t size;     /* sizeof(struct cordon_run_want) */
