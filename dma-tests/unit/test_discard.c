@@ -269,13 +269,55 @@ static void test_each_allocation_of_a_pin_may_fail(void **state)
         uint64_t before = bench_state(&b);
 
         b.record.fail_at = b.record.allocations + 1 + tried++;
-        err = change(op_mark(AT, 600, CORDON_REGION_PIN));
+        err = change(op_mark(AT + 480 * PAGE, 64, CORDON_REGION_PIN));
         b.record.fail_at = 0;
         assert_true(err == 0 || bench_state(&b) == before);
         bench_sound(&b);
     }
     assert_int_equal(err, 0);
     assert_true(tried >= 3);
+}
+
+/* Turns at D's lock since it was made. */
+static uint64_t turns(void)
+{
+    return d->lock.next;
+}
+
+static void test_others_get_turns_while_much_is_pinned(void **state)
+{
+    const uint64_t pages = 2048, a_turn = 64;
+
+    (void)state;
+    demand(d, AT, pages, DEMAND);
+    uint64_t before = turns();
+
+    assert_int_equal(change(op_mark(AT, pages, CORDON_REGION_PIN)), 0);
+    assert_true(turns() - before >= pages / a_turn);
+    assert_int_equal(bench_stats(&b).owned, pages * PAGE);
+    assert_int_equal(flags_at(AT + (pages - 1) * PAGE), DEMAND | CORDON_REGION_PIN);
+    bench_sound(&b);
+}
+
+/* What came ahead stays, as after any touch. */
+static void test_each_allocation_of_a_large_pin_may_fail_and_nothing_is_pinned(void **state)
+{
+    uint64_t tried = 0;
+    int err = -CORDON_ENOMEM;
+
+    (void)state;
+    demand(d, AT, 600, DEMAND);
+    while (err == -CORDON_ENOMEM) {
+        assert_int_equal(flags_at(AT), DEMAND);
+        assert_int_equal(change(op_discard(AT, 600)), 0);
+        b.record.fail_at = b.record.allocations + 1 + tried++;
+        err = change(op_mark(AT, 600, CORDON_REGION_PIN));
+        b.record.fail_at = 0;
+        bench_sound(&b);
+    }
+    assert_int_equal(err, 0);
+    assert_true(tried >= 3);
+    assert_int_equal(flags_at(AT), DEMAND | CORDON_REGION_PIN);
 }
 
 int main(void)
@@ -295,6 +337,8 @@ int main(void)
         T(test_marks_are_refused),
         T(test_a_pin_that_memory_does_not_suffice_for_changes_nothing),
         T(test_each_allocation_of_a_pin_may_fail),
+        T(test_others_get_turns_while_much_is_pinned),
+        T(test_each_allocation_of_a_large_pin_may_fail_and_nothing_is_pinned),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

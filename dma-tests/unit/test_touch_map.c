@@ -92,6 +92,23 @@ static void test_what_is_lent_is_filled_first(void **state)
     assert_int_equal(cordon_domain_destroy(borrower), 0);
 }
 
+static void test_the_owners_harts_get_turns_while_much_is_filled_to_be_lent(void **state)
+{
+    cordon_domain *borrower = bench_domain(&b);
+    const struct cordon_share share = {
+        .size = sizeof(share), .gpa = {AT}, .to = {AT}, .len = 1024 * PAGE, .perms = RW};
+
+    (void)state;
+    demand(d, AT, 1024, DEMAND);
+    uint64_t turns = d->lock.next;
+
+    assert_int_equal(cordon_share(d, borrower, &share), 0);
+    assert_true(d->lock.next - turns >= 1024 / 64);
+    assert_int_equal(bench_stats(&b).owned, share.len);
+    bench_sound(&b);
+    assert_int_equal(cordon_domain_destroy(borrower), 0);
+}
+
 static void test_a_device_view_wants_each_page_present(void **state)
 {
     const struct cordon_op more = op_demand(AT + 4096 * PAGE, 1, RW, DEMAND);
@@ -172,6 +189,7 @@ int main(void)
         T(test_a_region_moves_with_its_holes),
         T(test_other_frames_are_refused),
         T(test_what_is_lent_is_filled_first),
+        T(test_the_owners_harts_get_turns_while_much_is_filled_to_be_lent),
         T(test_a_device_view_wants_each_page_present),
         T(test_the_audit_wants_other_regions_whole),
         T(test_destroying_a_domain_frees_what_came),

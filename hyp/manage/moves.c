@@ -62,7 +62,7 @@ int manage_compact(const uint64_t want[4])
     struct cordon_run_made made = {.places = 0};
     struct manage_event e;
     uint64_t start = time_us();
-    int err = cordon_run_make(guests_ctx(), &w, 0, &made);
+    int err = cordon_run_make(guests_ctx(), &w, MOVED_MAX, &made);
     uint64_t took = time_us() - start;
     struct json *j;
 

@@ -43,6 +43,61 @@ static int reserve_fill(struct txn *t, const struct part *p)
                        : txn_promise(t, p->first, p->pages, region_promised(p->flags) ? 0 : absent);
 }
 
+/* Is more absent of what these operations pin than is filled under one hold? The map covers them.
+ */
+static bool fills_much(const struct txn *t)
+{
+    uint64_t absent = 0;
+
+    for (size_t i = 0; i < t->count; i++) {
+        if (mark_pins(&t->ops[i])) {
+            absent += touch_count_absent(t->d, op_first(&t->ops[i]), op_pages(&t->ops[i]));
+        }
+    }
+    return absent > TOUCH_AT_ONCE;
+}
+
+static bool huge_at(struct cordon_domain *d, uint64_t gfn)
+{
+    const struct span *s = regions_at(&d->regions, gfn);
+
+    return s != NULL && (region_flags(s) & CORDON_REGION_HUGE) != 0;
+}
+
+/* What an operation pins, ahead of it; of 2 MiB that it pins in part nothing, for all would come. */
+static int fill_op(struct cordon_domain *d, const struct cordon_op *op)
+{
+    uint64_t first = op_first(op), end = first + op_pages(op);
+
+    lock_take(&d->lock);
+    first += huge_at(d, first) ? -first & (BLOCK_FRAMES - 1) : 0;
+    end -= huge_at(d, end - 1) ? end & (BLOCK_FRAMES - 1) : 0;
+    lock_give(&d->lock);
+    return touch_range(d, first, end);
+}
+
+int mark_fill_ahead(struct cordon_domain *d, const struct cordon_op *ops, size_t count)
+{
+    struct txn t;
+
+    lock_take(&d->lock);
+    txn_begin(&t, d, ops, count, false);
+    int err = txn_check(&t);
+    bool much = err == 0 && fills_much(&t);
+
+    err = much ? txn_reserve(&t) : err;
+    if (much && err == 0) {
+        txn_undo(&t); /* it could be done: there is memory for all of it */
+    }
+    lock_give(&d->lock);
+    for (size_t i = 0; much && err == 0 && i < count; i++) {
+        if (mark_pins(&ops[i])) {
+            err = fill_op(d, &ops[i]);
+        }
+    }
+    return err;
+}
+
 int mark_reserve(struct txn *t, const struct cordon_op *op)
 {
     uint64_t gfn = op_first(op);

@@ -55,6 +55,19 @@ static int check_owner(const struct cordon_domain *owner, const struct cordon_sh
     return 0;
 }
 
+/* What is lent is there: it is filled before, a part under each hold of the owner's lock. */
+static int fill(struct cordon_domain *owner, const struct cordon_share *s)
+{
+    uint64_t gfn = s->gpa.v >> CORDON_PAGE_SHIFT, end = gfn + (s->len >> CORDON_PAGE_SHIFT);
+
+    lock_take(&owner->lock);
+    int err = check_owner(owner, s);
+    bool absent = err == 0 && touch_absent(owner, gfn, end) != end;
+
+    lock_give(&owner->lock);
+    return absent ? touch_range(owner, gfn, end) : err;
+}
+
 /* The owner's half. The caller frees RUNS if it succeeds. */
 static int lend(struct cordon_domain *owner, const struct cordon_share *s, struct runs *runs,
                 struct loan *loan)
@@ -63,7 +76,7 @@ static int lend(struct cordon_domain *owner, const struct cordon_share *s, struc
     int err = check_owner(owner, s);
 
     while (err == 0 && gfn < end) {
-        err = touch_some(owner, &gfn, end); /* what is lent is there */
+        err = touch_some(owner, &gfn, end); /* what went again meanwhile */
     }
     if (err == 0) {
         err = runs_gather(runs, owner, s->gpa.v >> CORDON_PAGE_SHIFT, s->len >> CORDON_PAGE_SHIFT);
@@ -119,6 +132,10 @@ int cordon_share(cordon_domain *owner, cordon_domain *borrower, const struct cor
                         .borrower = borrower->number,
                         .perms = what->perms};
 
+    err = fill(owner, what);
+    if (err != 0) {
+        return err;
+    }
     lock_take(&owner->lock);
     err = lend(owner, what, &runs, &loan);
     lock_give(&owner->lock);

@@ -223,9 +223,13 @@ int cordon_change(cordon_domain *d, const struct cordon_op *ops, size_t count)
     if (!handle_is(d, HANDLE_DOMAIN)) {
         return -CORDON_EHANDLE;
     }
-    lock_take(&d->lock);
-    int err = txn_do(d, ops, count, false);
+    int err = mark_any_pins(ops, count) ? mark_fill_ahead(d, ops, count) : 0;
 
+    if (err != 0) {
+        return err;
+    }
+    lock_take(&d->lock);
+    err = txn_do(d, ops, count, false);
     lock_give(&d->lock);
     return err;
 }

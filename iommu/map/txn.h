@@ -105,6 +105,27 @@ void txn_undo(struct txn *t);
 CORDON_MUST_CHECK int mark_reserve(struct txn *t, const struct cordon_op *op);
 void mark_commit(struct txn *t, const struct cordon_op *op);
 
+static inline bool mark_pins(const struct cordon_op *op)
+{
+    return op->kind == CORDON_OP_MARK && (op->flags & CORDON_REGION_PIN) != 0;
+}
+
+static inline bool mark_any_pins(const struct cordon_op *ops, size_t count)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < count && !any; i++) {
+        any = mark_pins(&ops[i]);
+    }
+    return any;
+}
+
+/* What is to be pinned and absent is filled ahead of the change, if it is much, a part under each
+ * hold of D's lock, which the caller does not hold. Errors: as txn_do; ENOMEM where others have
+ * taken the memory meanwhile: what was filled stays. */
+CORDON_MUST_CHECK int mark_fill_ahead(struct cordon_domain *d, const struct cordon_op *ops,
+                                      size_t count);
+
 /* ---- what stands behind a range ----------------------------------------------------------- */
 
 /* A walk over the G-stage leaves of a range that the map covers. Pages of DEMAND regions that are

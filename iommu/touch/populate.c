@@ -5,9 +5,7 @@
 #include "touch/promise.h"
 #include "touch/touch.h"
 
-/* What is filled, and looked at, in one go: then harts that fault in the same domain get a turn. */
-#define LEAVES_AT_ONCE 64u
-#define PAGES_AT_ONCE 2048u
+#define PAGES_AT_ONCE 2048u /* looked at in one go: then harts that fault get a turn */
 
 uint64_t touch_absent(struct cordon_domain *d, uint64_t gfn, uint64_t end)
 {
@@ -39,7 +37,7 @@ int touch_some(struct cordon_domain *d, uint64_t *gfn, uint64_t end)
     if (!regions_cover(&d->regions, *gfn, end - *gfn)) {
         return -CORDON_ENOENT;
     }
-    for (unsigned filled = 0; filled < LEAVES_AT_ONCE; filled++) {
+    for (unsigned filled = 0; filled < TOUCH_AT_ONCE; filled++) {
         cordon_hpa frame;
 
         *gfn = touch_absent(d, *gfn, end);
@@ -101,6 +99,18 @@ bool touch_all_present(struct cordon_domain *d)
     return true;
 }
 
+int touch_range(struct cordon_domain *d, uint64_t gfn, uint64_t end)
+{
+    int err = 0;
+
+    while (gfn < end && err == 0) {
+        lock_take(&d->lock);
+        err = touch_some(d, &gfn, end);
+        lock_give(&d->lock);
+    }
+    return err;
+}
+
 int cordon_populate(cordon_domain *d, cordon_gpa gpa, uint64_t len)
 {
     if (d == NULL) {
@@ -113,7 +123,6 @@ int cordon_populate(cordon_domain *d, cordon_gpa gpa, uint64_t len)
         return -CORDON_EALIGN;
     }
     uint64_t gfn = gpa.v >> CORDON_PAGE_SHIFT, pages = len >> CORDON_PAGE_SHIFT;
-    uint64_t end = gfn + pages;
     int err;
 
     if (pages == 0 || gfn >= d->gfn_limit || pages > d->gfn_limit - gfn) {
@@ -122,10 +131,5 @@ int cordon_populate(cordon_domain *d, cordon_gpa gpa, uint64_t len)
     lock_take(&d->lock);
     err = regions_cover(&d->regions, gfn, pages) ? 0 : -CORDON_ENOENT;
     lock_give(&d->lock);
-    while (gfn < end && err == 0) {
-        lock_take(&d->lock);
-        err = touch_some(d, &gfn, end);
-        lock_give(&d->lock);
-    }
-    return err;
+    return err == 0 ? touch_range(d, gfn, gfn + pages) : err;
 }

@@ -1,9 +1,11 @@
-/* Filling absent pages of DEMAND regions. D's lock is held for all of this. */
+/* Filling absent pages of DEMAND regions. D's lock is held for all of this but touch_range. */
 #ifndef CORDON_TOUCH_TOUCH_H
 #define CORDON_TOUCH_TOUCH_H
 
 #include "map/domain.h"
 #include <cordon/touch.h>
+
+#define TOUCH_AT_ONCE 64u /* leaves filled under one hold, where that many need not be */
 
 /* Whose frames, and tables, a page is filled with. */
 enum touch_from {
@@ -30,6 +32,10 @@ uint64_t touch_absent(struct cordon_domain *d, uint64_t gfn, uint64_t end);
 /* Fill a part of what is absent in [GFN, END). *GFN is where to go on: at END all of it is present.
  * ENOENT (the map does not cover it), ENOMEM. */
 CORDON_MUST_CHECK int touch_some(struct cordon_domain *d, uint64_t *gfn, uint64_t end);
+
+/* Fill all that is absent in [GFN, END), a part under each hold of D's lock, which the caller does
+ * not hold. ENOENT, ENOMEM: what was filled stays. */
+CORDON_MUST_CHECK int touch_range(struct cordon_domain *d, uint64_t gfn, uint64_t end);
 
 /* How many pages of a range that the map covers are absent. */
 uint64_t touch_count_absent(const struct cordon_domain *d, uint64_t gfn, uint64_t pages);

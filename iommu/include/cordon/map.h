@@ -98,7 +98,8 @@ struct cordon_op {
  * REVOKING, clear leaves in every view, fence, invalidate harts and IOMMUs once for the whole
  * batch, wait, drain; only then are frames FREE (or HELD). DISCARD is a revoke of what is present:
  * the next touch brings zeroes; of what is absent nothing is told. MARK with PIN fills what is
- * absent, or is refused (ENOMEM) before anything came.
+ * absent, or is refused (ENOMEM) before anything came; more than 64 pages come ahead of the change,
+ * a part under each hold of the domain's lock, and stay where others take the rest meanwhile.
  *
  * Errors, nothing changed: EINVAL, EALIGN, ERANGE, EEXIST (GRANT over a region or twice the same
  * frame), ENOENT (any other kind over a hole), EPERM (frame not HELD, resource unknown or taken;
@@ -155,9 +156,9 @@ struct cordon_share {
 /*
  * Make a range of OWNER's RAM reachable in BORROWER's map too, in one transaction. The frames stay
  * OWNER's: OWNED, with its number and GPA. A frame stands at one GPA of a borrower at most; any
- * number of domains may borrow it. What is absent of a DEMAND region is filled first, and stays
- * filled whatever becomes of the loan. The borrower revokes as it does its own (cordon_change), in
- * part too, and may change its rights up to PERMS.
+ * number of domains may borrow it. What is absent of a DEMAND region is filled first, a part under
+ * each hold of OWNER's lock, and stays filled whatever becomes of the loan. The borrower revokes as
+ * it does its own (cordon_change), in part too, and may change its rights up to PERMS.
  *
  * As long as anybody borrows a frame, or its hardware is not proven quiet since, OWNER's revoke of
  * it, replacement, loss of rights, and end are refused: EBUSY. So a frame is scrubbed and used
