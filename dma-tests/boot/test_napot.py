@@ -33,6 +33,17 @@ def test_linux_runs_on_leaves_of_64_kib_alone(boots, linux_images):
         assert machine.wait_end(60) == 0
 
 
+def test_pages_that_came_one_by_one_come_together_in_the_background(boots, payload):
+    blob = bundle.make({"full": payload("full")}, {"red": bare("full", memory=16 * MIB, fill="first-touch")})
+    with boots.machine(blob, cpu=CPU) as machine:
+        red = machine.guests["red"]
+        red.wait("full")
+        machine.channel.wait("vm-merged", 60, vm="red")
+        large = sum(size for kind, size in sizes(red).items() if kind != "4K")
+        assert large > 8 * MIB
+        machine.audit()
+
+
 @pytest.fixture
 def written(boots, payload):
     """A machine whose guest waits for orders."""

@@ -7,6 +7,10 @@
 
 #define SLICE_TABLES 8u /* some 20,000 instructions, for which a vCPU that faults may wait */
 #define IDLE_SLICES 16u /* a tick of a hart without a guest; of any other, one */
+#define TOUCH_TICKS 64u /* first touches tell nobody: a look for them each 64 ticks, 1.3 s */
+#define TOUCH_PAGES 16u /* fewer cannot be a leaf of 64 KiB */
+
+static uint32_t ticks_left = TOUCH_TICKS; /* the ticker's alone */
 
 int vm_coalesce_slice(struct vm *vm, struct cordon_coalesced *sum)
 {
@@ -36,10 +40,30 @@ static unsigned long long changes(const struct vm *vm)
     return atomic_load_explicit(&vm->changes.count, memory_order_relaxed);
 }
 
+/* Pages that came one by one. */
+static uint64_t touched(const struct vm *vm)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < vm->config->vcpus; i++) {
+        sum += vm->vcpu[i].counts.touch - vm->vcpu[i].counts.touch_large;
+    }
+    return sum;
+}
+
+/* What a pass that begins now will see. */
+static void look(struct vm *vm)
+{
+    struct vm_coalescing *c = &vm->coalescing;
+
+    c->seen = changes(vm);
+    c->touched = touched(vm);
+}
+
 void vm_coalesce_begin(struct vm *vm)
 {
     vm->coalescing.passing = false;
-    vm->coalescing.seen = changes(vm);
+    look(vm);
 }
 
 /* A slice of a pass, which ends with RAM, or with an error: the next change begins another one. */
@@ -49,7 +73,7 @@ static void pass(struct vm *vm)
 
     if (!c->passing) {
         c->passing = true;
-        c->seen = changes(vm);
+        look(vm);
         c->made = (struct cordon_coalesced){.next = vm->config->ram_base};
     }
     c->passing = vm_coalesce_slice(vm, &c->made) == 0 &&
@@ -67,10 +91,24 @@ static bool is_due(const struct vm *vm)
            atomic_load_explicit(&vm->state, memory_order_relaxed) == VM_RUNNING;
 }
 
+/* They count as one more change. */
+static void look_for_touches(void)
+{
+    for (uint32_t i = 0; i < vm_count; i++) {
+        struct vm_coalescing *c = &vms[i].coalescing;
+
+        c->seen -= touched(&vms[i]) - c->touched >= TOUCH_PAGES && changes(&vms[i]) == c->seen;
+    }
+}
+
 void vm_coalesce_tick(void)
 {
     uint32_t slices = hart_this()->vcpu == NULL ? IDLE_SLICES : 1;
 
+    if (--ticks_left == 0) {
+        ticks_left = TOUCH_TICKS;
+        look_for_touches();
+    }
     for (uint32_t i = 0; i < vm_count; i++) {
         while (slices > 0 && is_due(&vms[i])) {
             pass(&vms[i]);

@@ -1,7 +1,7 @@
 /*
- * Large leaves again, in the background: whenever a VM's map has changed, its RAM is gone through
- * once, a slice at a time, by the hart that ticks, which is one without a guest if there is one.
- * What is logged stays small. [cordon/log.h]
+ * Large leaves again, in the background: whenever a VM's map has changed, or pages of it were
+ * touched first, its RAM is gone through once, a slice at a time, by the hart that ticks, which is
+ * one without a guest if there is one. What is logged stays small. [cordon/log.h]
  */
 #ifndef HYP_VM_COALESCE_H
 #define HYP_VM_COALESCE_H
@@ -14,6 +14,7 @@ struct vm_coalescing {
     bool off;
     bool passing;                 /* a pass is on its way */
     unsigned long long seen;      /* changes of the map when the latest pass began */
+    uint64_t touched;             /* pages that were touched first by then */
     struct cordon_coalesced made; /* in this pass, and where it goes on */
 };
 
