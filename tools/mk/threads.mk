@@ -1,5 +1,6 @@
 # The library, the software IOMMU and the tests of threads, for ThreadSanitizer, with the host's port.
-TSAN_TESTS := test_threads test_log_threads test_split_threads test_move_threads test_touch_threads
+TSAN_TESTS := test_threads test_log_threads test_split_threads test_move_threads test_touch_threads \
+	test_storm_threads
 TSAN_SRC := $(CORE_SRC) $(MODEL_SRC) $(sort $(wildcard iommu/port/host/*.c))
 TSAN_OBJ := $(TSAN_SRC:%.c=$(OUT)/tsan/obj/%.o)
 TSAN_TEST_OBJ := $(TSAN_TESTS:%=$(OUT)/tsan/obj/dma-tests/unit/%.o)
