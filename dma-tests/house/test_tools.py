@@ -43,10 +43,11 @@ PASSING = "echo '[  PASSED  ] 3 test(s).'"
     (f"{PASSING}; exit 1", "exit status 1"),
     (f"{PASSING}; kill -ABRT $$", "killed by signal 6"),
     ("exit 0", "ran no test"),
-    (f"{PASSING}; exec sleep 30", "did not end within 1 s"),
+    (f"{PASSING}; exec sleep 30", "did not end within 9 s"),
+    (f"{PASSING}; while :; do :; done", "took more than 1 s of a processor"),
 ])
 def test_run_unit_reports_a_program_that(tmp_path, text, verdict):
-    done = run("run-unit", "--timeout", 1, script(tmp_path, "test_good", PASSING),
+    done = run("run-unit", "--cpu", 1, "--timeout", 9, script(tmp_path, "test_good", PASSING),
                script(tmp_path, "test_bad", text))
     assert done.returncode == 1
     assert f"FAILED: {verdict}" in done.stdout
