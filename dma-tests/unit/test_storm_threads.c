@@ -83,8 +83,8 @@ static int change(cordon_domain *d, uint32_t kind, uint32_t flags, uint32_t perm
 
 static int do_change(struct turn *w)
 {
-    uint32_t flags = CORDON_REGION_DEMAND | flag(w, CORDON_REGION_PROMISED) |
-                     flag(w, CORDON_REGION_HUGE);
+    uint32_t flags =
+        CORDON_REGION_DEMAND | flag(w, CORDON_REGION_PROMISED) | flag(w, CORDON_REGION_HUGE);
 
     switch (pick(w, 5)) {
     case 0:
@@ -161,10 +161,8 @@ static int do_coalesce(struct turn *w)
 
 static int do_remap(struct turn *w)
 {
-    const struct cordon_remap remap = {.size = sizeof(remap),
-                                       .gpa = {w->gpa},
-                                       .to = {(1 + pick(w, BUSY)) * PAGE},
-                                       .len = w->len};
+    const struct cordon_remap remap = {
+        .size = sizeof(remap), .gpa = {w->gpa}, .to = {(1 + pick(w, BUSY)) * PAGE}, .len = w->len};
 
     return cordon_remap(w->d, &remap);
 }
@@ -260,9 +258,9 @@ static int do_slot(struct turn *w)
 /* ---- threads ------------------------------------------------------------------------------ */
 
 static int (*const steps[])(struct turn *w) = {
-    do_change, do_change,   do_change, do_change, do_touch,     do_touch, do_touch, do_populate,
-    do_run,    do_relocate, do_remap,  do_share,  do_give_back, do_enter, do_look,  do_harvest,
-    do_audit,  do_coalesce, do_domain, do_slot,   do_slot,
+    do_change,   do_change,  do_change,   do_change,   do_touch,  do_touch,     do_touch,
+    do_populate, do_run,     do_relocate, do_remap,    do_share,  do_give_back, do_enter,
+    do_look,     do_harvest, do_audit,    do_coalesce, do_domain, do_slot,      do_slot,
 };
 
 static void *run(void *arg)

@@ -64,7 +64,7 @@ static bool huge_at(struct cordon_domain *d, uint64_t gfn)
     return s != NULL && (region_flags(s) & CORDON_REGION_HUGE) != 0;
 }
 
-/* What an operation pins, ahead of it; of 2 MiB that it pins in part nothing, for all would come. */
+/* What an operation pins, ahead of it; nothing of 2 MiB that it pins in part: all would come. */
 static int fill_op(struct cordon_domain *d, const struct cordon_op *op)
 {
     uint64_t first = op_first(op), end = first + op_pages(op);
