@@ -86,7 +86,11 @@ def try_json(path):
     if path.exists():
         path.open("a").close()
     else:
-        tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name).close()
+        try:
+            tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name).close()
+        except OSError as why:
+            why.filename = path
+            raise
 
 
 def write_json(path, result):
