@@ -101,12 +101,13 @@ static void call_resource(struct input *in)
 static struct cordon_op op_of(struct input *in, struct cordon_extent *list)
 {
     uint8_t kind = input_byte(in);
-    struct cordon_op op = {
-        .kind = kind < 0xf8 ? 1u + kind % 5 : kind, .gpa = input_gpa(in), .len = input_len(in)};
+    struct cordon_op op = {.kind = kind < 0xf8 ? 1u + kind % 5 : kind};
+    struct range r = input_range(in);
 
+    op.len = r.len;
+    op.gpa = op.kind == CORDON_OP_GRANT ? input_gpa(in) : r.gpa;
     if (op.kind == CORDON_OP_GRANT) {
         op.flags = input_flags(in);
-        op.extents = list;
         op.extent_count = (op.flags & CORDON_REGION_DEMAND) != 0 ? 0 : input_extents(in, list);
         op.extents = op.extent_count != 0 ? list : NULL;
         op.len = op.extent_count != 0 && kind < 0xe0 ? extents_len(list, op.extent_count) : op.len;
@@ -124,39 +125,63 @@ static void call_change(struct input *in)
     struct cordon_extent list[OPS][EXTENTS];
     struct cordon_op ops[OPS];
     cordon_domain *d = input_domain(in);
-    size_t count = input_byte(in) % (OPS + 1);
+    size_t count = 1 + input_byte(in) % OPS;
 
     for (size_t i = 0; i < count; i++) {
         ops[i] = op_of(in, list[i]);
     }
-    (void)cordon_change(d, ops, count);
+    count = input_byte(in) == 0xff ? 0 : count;
+    if (cordon_change(d, ops, count) == 0) {
+        for (size_t i = 0; i < count; i++) {
+            world_put(ops[i].gpa, ops[i].len);
+        }
+    }
     forget_given();
 }
 
 static void call_remap(struct input *in)
 {
     struct cordon_extent list[EXTENTS];
-    struct cordon_remap r = {
-        .size = input_size(in, sizeof(r)), .gpa = input_gpa(in), .len = input_len(in)};
+    struct range at = input_range(in);
+    struct cordon_remap r = {.size = input_size(in, sizeof(r)), .gpa = at.gpa, .len = at.len};
     bool other = input_byte(in) % 2 == 0;
 
     r.to = other ? input_gpa(in) : r.gpa;
     r.extent_count = other ? 0 : input_extents(in, list);
     r.extents = r.extent_count != 0 ? list : NULL;
-    (void)cordon_remap(input_domain(in), &r);
+    if (cordon_remap(input_domain(in), &r) == 0) {
+        world_put(r.to, r.len);
+    }
     forget_given();
 }
 
 static void call_share(struct input *in)
 {
+    struct range at = input_range(in);
     struct cordon_share s = {.size = input_size(in, sizeof(s)),
                              .flags = input_byte(in) % 4 == 0 ? input_flags(in) : 0,
-                             .gpa = input_gpa(in),
+                             .gpa = at.gpa,
                              .to = input_gpa(in),
-                             .len = input_len(in),
+                             .len = at.len,
                              .perms = input_perms(in)};
+    cordon_domain *owner = input_domain(in), *borrower = input_domain(in);
 
-    (void)cordon_share(input_domain(in), input_domain(in), &s);
+    if (cordon_share(owner, borrower, &s) == 0) {
+        world_put(s.to, s.len);
+    }
+}
+
+static void call_hold(struct input *in)
+{
+    unsigned n = input_byte(in) % DOMAINS;
+
+    if (input_byte(in) % 4 == 0 && w.domain[n] != NULL) {
+        cordon_hold(w.domain[n]);
+        w.holds[n]++;
+    } else {
+        cordon_let_go(w.domain[n]);
+        w.holds[n] -= w.holds[n] != 0;
+    }
 }
 
 static void call_touch(struct input *in)
@@ -164,16 +189,20 @@ static void call_touch(struct input *in)
     struct cordon_touched touched;
     struct cordon_moves moves;
     cordon_domain *d = input_domain(in);
+    struct range at = input_range(in);
 
-    switch (input_byte(in) % 4) {
+    switch (input_byte(in) % 5) {
     case 0:
-        (void)cordon_touch(d, input_gpa(in), input_perms(in), &touched);
+        (void)cordon_touch(d, at.gpa, input_perms(in), &touched);
         break;
     case 1:
-        (void)cordon_populate(d, input_gpa(in), input_len(in));
+        (void)cordon_populate(d, at.gpa, at.len);
         break;
     case 2:
-        (void)cordon_relocate(d, input_gpa(in), input_len(in), &moves);
+        (void)cordon_relocate(d, at.gpa, at.len, &moves);
+        break;
+    case 3:
+        call_hold(in);
         break;
     default:
         (void)cordon_retire(d);
@@ -184,10 +213,11 @@ static void call_touch(struct input *in)
 static void call_log(struct input *in)
 {
     uint64_t dirty[MAP_WORDS], used[MAP_WORDS];
+    struct range at = input_range(in);
     struct cordon_harvest h = {.size = input_size(in, sizeof(h)),
                                .flags = input_byte(in) & 1,
-                               .gpa = input_gpa(in),
-                               .len = input_len(in)};
+                               .gpa = at.gpa,
+                               .len = at.len};
     struct cordon_coalesce c = {.size = input_size(in, sizeof(c)), .gpa = h.gpa, .len = h.len};
     struct cordon_harvested harvested;
     struct cordon_coalesced coalesced;
@@ -273,7 +303,9 @@ static void call_slot(struct input *in, cordon_space *s)
         slot.extents = slot.extent_count != 0 ? list : NULL;
     }
     slot.flags |= b % 8 == 7 ? CORDON_SLOT_READONLY : 0;
-    (void)cordon_slot_set(s, &slot);
+    if (cordon_slot_set(s, &slot) == 0 && slot.len != 0) {
+        world_put(slot.gpa, slot.len);
+    }
     forget_given();
 }
 
@@ -442,6 +474,10 @@ static void call_question(struct input *in)
     struct cordon_frame_info frame;
     struct cordon_borrower borrower;
     struct cordon_block_info block;
+    struct cordon_vmid_stats vmids;
+    struct cordon_fault fault;
+    struct range at = input_range(in);
+    uint64_t bytes;
 
     (void)cordon_region_find(d, gpa, input_byte(in) % 2, &region);
     (void)cordon_translate(d, view, gpa, input_perms(in), &hit);
@@ -451,6 +487,9 @@ static void call_question(struct input *in)
     (void)cordon_frame_query(w.ctx, hpa, &frame);
     (void)cordon_frame_borrower(w.ctx, hpa, input_byte(in), &borrower);
     (void)cordon_block_query(w.ctx, hpa, &block);
+    (void)cordon_resident(w.domain[0], at.gpa, at.len, &bytes);
+    (void)cordon_vmid_stats(w.ctx, &vmids);
+    (void)cordon_faults_take(w.iommu, &fault, 1);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -463,7 +502,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     };
     struct input in = {data, size};
 
-    world_open();
+    world_open(input_byte(&in) % 2 != 0 ? CORDON_CTX_NAPOT : 0);
     for (unsigned i = 0; in.left != 0 && i < CALLS; i++) {
         calls[input_byte(&in) % (sizeof(calls) / sizeof(calls[0]))](&in);
         if (i % CALLS_A_CHECK == 0) {

@@ -45,7 +45,18 @@ int world_device(unsigned n)
     return cordon_device_add(w.iommu, &cfg, &w.device[n]);
 }
 
-void world_open(void)
+/* A large page, and small ones. */
+static void hold_some(void)
+{
+    for (uint64_t len = BLOCK; len >= 2 * PAGE; len /= 16) {
+        const struct cordon_run_want want = {.size = sizeof(want), .len = len, .align = len};
+
+        w.held[w.held_count].len = len;
+        must(cordon_run_alloc(w.ctx, &want, &w.held[w.held_count++].hpa) == 0);
+    }
+}
+
+void world_open(uint32_t flags)
 {
     static uint8_t ram[RAM_LEN] __attribute__((aligned(BLOCK)));
     const struct cordon_extent bank = {{RAM_HPA}, RAM_LEN}, firmware = {{RAM_HPA}, FIRMWARE_LEN};
@@ -60,6 +71,7 @@ void world_open(void)
                                               .ram_len = RAM_LEN,
                                               .cache_entries = 64};
     struct cordon_config cfg = {.size = sizeof(cfg),
+                                .flags = flags,
                                 .ram_offset = (uint64_t)(uintptr_t)ram - RAM_HPA,
                                 .banks = &bank,
                                 .bank_count = 1,
@@ -84,6 +96,12 @@ void world_open(void)
     for (unsigned n = 0; n < DEVICES; n++) {
         must(world_device(n) == 0);
     }
+    hold_some();
+}
+
+void world_put(cordon_gpa gpa, uint64_t len)
+{
+    w.place[w.places++ % PLACES] = (struct range){gpa, len};
 }
 
 void world_check(void)
@@ -127,6 +145,9 @@ static void end_users(unsigned n)
     if (w.inside[n]) {
         must(cordon_domain_leave(w.domain[n], n) == 0);
         w.inside[n] = false;
+    }
+    for (; w.holds[n] > 0; w.holds[n]--) {
+        cordon_let_go(w.domain[n]);
     }
 }
 
@@ -212,6 +233,29 @@ cordon_gpa input_gpa(struct input *in)
                              : input_u64(in);
 
     return cordon_gpa_make(at);
+}
+
+struct range input_range(struct input *in)
+{
+    uint8_t b = input_byte(in);
+    uint32_t count = w.places < PLACES ? w.places : PLACES;
+
+    if (b >= 0xe0 || count == 0) {
+        cordon_gpa gpa = input_gpa(in);
+
+        return (struct range){gpa, input_len(in)};
+    }
+    struct range r = w.place[b % count];
+
+    if (b >= 0x60 && r.len > PAGE) {
+        uint64_t skip = (1 + input_byte(in) % 16) * PAGE % r.len;
+
+        r = (struct range){cordon_gpa_add(r.gpa, skip), r.len - skip};
+    }
+    if (b >= 0xa0) {
+        r.len = (1 + input_byte(in) % 16) * PAGE;
+    }
+    return r;
 }
 
 uint32_t input_perms(struct input *in)

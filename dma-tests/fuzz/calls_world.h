@@ -17,6 +17,7 @@
 #define DOMAINS 2u
 #define DEVICES 3u
 #define HELD 8u
+#define PLACES 8u
 
 struct world {
     uint8_t *ram;
@@ -32,14 +33,20 @@ struct world {
     uint32_t listener[DOMAINS]; /* 0: there is none */
     bool refuses;               /* the listeners do */
     bool inside[DOMAINS];       /* hart N runs domain N */
+    uint32_t holds[DOMAINS];
     struct cordon_extent held[HELD];
     uint32_t held_count;
+    struct range {
+        cordon_gpa gpa;
+        uint64_t len;
+    } place[PLACES]; /* where something was put */
+    uint32_t places;
 };
 
 extern struct world w;
 
-/* Everything is there, and nothing in a map. */
-void world_open(void);
+/* Everything is there, and nothing in a map. FLAGS: CORDON_CTX_*. */
+void world_open(uint32_t flags);
 /* All is taken back: nothing of any domain's is left, and the layer lets go of the machine. */
 void world_close(void);
 /* No invariant is broken. */
@@ -47,6 +54,8 @@ void world_check(void);
 
 int world_domain(unsigned n);
 int world_device(unsigned n);
+/* Something was put there. */
+void world_put(cordon_gpa gpa, uint64_t len);
 /* As a caller who did everything right. */
 void world_end_domain(unsigned n);
 
@@ -54,6 +63,8 @@ void world_end_domain(unsigned n);
 uint64_t input_u64(struct input *in);
 uint64_t input_len(struct input *in);
 cordon_gpa input_gpa(struct input *in);
+/* Mostly a place, or a part of one. */
+struct range input_range(struct input *in);
 uint32_t input_perms(struct input *in);
 uint32_t input_flags(struct input *in);
 uint32_t input_size(struct input *in, size_t right); /* of a structure */
