@@ -199,7 +199,7 @@ def test_command_asks_a_machine_that_runs(somebodys_machine):
     ask = "walk", f"channel:{path}", "--guest", "maze", "--vcpu"
     status, said = cordon(*ask, 0, "--gva", hex(tables), "--json")
     told = json.loads(said)
-    assert status == 0 and (told["gpa"], told["mode"], told["state"]) == (tables, "Sv39", "running"), said
+    assert status == 0 and (int(told["gpa"], 0), told["mode"], told["state"]) == (tables, "Sv39", "running"), said
     status, said = cordon(*ask, 0, "--gva", hex(3 * GIB), "--access", "w", "--who", "supervisor")
     assert status == 1 and "cause 15: level 1: the word is not valid" in said and "-> nowhere" in said
     deadline = time.monotonic() + 20

@@ -55,7 +55,7 @@ def test_guest_address_of_a_live_hart_is_walked_to_host_memory(boots, tmp_path):
         stop_in_kernels(m, harts=2)
         status, said = cordon("dump", f"qmp:{monitor}", "--save", tmp_path / "live.dump", "--json")
         assert status == 0, said
-        harts = {hart["number"] for hart in json.loads(said)["harts"] if hart["vsatp"]}
+        harts = {hart["number"] for hart in json.loads(said)["harts"] if int(hart["vsatp"], 0)}
         assert len(harts) == 2
         for hart in harts:
             wanted = qemu_says(m.qmp, hart, KERNEL_TEXT)

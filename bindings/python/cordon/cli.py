@@ -18,6 +18,8 @@ from .machine.channel import ChannelError
 
 WRONG = (DumpError, OracleError, Unsupported, TooManyTables, OSError, ChannelError)
 LIVE = "channel:"
+WORDS = {"gva", "iova", "gpa", "hva", "hpa", "address", "word", "value", "root", "base", "ddtp", "capabilities", "hgatp",
+         "satp", "vsatp"}  # keys of numbers that may need 64 bits
 PICTURES = (".svg", ".png", ".pdf")
 
 
@@ -42,6 +44,17 @@ def _open(source):
         from .dump.machine import machine
         return machine(source[4:])
     return nullcontext(load(source))
+
+
+def _echo_json(told):
+    """TOLD as JSON. What may need 64 bits is text, for many readers (jq) keep 53 bits of a number."""
+    def plain(value, key=""):
+        if isinstance(value, dict):
+            return {name: plain(part, name) for name, part in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [plain(part, key) for part in value]
+        return hex(value) if key in WORDS and isinstance(value, int) else value
+    click.echo(json.dumps(plain(told), indent=1))
 
 
 def _views(dump):
@@ -116,7 +129,7 @@ def dump(source, as_json, picture, save, runs):
     if picture:
         _draw(found, views, picture)
     if as_json:
-        click.echo(json.dumps(told, indent=1))
+        _echo_json(told)
     else:
         text.show(_Console(width=None if sys.stdout.isatty() else 140), found, views, runs)
     foreign = any(not other["entitled"] for view in told["views"] for run in view["runs"]
@@ -154,7 +167,7 @@ def walk(source, iova, gpa, gva, device, domain, hart, guest, vcpu, who, access,
         if gva is None or any(value is not None for value in (iova, gpa, device, domain, hart)):
             raise click.UsageError("a machine that runs is asked for --gva, with --guest and --vcpu")
         answer = _ask_vcpu(source[len(LIVE):], guest, vcpu, gva, access or "", who or "")
-        click.echo(json.dumps(answer.to_json(), indent=1) if as_json else str(answer))
+        _tell(answer, as_json)
         sys.exit(0 if answer.leads else 1)
     given = [name for name, value in (("--iova", iova), ("--gpa", gpa), ("--gva", gva)) if value is not None]
     if len(given) != 1:
@@ -173,8 +186,15 @@ def walk(source, iova, gpa, gva, device, domain, hart, guest, vcpu, who, access,
         except KeyError as why:
             raise click.UsageError(str(why.args[0])) from None
         answer = ask_about[0](found, *ask_about[1:], access or "r")
-    click.echo(json.dumps(answer.to_json(), indent=1) if as_json else str(answer))
+    _tell(answer, as_json)
     sys.exit(0 if answer.hpa is not None else 1)
+
+
+def _tell(answer, as_json):
+    if as_json:
+        _echo_json(answer.to_json())
+    else:
+        click.echo(str(answer))
 
 
 def _ask_vcpu(path, guest, vcpu, gva, access, who):
@@ -229,7 +249,7 @@ def judge(source, oracles, timeout, as_json):
             {**request, "walker": str(mine), "oracle": str(theirs)}
             for request, mine, theirs in differences(found, ours, ask(command, found, timeout))]
     if as_json:
-        click.echo(json.dumps(result, indent=1))
+        _echo_json(result)
     else:
         click.echo(f"{len(found.requests)} requests, {sum(not v.cause for v in ours)} lead somewhere")
         for command, apart in result["oracles"].items():

@@ -75,11 +75,23 @@ def test_every_page_is_told_with_its_size_and_who_else_reaches_it(dump_file):
     assert status == 0
     views = {view["agent"]: view for view in told["views"]}
     assert views.keys() == {"harts of red", "harts of blue", "device 0x10 edu2", "device 0x18 edu3"}
-    assert [(r["gpa"], r["len"], r["size"], r["perms"]) for r in views["device 0x10 edu2"]["runs"]] == [
+    assert [(int(r["gpa"], 0), r["len"], r["size"], r["perms"]) for r in views["device 0x10 edu2"]["runs"]] == [
         (RED, 2 << 20, "4K", "rwx"), (RED + (2 << 20), 2 << 20, "2M", "rwx")]
     assert views["device 0x18 edu3"]["runs"][0]["others"] == [{"agent": "harts of blue", "entitled": "same"}]
     status, said = run("dump", dump_file)
     assert status == 0 and "0x80200000-0x803fffff" in said and "device 0x18 edu3" in said
+
+
+def test_json_has_no_number_of_more_than_53_bits(dump_file):
+    for ask in (("dump",), ("walk", "--iova", hex(RED), "--device", "00:02.0"), ("walk", "--gpa", hex(RED), "--domain", "red"),
+                ("walk", "--iova", hex((1 << 64) - 1), "--device", "00:02.0")):
+        _, said = run(ask[0], dump_file, *ask[1:], "--json")
+        json.loads(said, parse_int=lambda text: _few_bits(int(text)))
+
+
+def _few_bits(number):
+    assert abs(number) < 1 << 53
+    return number
 
 
 def _leak(plat):

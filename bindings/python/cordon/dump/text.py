@@ -74,7 +74,7 @@ def to_json(dump, views):
         "domains": [vars(d) for d in dump.domains], "devices": [vars(d) for d in dump.devices],
         "harts": [vars(h) for h in dump.harts],
         "views": [{"agent": v.agent, "domain": v.domain, "mode": v.mode, "root": v.root, "bytes": v.bytes,
-                   "msis": {str(k): hpa for k, hpa in v.msis.items()}, "broken": v.broken,
+                   "msis": {str(k): hex(hpa) for k, hpa in v.msis.items()}, "broken": v.broken,
                    "runs": [{**run.to_json(), "others": [
                        {"agent": agent, "entitled": why} for agent, why in reach.others(v, run)]}
                        for run in v.runs]} for v in views]}
