@@ -20,7 +20,7 @@ note = $(if $(filter 1,$(V)),@:,@printf '  %-8s %s\n')
 
 # A misspelt variable would be a run of something else.
 KNOWN := V WERROR PYTHON T OUT CC CONTROL INTERACTIVE JSON QUICK BENCH FUZZ_SECONDS SECONDS SEED BACKEND \
-	PREFIX DESTDIR LIBDIR INCLUDEDIR MANDIR MAKE
+	PREFIX DESTDIR LIBDIR INCLUDEDIR MANDIR MAKE CORDON_SETUP CORDON_CACHE CORDON_QEMU
 UNKNOWN := $(filter-out $(KNOWN),$(foreach o,$(subst \ ,_,$(MAKEOVERRIDES)),$(firstword $(subst =, ,$(o)))))
 $(if $(UNKNOWN),$(error no makefile looks at $(UNKNOWN): there are $(KNOWN)))
 

@@ -171,6 +171,12 @@ def test_what_does_not_exist_is_seen(line):
     assert why_not(line)
 
 
+@pytest.mark.parametrize("name", ["CORDON_SETUP", "CORDON_CACHE", "CORDON_QEMU"])
+def test_what_tools_take_from_the_environment_may_stand_behind_make(name):
+    done = subprocess.run(["make", "-n", f"{name}=x", "help"], cwd=TREE, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 # ---- links and names ----------------------------------------------------------------------------
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
