@@ -72,7 +72,8 @@ class Library:
             function.__doc__ = documentation
             setattr(self, name, function)
         if missing:
-            raise LibraryError(f"{path} lacks {', '.join(missing)}: it is not the library of this package")
+            raise LibraryError(f"{path} lacks {', '.join(missing)}: it is not the library of this package "
+                               "(in the tree: make host)")
 
     def invoke(self, name: str, *args: Any) -> Any:
         """Call a function. What our own checks say of an argument, which ctypes wraps, is raised as they say it."""

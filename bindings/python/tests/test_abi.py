@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cordon import _abi
-from cordon._lib import find
+from cordon._lib import Library, find
 from cordon.errors import BY_CODE, LibraryError
 from cordon.model import _abi as model_abi
 from cordon.model import _lib as model_lib
@@ -100,3 +100,8 @@ def test_every_error_code_has_an_exception():
     codes = {value for name, value in vars(_abi).items()
              if name.startswith("CORDON_E") and name not in ("CORDON_EXEC", "CORDON_ERROR_LAST")}
     assert codes == set(BY_CODE)
+
+
+def test_a_library_without_what_the_package_calls_is_refused_with_the_way_out():
+    with pytest.raises(LibraryError, match=r"lacks .*cordon_change.*\(in the tree: make host\)"):
+        Library(find("cordon-model", "CORDON_MODEL_LIB"))
