@@ -43,4 +43,5 @@ def test_example_of_a_script_runs(start, monkeypatch, capsys):
     assert len(names["attack"]("out/my.itb")) == 16
     told = capsys.readouterr().out.splitlines()
     assert told[0].startswith("blue ") and told[0].endswith("Iova(0x5500000000)")
-    assert told[1].startswith("Exits(sbi=") and told[2].startswith("shutdown after ")
+    assert re.match(r"[1-9]\d* requests, [1-9]\d* IOTLB misses; ", told[1])
+    assert told[2].startswith("Exits(sbi=") and told[3].startswith("shutdown after ")

@@ -314,16 +314,27 @@ static const struct {
     const char *name;
     void (*run)(char *rest);
 } commands[] = {
-    {"owners", do_owners},     {"places", do_places},
-    {"audit", do_audit},       {"faults", do_faults},
-    {"exits", do_exits},       {"type", do_type},
-    {"pause", do_pause},       {"resume", do_resume},
-    {"tables", do_tables},     {"present", do_present},
-    {"compact", do_compact},   {"move", do_move},
-    {"blocks", do_blocks},     {"log", do_log},
-    {"coalesce", do_coalesce}, {"translate", manage_translate},
-    {"map", do_map},           {"start", do_start},
-    {"memory", do_memory},     {"fences", manage_fences},
+    {"owners", do_owners},
+    {"places", do_places},
+    {"audit", do_audit},
+    {"faults", do_faults},
+    {"exits", do_exits},
+    {"type", do_type},
+    {"pause", do_pause},
+    {"resume", do_resume},
+    {"tables", do_tables},
+    {"present", do_present},
+    {"compact", do_compact},
+    {"move", do_move},
+    {"blocks", do_blocks},
+    {"log", do_log},
+    {"coalesce", do_coalesce},
+    {"translate", manage_translate},
+    {"map", do_map},
+    {"start", do_start},
+    {"memory", do_memory},
+    {"fences", manage_fences},
+    {"counters", manage_counters},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

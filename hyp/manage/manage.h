@@ -5,8 +5,8 @@
  * whose "event" names it. Commands: owners [HPA], places, audit, faults, exits, type VM TEXT, pause
  * VM, resume VM, tables VM, present VM [GPA], compact LEN [ALIGN [BOUNDARY [HIGHEST]]], move VM
  * TIMES SEED [LEN], blocks [HPA], log VM on|off|harvest|look [GPA], coalesce VM [on|off],
- * translate VM VCPU GVA [ACCESS [WHO]] (translate.h), map VM, start VM, memory. What is not
- * understood is answered by an event "error" that says why.
+ * translate VM VCPU GVA [ACCESS [WHO]] (translate.h), map VM, start VM, memory, fences, counters
+ * DEVICE|VM|all [off]. What is not understood is answered by an event "error" that says why.
  */
 #ifndef HYP_MANAGE_MANAGE_H
 #define HYP_MANAGE_MANAGE_H
@@ -99,6 +99,10 @@ void manage_send_memory(void);
 /* counts.c: how often harts were told of changes of each VM's map: an event "vm-fences" for each
  * that runs, then "fences" with the VMIDs of the machine. */
 void manage_fences(char *rest);
+
+/* counters.c: what IOMMUs have counted of a device, of each device of a VM, or of all, since it was
+ * asked for last: an event "iommu-counters" for each device, or each IOMMU, then "counters". */
+void manage_counters(char *rest);
 
 /* places.c: what stands where in host memory: an event "place" each, then "places". */
 void manage_send_places(void);

@@ -195,6 +195,7 @@ static int iommu_bring_up(struct cordon_iommu *iommu)
         return err;
     }
     iommu_set_vectors(iommu);
+    hpm_find(iommu);
     err = cq_start(iommu);
     if (!err) {
         err = fq_start(iommu, wired);

@@ -1,9 +1,9 @@
 /*
  * One IOMMU: its registers, queues, directory and devices.
  *
- * Lives in a page of the layer's own. LOCK guards directory, command queue and the list of devices;
- * it is the last lock in the order, and is held while the IOMMU is waited for. The fault queue has
- * a gate of its own (fq.h), since it is emptied by interrupt handlers.
+ * Lives in a page of the layer's own. LOCK guards directory, command queue, counters and the list
+ * of devices; it is the last lock in the order, and is held while the IOMMU is waited for. The
+ * fault queue has a gate of its own (fq.h), since it is emptied by interrupt handlers.
  */
 #ifndef CORDON_RISCV_IOMMU_H
 #define CORDON_RISCV_IOMMU_H
@@ -12,6 +12,7 @@
 #include "riscv/cq.h"
 #include "riscv/ddt.h"
 #include "riscv/fq.h"
+#include "riscv/hpm.h"
 #include "riscv/wait.h"
 #include <cordon/device.h>
 
@@ -36,6 +37,7 @@ struct cordon_iommu {
     uint32_t device_count;
     struct device_slab *slabs;
     uint32_t contexts; /* valid device contexts */
+    struct hpm hpm;
 
     struct fq fq;
 };

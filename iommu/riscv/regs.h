@@ -1,6 +1,6 @@
 /*
  * The registers of a RISC-V IOMMU, in the order of the specification (release 20260222), and the
- * only way to reach them. Chapter 5; the performance and QoS registers are not used.
+ * only way to reach them. Chapter 5; the QoS registers are not used.
  *
  * All are little-endian. 32-bit registers take 32-bit accesses only [IOMMU 6.1], hence two enums.
  */
@@ -18,7 +18,8 @@ enum iommu_reg32 {
     REG32_CQCSR = 0x048,
     REG32_FQCSR = 0x04c,
     REG32_PQCSR = 0x050,
-    REG32_IPSR = 0x054
+    REG32_IPSR = 0x054,
+    REG32_IOCOUNTINH = 0x05c
 };
 
 enum iommu_reg64 {
@@ -43,6 +44,7 @@ enum iommu_reg64 {
 #define CAP_AMO_HWAD BIT64(24)
 #define CAP_ATS BIT64(25)
 #define CAP_IGS GENMASK64(29, 28)
+#define CAP_HPM BIT64(30)
 #define CAP_DBG BIT64(31)
 #define CAP_PAS GENMASK64(37, 32)
 
@@ -92,6 +94,16 @@ enum iommu_reg64 {
 
 /* 5.18 ipsr */
 #define IPSR_FIP BIT64(1)
+
+/* 5.20 iocountinh, 5.21 iohpmcycles (counter 0), 5.22 iohpmctr and 5.23 iohpmevt 1 to 31: only with
+ * capabilities.HPM */
+#define IOHPMCYCLES_COUNTER GENMASK64(62, 0)
+#define REG64_IOHPMCTR(n) ((enum iommu_reg64)(0x060 + 8 * (n)))
+#define REG64_IOHPMEVT(n) ((enum iommu_reg64)(0x158 + 8 * (n)))
+#define IOHPMEVT_DMASK_SHIFT 15u /* above the event */
+#define IOHPMEVT_DID_GSCID_SHIFT 36u
+#define IOHPMEVT_PV_PSCV_SHIFT 60u /* DV_GSCV and IDT follow */
+#define IOHPMEVT_OF BIT64(63)
 
 /* 5.24 to 5.26 tr_req_iova, tr_req_ctl, tr_response: only with capabilities.DBG */
 #define TR_REQ_GO BIT64(0)

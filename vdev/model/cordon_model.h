@@ -6,10 +6,12 @@
  * threads; callbacks run under the lock and must not call the model again. A null model is no
  * argument for any call but destroy; it is not looked for.
  *
- * Left out, with their capability bits 0: process directories, ATS and PRI, MRIF, HPM, Sv32,
+ * Left out, with their capability bits 0: process directories, ATS and PRI, MRIF, Sv32,
  * big-endian tables, T2GPA, QOSID, NL, S. A context that uses them is misconfigured (cause 259), a
  * request with a process id is refused (260) unless PDTV is set and the directory Bare, a table
  * entry in MRIF mode is misconfigured (263), and an ATS command is illegal.
+ *
+ * Of performance counters there are 7, of 40 bits; iohpmcycles goes on with each event.
  */
 #ifndef CORDON_MODEL_H
 #define CORDON_MODEL_H
@@ -40,8 +42,8 @@ enum cordon_model_flag {
     CORDON_MODEL_NO_MSI_CACHE = 4,
 };
 
-/* version 1.0, Sv39/48/57 and their x4 forms, MSI_FLAT, IGS both, DBG, PAS 56 */
-#define CORDON_MODEL_CAPABILITIES 0x38a04e0e10ull
+/* version 1.0, Sv39/48/57 and their x4 forms, MSI_FLAT, IGS both, HPM, DBG, PAS 56 */
+#define CORDON_MODEL_CAPABILITIES 0x38e04e0e10ull
 
 typedef struct cordon_model cordon_model;
 

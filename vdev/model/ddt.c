@@ -101,6 +101,7 @@ static uint32_t ddt_locate(struct cordon_model *m, uint32_t device_id, uint64_t 
         uint64_t entry;
         uint64_t index = device_id >> (first + 9 * (level - 1)) & 0x1ff;
 
+        hpm_count(m, HPM_DDT_WALK, NULL);
         if (!mem_load64(m, table + 8 * index, &entry)) {
             return CAUSE_DDT_LOAD;
         }
@@ -123,6 +124,9 @@ static uint32_t ddt_load(struct cordon_model *m, uint32_t device_id, struct dc *
     uint32_t cause = ddt_locate(m, device_id, &at);
 
     m->stats.dc_loads++;
+    if (cause == 0) {
+        hpm_count(m, HPM_DDT_WALK, NULL);
+    }
     for (uint32_t i = 0; cause == 0 && i < (is_extended(m) ? 8 : 4); i++) {
         if (!mem_load64(m, at + 8 * i, &words[i])) {
             return CAUSE_DDT_LOAD;

@@ -49,13 +49,13 @@ void irq_update(struct cordon_model *m, uint32_t set)
     uint32_t wires = 0;
 
     m->ipsr |= risen;
-    for (uint32_t source = 0; source < 2; source++) {
+    for (uint32_t source = 0; source < 3; source++) {
         if ((m->ipsr >> source & 1) != 0) {
             wires |= 1u << vector_of(m, source);
         }
     }
     if ((m->fctl & FCTL_WSI) == 0) {
-        for (uint32_t source = 0; source < 2; source++) {
+        for (uint32_t source = 0; source < 3; source++) {
             if ((risen >> source & 1) != 0) {
                 vector_send(m, vector_of(m, source));
             }

@@ -11,6 +11,8 @@
 #define HOST_SPACE 65536u
 #define WAYS 4u
 #define DC_SLOTS 1024u
+#define HPM_NUMBER 7u
+#define HPM_WIDTH 40u
 
 /* One cached translation: PAGE and PPN in 4 KiB pages, of 2^SHIFT pages. */
 struct entry {
@@ -63,6 +65,13 @@ struct msi_vector {
     bool pending;
 };
 
+/* Performance counters, and whose request is under way. */
+struct hpm {
+    uint32_t inhibit, device_id;
+    bool quiet;
+    uint64_t cycles, counter[HPM_NUMBER], event[HPM_NUMBER];
+};
+
 struct cordon_model {
     pthread_mutex_t lock;
     struct cordon_model_config config;
@@ -75,6 +84,7 @@ struct cordon_model {
     uint64_t tr_iova, tr_ctl, tr_response;
     struct queue cq, fq;
     struct msi_vector msi[16];
+    struct hpm hpm;
 
     struct cache stage1, stage2, msi_cache;
     struct cache
@@ -164,6 +174,11 @@ void fq_report(struct cordon_model *m, const struct cordon_model_request *r, uin
                const struct fault *f);
 void irq_update(struct cordon_model *m, uint32_t set);
 void irq_unmask(struct cordon_model *m, uint32_t vector);
+
+/* hpm.c: registers by where they start; an event of the request under way. */
+uint64_t hpm_read(const struct cordon_model *m, uint32_t start);
+void hpm_write(struct cordon_model *m, uint32_t start, uint64_t value);
+void hpm_count(struct cordon_model *m, uint32_t event, const struct dc *dc);
 
 /* cq.c */
 uint32_t cq_run(struct cordon_model *m, uint32_t count);

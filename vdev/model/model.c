@@ -28,6 +28,7 @@ static void model_reset(struct cordon_model *m)
     m->tr_iova = m->tr_ctl = m->tr_response = 0;
     m->cq = m->fq = (struct queue){0};
     memset(m->msi, 0, sizeof(m->msi));
+    m->hpm = (struct hpm){0};
     m->fctl = CAP_IGS(m->cap) == 1 ? FCTL_WSI : 0;
     memset(&m->stats, 0, sizeof(m->stats));
     irq_update(m, 0);

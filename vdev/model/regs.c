@@ -14,6 +14,9 @@ static bool is_wide(uint32_t offset)
     if (offset >= R_MSI_CFG && offset < R_MSI_CFG_END) {
         return offset % 16 == 0;
     }
+    if (offset >= R_IOHPMCYCLES && offset < R_TR_REQ_IOVA) {
+        return offset % 8 == 0;
+    }
     return offset == R_CAPABILITIES || offset == R_DDTP || offset == R_CQB || offset == R_FQB ||
            (offset >= R_TR_REQ_IOVA && offset <= R_TR_RESPONSE) || offset == R_ICVEC;
 }
@@ -82,6 +85,9 @@ static uint64_t value_of(const struct cordon_model *m, uint32_t start)
     case R_ICVEC:
         return m->icvec;
     default:
+        if (start >= R_IOCOUNTOVF && start < R_TR_REQ_IOVA) {
+            return hpm_read(m, start);
+        }
         return start >= R_MSI_CFG && start < R_MSI_CFG_END ? msi_read(m, start - R_MSI_CFG) : 0;
     }
 }
@@ -320,7 +326,9 @@ void regs_write(struct cordon_model *m, uint32_t offset, uint32_t width, uint64_
     } else if (start == R_TR_REQ_IOVA || start == R_TR_REQ_CTL) {
         debug_write(m, start, value, low);
     } else if (start == R_ICVEC) {
-        m->icvec = value & 0xff; /* civ and fiv: the other two sources are not here */
+        m->icvec = value & 0xfff; /* no piv: there is no page-request queue */
+    } else if (start > R_IOCOUNTOVF && start < R_TR_REQ_IOVA) {
+        hpm_write(m, start, value);
     } else if (start >= R_MSI_CFG && start < R_MSI_CFG_END) {
         msi_write(m, start - R_MSI_CFG, value);
     }

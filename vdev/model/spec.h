@@ -23,6 +23,11 @@ enum {
     R_CQCSR = 0x048,
     R_FQCSR = 0x04c,
     R_IPSR = 0x054,
+    R_IOCOUNTOVF = 0x058,
+    R_IOCOUNTINH = 0x05c,
+    R_IOHPMCYCLES = 0x060,
+    R_IOHPMCTR = 0x068,
+    R_IOHPMEVT = 0x160,
     R_TR_REQ_IOVA = 0x258,
     R_TR_REQ_CTL = 0x260,
     R_TR_RESPONSE = 0x268,
@@ -40,11 +45,12 @@ enum {
 #define CAP_MSI_FLAT BIT(22)
 #define CAP_AMO_HWAD BIT(24)
 #define CAP_IGS(cap) FIELD(cap, 29, 28)
+#define CAP_HPM BIT(30)
 #define CAP_DBG BIT(31)
 #define CAP_PAS(cap) FIELD(cap, 37, 32)
 #define CAP_KNOWN                                                                         \
     (BITS(7, 0) | BITS(11, 9) | CAP_SVPBMT | BITS(19, 17) | CAP_MSI_FLAT | CAP_AMO_HWAD | \
-     BITS(29, 28) | CAP_DBG | BITS(37, 32))
+     BITS(29, 28) | CAP_HPM | CAP_DBG | BITS(37, 32))
 
 #define FCTL_WSI 2u
 #define DDTP_BUSY BIT(4)
@@ -65,6 +71,21 @@ enum { MODE_OFF, MODE_BARE, MODE_1LVL, MODE_2LVL, MODE_3LVL };
 
 #define IPSR_CIP 1u
 #define IPSR_FIP 2u
+#define IPSR_PMIP 4u
+
+/* [IOMMU 5.23] what iohpmevt selects */
+enum {
+    HPM_UNTRANSLATED = 1,
+    HPM_TLB_MISS = 4,
+    HPM_DDT_WALK = 5,
+    HPM_FIRST_WALK = 7,
+    HPM_SECOND_WALK = 8,
+};
+#define EVT_DMASK BIT(15)
+#define EVT_PV_PSCV BIT(60)
+#define EVT_DV_GSCV BIT(61)
+#define EVT_IDT BIT(62)
+#define EVT_OF BIT(63)
 
 /* [IOMMU 2.1] device context */
 #define TC_V BIT(0)

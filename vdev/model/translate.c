@@ -137,6 +137,9 @@ uint32_t translate(struct cordon_model *m, const struct cordon_model_request *r,
     struct dc spare;
 
     m->stats.translations++;
+    m->hpm.device_id = r->device_id;
+    m->hpm.quiet = quiet;
+    hpm_count(m, HPM_UNTRANSLATED, NULL);
     if (mode == MODE_BARE) {
         struct leaf leaf = {.ppn = r->iova >> 12};
 
@@ -146,7 +149,12 @@ uint32_t translate(struct cordon_model *m, const struct cordon_model_request *r,
     if (mode == MODE_OFF) {
         f.cause = CAUSE_ALL_INBOUND;
     } else if (context_of(m, r, quiet, &spare, &dc, &f)) {
+        uint64_t walks = m->stats.walks;
+
         stages(m, dc, r, quiet, out, &f);
+        if (m->stats.walks != walks) {
+            hpm_count(m, HPM_TLB_MISS, dc);
+        }
     }
     if (f.cause != 0 && !quiet) {
         tell(m, r, dc, &f);

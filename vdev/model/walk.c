@@ -106,6 +106,7 @@ static enum walk_end second_from_memory(struct cordon_model *m, const struct dc 
         uint64_t pte;
         bool is_leaf;
 
+        hpm_count(m, HPM_SECOND_WALK, dc);
         if (!mem_load64(m, hpa, &pte)) {
             return WALK_ACCESS;
         }
@@ -234,6 +235,7 @@ static enum walk_end first_from_memory(struct cordon_model *m, const struct dc *
         if (end != WALK_OK) {
             return end;
         }
+        hpm_count(m, HPM_FIRST_WALK, dc);
         if (!mem_load64(m, hpa, &pte)) {
             return WALK_ACCESS;
         }

@@ -10,6 +10,7 @@ from .errors import (AlreadyExists, Busy, CordonError, Corrupt, HardwareError, H
                      WrongHandle)
 from .guest import Guest
 from .gva import GpaEnd, GuestStep, GuestWalk, GvaEnd, Rules
+from .hpm import HpmCounter, HpmEvent
 from .iommu import Cause, Fault, Iommu, Napot, Nearest
 from .listen import Listening, Told, ToldKind
 from .log import Coalesced, Harvest, Mark, PageSet
@@ -26,8 +27,8 @@ __all__ = [
     "BACKENDS", "PAGE", "AlreadyExists", "Block", "Buffer", "Busy", "Cause", "Coalesced", "Context",
     "CordonError", "Corrupt", "Demand", "Device", "Discard", "Dma", "Domain", "Drain", "Entry", "Extent",
     "Fault", "FrameInfo", "FrameState", "Gpa", "GpaEnd", "Grant", "Guest", "GuestStep", "GuestWalk",
-    "Gva", "GvaEnd", "HardwareError", "HardwareTimeout", "Harvest", "Hit", "Hpa", "InvalidArgument",
-    "Iommu", "Iova", "Leaf", "LibraryError", "LimitReached", "Listening", "MadeRun", "Mark",
+    "Gva", "GvaEnd", "HardwareError", "HardwareTimeout", "Harvest", "Hit", "Hpa", "HpmCounter", "HpmEvent",
+    "InvalidArgument", "Iommu", "Iova", "Leaf", "LibraryError", "LimitReached", "Listening", "MadeRun", "Mark",
     "Misaligned", "Mode", "Moves", "Napot", "Nearest", "Node", "NodeKind", "NotFound", "NotOwner",
     "NotSupported", "OutOfMemory", "OutOfRange", "PageSet", "Pending", "Perm", "Platform",
     "Protect", "Region", "Revoke", "Rules", "Section", "Shape", "Space", "Step", "Told", "ToldKind",

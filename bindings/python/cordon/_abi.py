@@ -78,6 +78,17 @@ CORDON_GVA_SUM = 2
 CORDON_GVA_SUPERVISOR = 9
 CORDON_GVA_UNACCESSED = 0xb
 CORDON_GVA_USER = 8
+CORDON_HPM_ATS = 3
+CORDON_HPM_DDT_WALK = 5
+CORDON_HPM_DMASK = 1
+CORDON_HPM_DV_GSCV = 2
+CORDON_HPM_FIRST_WALK = 7
+CORDON_HPM_IDT = 4
+CORDON_HPM_PDT_WALK = 6
+CORDON_HPM_SECOND_WALK = 8
+CORDON_HPM_TLB_MISS = 4
+CORDON_HPM_TRANSLATED = 2
+CORDON_HPM_UNTRANSLATED = 1
 CORDON_KINDS = 9
 CORDON_KIND_DEVICE = 3
 CORDON_KIND_FREE = 0
@@ -210,6 +221,16 @@ ENUMS = {
         "CORDON_GVA_CLEAN",
         "CORDON_GVA_NO_TABLE",
         "CORDON_GVA_NO_PAGE",
+    ),
+    "cordon_hpm_event": (
+        "CORDON_HPM_UNTRANSLATED",
+        "CORDON_HPM_TRANSLATED",
+        "CORDON_HPM_ATS",
+        "CORDON_HPM_TLB_MISS",
+        "CORDON_HPM_DDT_WALK",
+        "CORDON_HPM_PDT_WALK",
+        "CORDON_HPM_FIRST_WALK",
+        "CORDON_HPM_SECOND_WALK",
     ),
     "cordon_napot": (
         "CORDON_NAPOT_UNTRIED",
@@ -490,7 +511,7 @@ class IommuInfo(Record):
         ("modes", c_uint32),
         ("found_mode", c_uint32),
         ("napot", c_uint32),
-        ("reserved", c_uint32),
+        ("hpm_counters", c_uint32),
     ]
 
 
@@ -644,6 +665,16 @@ class VmidStats(Record):
         ("harts", c_uint64),
         ("generation", c_uint64),
         ("given", c_uint64),
+    ]
+
+
+class HpmSelect(Record):
+    _c_name_ = "cordon_hpm_select"
+    _fields_ = [
+        ("size", c_uint32),
+        ("event", c_uint32),
+        ("flags", c_uint32),
+        ("did_gscid", c_uint32),
     ]
 
 
@@ -907,6 +938,7 @@ STRUCTS: dict = {
     "cordon_harvested": Harvested,
     "cordon_hit": Hit,
     "cordon_hpa": Hpa,
+    "cordon_hpm_select": HpmSelect,
     "cordon_iommu_config": IommuConfig,
     "cordon_iommu_info": IommuInfo,
     "cordon_iova": Iova,
@@ -1142,6 +1174,28 @@ PROTOTYPES = (
      'hold is ended by one cordon_let_go, soon: who wants to move a frame waits, 1 s at most '
      'in one call; then it looks for another place, or is refused. A closed handle, or null, '
      'is ignored.'),
+    ("cordon_hpm_begin", c_int, (
+        ("iommu", POINTER(Iommu)),
+        ("what", POINTER(HpmSelect)),
+        ("counter", POINTER(c_uint32)),
+    ),
+     'Count WHAT from now on, from 0: *COUNTER is the number of its counter, 1..31. Errors: '
+     'EINVAL (no such event, filters that do not go together, an id too wide), EHANDLE, '
+     'ENOTSUP (no counters, or this IOMMU cannot count that), ELIMIT (all of them are taken).'),
+    ("cordon_hpm_end", c_int, (
+        ("iommu", POINTER(Iommu)),
+        ("counter", c_uint32),
+    ),
+     'Give a counter back; 0 goes on. Errors: EINVAL (null), EHANDLE, ENOENT (not begun), '
+     'ENOTSUP.'),
+    ("cordon_hpm_read", c_int, (
+        ("iommu", POINTER(Iommu)),
+        ("counter", c_uint32),
+        ("value", POINTER(c_uint64)),
+    ),
+     "What COUNTER has counted since it was begun; 0: the IOMMU's clock cycles (iohpmcycles), "
+     'which are always counted. It goes on. Errors: EINVAL, EHANDLE, ENOENT (not begun), '
+     'ENOTSUP.'),
     ("cordon_iommu_add", c_int, (
         ("ctx", POINTER(Ctx)),
         ("cfg", POINTER(IommuConfig)),

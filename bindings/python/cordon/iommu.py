@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from . import _abi
 from .context import Child, Context
+from .hpm import CYCLES, HpmCounter, HpmEvent, counter_value
 from .types import Drain, Gpa, Hpa, HpaLike, Iova, Mode, Perm, address
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class Iommu(Child):
 
     @property
     def info(self) -> _abi.IommuInfo:
-        """capabilities, directory_levels, extended, modes, found_mode, napot."""
+        """capabilities, directory_levels, extended, modes, found_mode, napot, hpm_counters."""
         out = _abi.IommuInfo()
         self.context.call("cordon_iommu_info", self.ptr, ctypes.byref(out))
         return out
@@ -128,6 +129,20 @@ class Iommu(Child):
     def device(self, device_id: int, name: str = "", *, drain: Drain = Drain.IOMMU) -> "Device":
         from .device import Device
         return Device(self, device_id, name, drain=drain)
+
+    # ---- counters -----------------------------------------------------------------------------
+
+    def count(self, event: HpmEvent, *, device_id: int | None = None, gscid: int | None = None,
+              partial: bool = False) -> HpmCounter:
+        """Count EVENT from now on: of all requests, of one device's, or of one GSCID's (a domain's common device view
+        has the domain's number). PARTIAL: the low bits of the id up to its lowest 0, that one too, are any.
+        NotSupported without counters, LimitReached when all `info.hpm_counters` are taken."""
+        return HpmCounter(self, event, device_id, gscid, partial)
+
+    @property
+    def cycles(self) -> int:
+        """The IOMMU's clock cycles."""
+        return counter_value(self, CYCLES)
 
     # ---- faults -------------------------------------------------------------------------------
 

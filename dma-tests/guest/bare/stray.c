@@ -1,4 +1,5 @@
-/* Has edu fetch from where nothing is, once it has been told to; then says so and waits again. */
+/* Has edu fetch from where nothing is, or from its own memory, once it has been told to; then says
+ * so and waits again. */
 #include "bare.h"
 #include "pci.h"
 
@@ -7,6 +8,7 @@
 #define UART_LSR 5u
 #define LSR_READY 1u
 #define NOWHERE UINT64_C(0x5500000000)
+#define OWN UINT64_C(0x80000000)
 
 static volatile uint8_t *uart(uint32_t offset)
 {
@@ -36,8 +38,8 @@ void main(uint64_t hart, uint64_t opaque)
     pci_place(1, BARS);
     say("ready");
     while ((order = typed_line()) != 'q') {
-        if (order == 'f') {
-            edu_fetch(BARS, NOWHERE, 4);
+        if (order == 'f' || order == 'o') {
+            edu_fetch(BARS, order == 'f' ? NOWHERE : OWN, 4);
         }
         say("done");
     }

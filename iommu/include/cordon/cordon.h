@@ -7,6 +7,7 @@
 #include <cordon/error.h>
 #include <cordon/gva.h>
 #include <cordon/harts.h>
+#include <cordon/hpm.h>
 #include <cordon/listen.h>
 #include <cordon/log.h>
 #include <cordon/map.h>

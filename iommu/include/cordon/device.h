@@ -39,7 +39,7 @@ struct cordon_iommu_info {
     uint32_t modes;            /* CORDON_MODE_* it can walk */
     uint32_t found_mode;       /* ddtp.iommu_mode found at entry: 0 Off, else it was on */
     uint32_t napot;            /* enum cordon_napot */
-    uint32_t reserved;
+    uint32_t hpm_counters;     /* event counters: cordon/hpm.h */
 };
 
 /*

@@ -12,9 +12,11 @@ from typing import Any, Self, SupportsInt
 
 from .channel import Channel
 from .console import Console
+from .counters import Counters, counters
 from .guests import Guests
 from .moves import Compacted, blocks, compacted
 from .reports import Reports
+from ..expect import Named
 from ..moves import Block
 from ..qemu.process import BINARY, QemuError, SharedFile, start
 from ..qemu.qmp import Qmp, QmpError
@@ -134,6 +136,23 @@ class Machine(Reports):
     def blocks(self) -> list[Block]:
         """What each 2 MiB of RAM is made of: `cordon.moves.picture(m.blocks())` draws it."""
         return blocks(self.channel)
+
+    def counters(self, what: str | Named = "all") -> Counters:
+        """What IOMMUs have counted of a device ("00:01.0"), of each device of a guest, or of all that passes them,
+        since it was asked for last; counting begins with the first time. CommandRefused where an IOMMU has no
+        counters, or all of them are taken."""
+        return counters(self.channel, self._counted(what))
+
+    def counters_off(self, what: str | Named = "all") -> None:
+        """Count that no more: other things can be counted."""
+        self.channel.order(f"counters {self._counted(what)} off", "counters")
+
+    def _counted(self, what: str | Named) -> str:
+        name = what if isinstance(what, str) else what.name
+        try:
+            return self.name_of(name)
+        except LookupError:  # a guest, or all
+            return name
 
     def stop(self) -> None:
         """Stop the clock of the whole machine, devices included. The hypervisor answers nothing then, and

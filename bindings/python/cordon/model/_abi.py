@@ -15,7 +15,7 @@ from ctypes import (
 from .._base import Handle, Record
 
 # Constants.
-CORDON_MODEL_CAPABILITIES = 0x38a04e0e10
+CORDON_MODEL_CAPABILITIES = 0x38e04e0e10
 CORDON_MODEL_EINVAL = -1
 CORDON_MODEL_ENOMEM = -2
 CORDON_MODEL_ENOTSUP = -3

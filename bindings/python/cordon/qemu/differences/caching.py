@@ -1,4 +1,5 @@
 """Probes of what QEMU keeps in its caches, and what drops it [IOMMU 2.8, 2.9, 3.1, 5.5]."""
+from . import registers
 from .bench import BARE, CQB, DDTP, OFF, ONE_LEVEL, PAGE, SV39, SV57X4, Tables
 
 BIG = 2 << 20
@@ -23,6 +24,15 @@ def superpage_is_dropped_by_pages(bench):
     bench.forget_page(gpa)
     bench.must(not bench.lands(gpa, hpa), "the page that was named is dropped")
     return bench.lands(gpa + PAGE, hpa + PAGE)
+
+
+def superpage_is_cached_by_pages(bench):
+    gpa, hpa = bench.gpa(BIG), bench.frame(512, BIG)
+    bench.tables.map(gpa, hpa, level=1)
+    misses = registers.counter(bench, registers.TLB_MISS)
+    bench.must(bench.lands(gpa, hpa) and misses() == 1, "the first access misses")
+    bench.must(bench.lands(gpa, hpa) and misses() == 1, "the second one does not")
+    return bench.lands(gpa + PAGE, hpa + PAGE) and misses() == 2
 
 
 def nested_is_matched_by_iova(bench):

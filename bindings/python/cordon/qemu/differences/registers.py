@@ -1,10 +1,14 @@
 """Probes of commands and registers [IOMMU 3.1, 5]."""
-from .bench import (CQCSR, CQH, CQT, DDTP, ENABLE, FCTL, FENCE, FQCSR, ILLEGAL, INVALIDATE_DIRECTORY,
+from .bench import (CQCSR, CQH, CQT, DDTP, ENABLE, FCTL, FENCE, FQCSR, GSCID, ILLEGAL, INVALIDATE_DIRECTORY,
                     INVALIDATE_FIRST, INVALIDATE_SECOND, IPSR, OFF)
+
+UNTRANSLATED, TLB_MISS = 1, 4
 
 _BIG_ENDIAN, _WIRED = 1, 2
 _FENCE_WIRED, _FENCE_PENDING = 1 << 11, 1 << 11
 _BUSY, _DDTP_BUSY = 1 << 17, 1 << 4
+_IOCOUNTINH, _IOHPMCTR, _IOHPMEVT = 0x5c, 0x68, 0x160
+_DV_GSCV, _IDT = 1 << 61, 1 << 62
 
 
 def _change_fctl(bench, value):
@@ -85,3 +89,21 @@ def busy_is_never_seen(bench):
         bench.set(DDTP, bench.get(DDTP, 8), 8)
         seen |= bench.get(DDTP, 8) & _DDTP_BUSY
     return not seen
+
+
+def counter(bench, selector):
+    """Count by SELECTOR from now on: the function that says how many there were."""
+    bench.must(bench.get(0, 8) >> 30 & 1, "capabilities.HPM is 1")
+    bench.set(_IOCOUNTINH, 0)
+    bench.set(_IOHPMEVT, selector, 8)
+    bench.set(_IOHPMCTR, 0, 8)
+    return lambda: bench.get(_IOHPMCTR, 8)
+
+
+def gscid_selects_requests(bench):
+    gpa, hpa, _ = bench.page()
+    requests = counter(bench, UNTRANSLATED)
+    bench.must(bench.lands(gpa, hpa) and requests() == 1, "a request is counted")
+    requests = counter(bench, UNTRANSLATED | GSCID << 36 | _DV_GSCV | _IDT)
+    bench.must(bench.lands(gpa, hpa), "and another comes")
+    return requests() == 1
