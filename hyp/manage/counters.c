@@ -66,11 +66,10 @@ static int begin(cordon_iommu *iommu, uint32_t device_id, struct set **out)
     }
     *set = (struct set){.iommu = iommu, .device_id = device_id};
     for (size_t i = 0; i < EVENTS; i++) {
-        const struct cordon_hpm_select what = {
-            .size = sizeof(what),
-            .event = events[i].event,
-            .flags = device_id == EVERY ? 0 : CORDON_HPM_DV_GSCV,
-            .did_gscid = device_id == EVERY ? 0 : device_id};
+        const struct cordon_hpm_select what = {.size = sizeof(what),
+                                               .event = events[i].event,
+                                               .flags = device_id == EVERY ? 0 : CORDON_HPM_DV_GSCV,
+                                               .did_gscid = device_id == EVERY ? 0 : device_id};
         int err = cordon_hpm_begin(iommu, &what, &set->counter[i]);
 
         if (err != 0) {
@@ -191,8 +190,7 @@ void manage_counters(char *rest)
         err = ask_all(off);
     }
     if (!found || err != 0) {
-        manage_send_error(found ? why_not(err) : "no device of a VM and no VM has that name",
-                          what);
+        manage_send_error(found ? why_not(err) : "no device of a VM and no VM has that name", what);
         return;
     }
     (void)manage_event_begin(&e, "counters");

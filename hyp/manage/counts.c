@@ -99,12 +99,13 @@ static void send_memory(struct vm *vm)
     manage_event_send(&e);
 }
 
-void manage_send_memory(void)
+void manage_memory(char *rest)
 {
     struct cordon_memory_stats stats;
     struct manage_event e;
     struct json *j;
 
+    (void)rest;
     for (uint32_t i = 0; i < vm_count; i++) {
         send_memory(&vms[i]);
     }

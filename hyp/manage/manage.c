@@ -137,12 +137,6 @@ static void do_start(char *rest)
     }
 }
 
-static void do_memory(char *rest)
-{
-    (void)rest;
-    manage_send_memory();
-}
-
 static void do_type(char *rest)
 {
     struct vm *vm = manage_find_vm(&rest);
@@ -332,7 +326,7 @@ static const struct {
     {"translate", manage_translate},
     {"map", do_map},
     {"start", do_start},
-    {"memory", do_memory},
+    {"memory", manage_memory},
     {"fences", manage_fences},
     {"counters", manage_counters},
 };

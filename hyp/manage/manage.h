@@ -94,7 +94,7 @@ bool manage_send_map(struct vm *vm);
 
 /* counts.c: how much memory each VM has of what it may have, and what came at first touch: an event
  * "vm-memory" for each that runs, then "memory" with what the machine has. */
-void manage_send_memory(void);
+void manage_memory(char *rest);
 
 /* counts.c: how often harts were told of changes of each VM's map: an event "vm-fences" for each
  * that runs, then "fences" with the VMIDs of the machine. */

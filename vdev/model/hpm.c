@@ -1,5 +1,5 @@
-/* Performance counters [IOMMU 5.19 to 5.23]: few and narrow ones, so that software meets their ends.
- * A walk is counted for each word that it reads; what debug registers ask is not counted. */
+/* Performance counters [IOMMU 5.19 to 5.23]: few and narrow, so that software meets their ends. A
+ * walk is counted for each word that it reads; what debug registers ask is not counted. */
 #include "internal.h"
 
 #define COUNTER BITS(HPM_WIDTH - 1, 0)
