@@ -2,6 +2,12 @@
 from dataclasses import astuple
 
 import pytest
+from cordon.machine.machine import RAM_BASE
+from reach import OWNED, PAGE, frames_of
+
+HEAD = b"\xff" * 6 + b"\x02cord"  # dma-tests/dpdk/lib/packet.c
+CHANGED = 40  # this byte of a packet
+
 
 
 def passed(done):
@@ -33,6 +39,26 @@ def test_packets_arrive_between_two_guests(apart):
     red = passed(apart.end("red"))
     for (flow,) in (red["flows"], blue["flows"]):
         assert flow["received"] == flow["packets"] > 1000
+
+
+@pytest.mark.whole
+def test_a_byte_that_changes_on_its_way_is_told(pair):
+    """By somebody outside, while packets wait for a slow receiver: sg does look at them."""
+    machine, red = pair.machine, pair.machine.guests["red"]
+    frames, ram, changed = frames_of(machine, OWNED, red.domain), machine.ram_file.map, 0
+    start = len(red.said)
+    pair.begin("red", "sg --flood 20000 --packets 2000")
+    red.wait("traffic: 2000 packets each way", 60, start)
+    machine.stop()
+    for pages, first in frames:
+        at, end = first * PAGE - RAM_BASE, (first + pages) * PAGE - RAM_BASE
+        while (at := ram.find(HEAD, at, end - CHANGED)) >= 0:
+            ram[at + CHANGED] ^= 1
+            changed, at = changed + 1, at + CHANGED
+    machine.resume()
+    done = pair.end("red")
+    assert changed and done.status == 1 and f"1 wrong bytes; the first at {CHANGED}: " in done.text
+    assert 0 < sum(flow["wrong"] for flow in done.result["flows"]) <= changed
 
 
 @pytest.mark.whole
