@@ -22,7 +22,8 @@ SLOTS = SENDER, RECEIVER, THIRD = 1, 4, 7  # the third is on no wire: its regist
 RAM_END = 192 * MIB  # of the rogue's guest, whose memory begins at 0: no host address is one of its own
 REGISTERS = {"e1000e": (0, 0x5400), "igb": (0, 0x5400), "virtio-net-pci": (1, 16)}  # BAR, offset: addresses; messages
 REGISTER_BYTES = 64
-HIDDEN = 0xB4000000  # what Linux alone on the machine is told nothing of
+TOLD = 768 * MIB  # what Linux alone on the machine knows of
+TOLD_END, HIDDEN = 0x80000000 + TOLD, 0xB4000000
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Place:
 
     @property
     def page(self):
-        return Place(self.iova & -PAGE, self.hpa & -PAGE)
+        return Place(self.iova & -PAGE, self.hpa and self.hpa & -PAGE)
 
 
 def mark(where):
@@ -63,13 +64,18 @@ class Scene:
         assert len(packets) <= 1
         return packets[0][at:at + PIECE] if packets else b""
 
-    def plant(self, place, data=b""):
-        """Fill a page from outside: DATA, then secrets."""
-        secrets = SECRET * (PAGE // len(SECRET) + 1)
-        self.machine.memory(place.hpa & -PAGE, PAGE)[:] = (data + secrets[len(data):])[:PAGE]
+    def put(self, place, data):
+        """Write from outside."""
+        self.machine.memory(place.hpa, len(data))[:] = data
+
+    def plant(self, place):
+        """Fill a page from outside with secrets."""
+        self.put(place.page, (SECRET * PAGE)[:PAGE])
 
     def look(self, place, length=PIECE):
-        """What stands there at this moment."""
+        """What stands there at this moment, if it is anything."""
+        if place.hpa is None:
+            return b""
         if not place.registers:
             return bytes(self.machine.memory(place.hpa, length))
         text = self.machine.qmp.hmp(f"xp /{REGISTER_BYTES // 4}wx {place.hpa:#x}")
@@ -149,7 +155,7 @@ class Loose(Scene):
         self._line = len(machine.console.lines)
         self._type("rogue")
         self._wait(r'\{"program".*?\]\}')
-        for kind in ("guest", "free", "hypervisor"):
+        for kind in ("guest", "free", "hypervisor", "past the end"):
             self.plant(self.place(kind))
 
     def _wait(self, pattern):
@@ -164,11 +170,17 @@ class Loose(Scene):
     def place(self, kind, write=False):
         if kind in ("registers", "own registers"):
             return Place(self._registers(), self._registers(), registers=True)
+        if kind == "too wide":
+            return Place(1 << 50 | HIDDEN + PIECE, HIDDEN + PIECE)
         if kind == "table":  # its upper half is the kernel's; of its lower half Linux uses the first entries only
             at = self._root() + (PIECE // 2 if write else 3 * PIECE)
         else:
-            at = {"guest": HIDDEN, "free": HIDDEN + MIB, "hypervisor": 0x8005F000}[kind] + PIECE
+            at = {"guest": HIDDEN, "free": HIDDEN + MIB, "hypervisor": 0x8005F000, "past the end": TOLD_END}[kind] + PIECE
         return Place(at, at)
+
+    def ring(self, kind):
+        """Where a ring may stand: of a table, entries that Linux does not use."""
+        return self.place(kind, write=True) if kind == "table" else self.place(kind).page
 
 
 def _devices(model, folder):
@@ -190,7 +202,7 @@ def confined(folder, model):
 @contextmanager
 def loose(folder, model):
     folder.mkdir(parents=True, exist_ok=True)
-    append = f"{guests.BOOTARGS} cordon.name=plain cordon.hugepages=20 mem=768M"
+    append = f"{guests.BOOTARGS} cordon.name=plain cordon.hugepages=20 mem={TOLD}"
     with Machine(guests.ROOT, hypervisor=guests.KERNEL, iommu=None, harts=1, ram="1G", log=folder / "console.log",
                  devices=(*_devices(model, folder), "-append", append)) as machine:
         yield Loose(machine, model, Wire(folder / "wire.pcap"))

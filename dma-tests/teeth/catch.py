@@ -8,8 +8,9 @@ from pathlib import Path
 
 ONLY = "only.so"
 UNIT_TIMEOUT = 30  # they take a second or two
-PYTEST_TIMEOUT = {"qtest": 120, "boot": 240, "dpdk/host": 120}
-NEEDS = {"qtest": ["host"], "boot": ["host", "hyp"], "dpdk/host": ["dpdk-host"]}
+PYTEST_TIMEOUT = {"qtest": 120, "boot": 240, "dpdk": 400, "dpdk/host": 120}
+PYTEST_MORE = {"dpdk": ["--quick"]}  # one model of card
+NEEDS = {"qtest": ["host"], "boot": ["host", "hyp"], "dpdk": ["host", "hyp"], "dpdk/host": ["dpdk-host"]}
 RUN = re.compile(r"^\[ RUN      \] (\w+)$", re.M)
 END = re.compile(r"\[ *(OK|FAILED|ERROR) *\] (\w+)$", re.M)
 
@@ -74,7 +75,7 @@ def _run_pytest(catcher, tree, scratch):
     status, text = _output(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-o", "junit_family=xunit2",
          f"--timeout={PYTEST_TIMEOUT[catcher.kind] - 20}", f"--junitxml={report}",
-         f"dma-tests/{catcher.kind}/{catcher.place}::{catcher.test}"],
+         *PYTEST_MORE.get(catcher.kind, []), f"dma-tests/{catcher.kind}/{catcher.place}::{catcher.test}"],
         tree, PYTEST_TIMEOUT[catcher.kind], env)
     if status is None:
         return False, text

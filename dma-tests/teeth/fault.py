@@ -4,7 +4,8 @@ A header, one `key: value` a line, then hunks. Lines that start with # before th
 
     fault: what is wrong, in one line
     breaks: the invariant or claim that no longer holds
-    catcher: unit PROGRAM TEST | qtest FILE::TEST | boot FILE::TEST | dpdk/host FILE::TEST
+    catcher: unit PROGRAM TEST | qtest FILE::TEST | boot FILE::TEST | dpdk FILE::TEST
+             | dpdk/host FILE::TEST
 
     file: path/of/a/source.c
     <<<<
@@ -22,7 +23,7 @@ from pathlib import Path
 
 HUNK = re.compile(r"^<<<<\n(.*?)^====\n(.*?)^>>>>\n", re.M | re.S)
 KEYS = ("fault", "breaks", "catcher", "control")
-KINDS = {"unit": 2, "qtest": 1, "boot": 1, "dpdk/host": 1}
+KINDS = {"unit": 2, "qtest": 1, "boot": 1, "dpdk": 1, "dpdk/host": 1}
 
 
 class FaultError(Exception):

@@ -11,6 +11,7 @@ from pathlib import Path
 SOURCES = ("Makefile", "hyp", "iommu", "vdev", "dma-tests", "bindings", "tools")
 BUILT = ("setup.stamp", "riscv64.stamp", "riscv64-sysroot", "asan", "host", "hyp", "setup-dpdk.stamp",
          "sanitized", "dpdk-host")
+SHARED = ("guest", "dpdk")  # what runs in guests: none of it is built again
 LINKED = {".o", ".a", ".so", ".elf", ".bin", ".map"}
 BUILD_TIMEOUT = 600
 
@@ -68,9 +69,9 @@ class Tree:
             _copy(origin / name, self.folder / name, link_sources)
         for name in BUILT:
             _copy(origin / "out" / name, self.folder / "out" / name, "built")
-        guest = origin / "out/guest"
-        if guest.exists():
-            (self.folder / "out/guest").symlink_to(guest.resolve())
+        for shared in (origin / "out" / name for name in SHARED):
+            if shared.exists():
+                (self.folder / "out" / shared.name).symlink_to(shared.resolve())
         return self
 
     def make(self, *targets):

@@ -58,7 +58,8 @@ $(DPDK_PROG):
 	$(note) LD $@
 	$(quiet)$(GUEST_CROSS)gcc -o $@ $^ $(DPDK_LDFLAGS)
 
-$(DPDK)/bin/churn: $(DPDK)/obj/guest/lib/own.o $(DPDK)/obj/guest/lib/pci.o
+$(DPDK)/bin/churn: $(DPDK)/obj/guest/lib/own.o
+$(DPDK)/bin/churn $(DPDK)/bin/rogue: $(DPDK)/obj/guest/lib/pci.o
 
 -include $(patsubst dma-tests/dpdk/%.c,$(DPDK)/obj/%.d,$(wildcard dma-tests/dpdk/*/*.c))
 

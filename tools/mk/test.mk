@@ -49,7 +49,7 @@ check-qtest: host ## the C driver against QEMU's IOMMU and devices, without any 
 check-boot: bench-parts ## boots of the whole machine in QEMU
 	@$(PYTEST) dma-tests/boot $(PYTEST_PICK)
 
-check-teeth: host hyp guest $(UNIT_ALL) ## each planted fault must be caught by the test that its line names
+check-teeth: host hyp guest dpdk $(UNIT_ALL) ## each planted fault must be caught by the test that its line names
 	@$(PYTHON) tools/teeth $(if $(JSON),--json '$(JSON)') $(T)
 
 # Called by make test; each prints its own time.

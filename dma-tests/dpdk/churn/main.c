@@ -34,17 +34,28 @@ static const struct rte_memzone *zone;
 static struct own own;
 static bool given;
 
+static const struct rte_memzone *zone_of(const char *name)
+{
+    const struct rte_memzone *z =
+        rte_memzone_reserve_aligned(name, BYTES, SOCKET_ID_ANY, RTE_MEMZONE_IOVA_CONTIG, BYTES);
+
+    if (z == NULL) {
+        tool_cannot("no huge page of 2 MiB for packets: give the guest more of them");
+    }
+    return z;
+}
+
+/* Drivers may look into a buffer that came back, virtio's does: to them it stands in memory that
+ * stays, to the card in the memory that goes. */
 static void zone_open(void)
 {
     struct rte_pktmbuf_extmem memory;
 
-    zone =
-        rte_memzone_reserve_aligned("churn", BYTES, SOCKET_ID_ANY, RTE_MEMZONE_IOVA_CONTIG, BYTES);
-    if (zone == NULL) {
-        tool_cannot("no huge page of 2 MiB for packets: give the guest more of them");
-    }
-    memory = (struct rte_pktmbuf_extmem){
-        .buf_ptr = zone->addr, .buf_iova = zone->iova, .buf_len = BYTES, .elt_size = SLOT};
+    zone = zone_of("churn");
+    memory = (struct rte_pktmbuf_extmem){.buf_ptr = zone_of("drivers")->addr,
+                                         .buf_iova = zone->iova,
+                                         .buf_len = BYTES,
+                                         .elt_size = SLOT};
     line_open(&line, &memory);
 }
 

@@ -183,11 +183,12 @@ void line_take(struct line *l, struct line_packet *out)
 bool line_drop(struct line *l)
 {
     struct rte_mbuf *m = packet_get(l);
+    bool came = m != NULL;
 
-    if (m != NULL) {
+    for (uint16_t more = came; more != 0; more = rte_eth_rx_burst(l->to.id, 0, &m, 1)) {
         release(l, m);
     }
-    return m != NULL;
+    return came;
 }
 
 /* The buffers that nobody has, in the order in which the card will be given them. */

@@ -55,7 +55,8 @@ void line_aim(struct line *l, enum line_where where, uint64_t iova);
 /* Wait a moment for a packet, and take it. */
 void line_take(struct line *l, struct line_packet *out);
 
-/* The same without a look into its buffers, which may be gone; false: none came. */
+/* The same without a look into its buffers, which may be gone; false: none came. What a driver,
+ * which had to look, took for more than one packet is taken with it. */
 bool line_drop(struct line *l);
 
 /* The bytes of piece WHERE of a packet of line_send's. */

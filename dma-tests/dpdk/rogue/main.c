@@ -10,10 +10,13 @@
 #include "lib/line.h"
 #include "lib/orders.h"
 #include "lib/tool.h"
-#include "rogue/rings.h"
+#include "rogue/card.h"
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#define MESSAGES 1000u
 
 static const char doc[] =
     "Take orders from the standard input, and have network cards carry them out: port 0 sends, "
@@ -23,6 +26,7 @@ static const char doc[] =
     "  receive WHERE IOVA   a packet into three buffers; that one is stored at IOVA\n"
     "  ring send IOVA       port 0 takes one descriptor from a ring at IOVA\n"
     "  ring receive IOVA    port 1 takes descriptors from a ring at IOVA, and reports there\n"
+    "  message NUMBER IOVA  port 0's card sends 1000 messages (MSI): NUMBER, to IOVA\n"
     "  quit                 end, as the end of the input does\n"
     "With none, IOVA is not used and all is honest. Options behind -- are EAL's.";
 
@@ -62,24 +66,33 @@ static void receive_at(enum line_where where, uint64_t iova)
 static void ring_at(bool send, uint64_t iova)
 {
     const struct port *p = send ? &line.from : &line.to;
-    struct rings cards = rings_open(p);
+    struct card card = card_open(p);
     struct line_packet came = {.len = 0};
 
-    rings_move(&cards, send, iova);
+    card_ring_move(&card, send, iova);
     if (send) {
-        rings_send_one(&cards);
+        card_ring_send_one(&card);
         line_take(&line, &came);
     } else {
         line_send(&line, LINE_NONE, 0);
     }
-    rings_restore(&cards, send);
-    rings_close(&cards);
+    card_ring_restore(&card, send);
+    card_close(&card);
     if (send) {
         line_send(&line, LINE_NONE, 0); /* the card may have begun a packet, which this one ends */
         (void)line_drop(&line);
     }
     json_bool("came", came.len != 0);
     json_number("bytes", came.len);
+}
+
+static void message_to(const char *number, uint64_t iova)
+{
+    struct card card = card_open(&line.from);
+
+    card_message(&card, iova, (uint16_t)strtoul(number, NULL, 0), MESSAGES);
+    card_close(&card);
+    json_number("sent", MESSAGES);
 }
 
 /* True if ORDER is one; its answer has been written into the object that is open. */
@@ -93,7 +106,10 @@ static bool carry_out(const char *order)
     if (count < 2 || (count < 3 && where != LINE_NONE)) {
         return false;
     }
-    if (strcmp(verb, "ring") == 0 && (strcmp(word, "send") == 0 || strcmp(word, "receive") == 0)) {
+    if (strcmp(verb, "message") == 0) {
+        message_to(word, iova);
+    } else if (strcmp(verb, "ring") == 0 &&
+               (strcmp(word, "send") == 0 || strcmp(word, "receive") == 0)) {
         ring_at(strcmp(word, "send") == 0, iova);
     } else if (strcmp(verb, "send") == 0 && where != LINE_WHERES) {
         send_from(where, iova);

@@ -15,11 +15,6 @@
 #define BUFFER_ADDRESS 0x40000u
 #define TIMEOUT_SECONDS 60
 
-#define CAP_MSI 5u
-#define MSI_CONTROL 2u
-#define MSI_CONTROL_ENABLE 1u
-#define MSI_CONTROL_64BIT 0x80u
-
 static void put64(struct edu *e, unsigned reg, uint64_t value)
 {
     *(volatile uint64_t *)(e->bar + reg) = value;
@@ -97,20 +92,8 @@ void edu_wait(struct edu *e)
 
 void edu_message(struct edu *e, uint64_t address, uint16_t data)
 {
-    unsigned cap = pci_capability(&e->pci, CAP_MSI);
-    uint32_t control;
-
-    if (cap == 0) {
-        errx(2, "%s has no MSI capability", e->pci.name);
-    }
-    control = pci_read(&e->pci, cap + MSI_CONTROL, 2);
-    pci_write(&e->pci, cap + 4, 4, (uint32_t)address);
-    if ((control & MSI_CONTROL_64BIT) != 0) {
-        pci_write(&e->pci, cap + 8, 4, (uint32_t)(address >> 32));
-    }
-    pci_write(&e->pci, cap + ((control & MSI_CONTROL_64BIT) != 0 ? 12u : 8u), 2, data);
-    pci_write(&e->pci, cap + MSI_CONTROL, 2, control | MSI_CONTROL_ENABLE);
+    pci_message_on(&e->pci, address, data);
     *(volatile uint32_t *)(e->bar + REG_RAISE) = 1;
     *(volatile uint32_t *)(e->bar + REG_ACKNOWLEDGE) = 1;
-    pci_write(&e->pci, cap + MSI_CONTROL, 2, control & ~MSI_CONTROL_ENABLE);
+    pci_message_off(&e->pci);
 }

@@ -17,6 +17,10 @@
 #define COMMAND_MEMORY 2u
 #define COMMAND_MASTER 4u
 #define CAPABILITIES 0x34u
+#define CAP_MSI 5u
+#define MSI_CONTROL 2u
+#define MSI_CONTROL_ENABLE 1u
+#define MSI_CONTROL_64BIT 0x80u
 
 static void path_of(const char *name, const char *file, char *out, size_t size)
 {
@@ -42,19 +46,21 @@ static int not_hidden(const struct dirent *e)
     return e->d_name[0] != '.';
 }
 
-static void open_one(struct pci *p, const char *name)
+struct pci pci_named(const char *name)
 {
+    struct pci p;
     char path[PATH_BYTES];
 
-    if ((size_t)snprintf(p->name, sizeof(p->name), "%s", name) >= sizeof(p->name)) {
+    if ((size_t)snprintf(p.name, sizeof(p.name), "%s", name) >= sizeof(p.name)) {
         errx(2, "%s: the name is too long", name);
     }
     path_of(name, "config", path, sizeof(path));
-    p->config = open(path, O_RDWR | O_CLOEXEC);
-    if (p->config < 0) {
+    p.config = open(path, O_RDWR | O_CLOEXEC);
+    if (p.config < 0) {
         err(2, "%s", path);
     }
-    pci_write(p, COMMAND, 2, pci_read(p, COMMAND, 2) | COMMAND_MEMORY | COMMAND_MASTER);
+    pci_write(&p, COMMAND, 2, pci_read(&p, COMMAND, 2) | COMMAND_MEMORY | COMMAND_MASTER);
+    return p;
 }
 
 size_t pci_open(uint16_t vendor, uint16_t device, struct pci *out, size_t max)
@@ -71,7 +77,7 @@ size_t pci_open(uint16_t vendor, uint16_t device, struct pci *out, size_t max)
 
         if (found < max && read_number(name, "vendor") == vendor &&
             read_number(name, "device") == device) {
-            open_one(&out[found++], name);
+            out[found++] = pci_named(name);
         }
         free(entries[i]);
     }
@@ -129,4 +135,35 @@ unsigned pci_capability(const struct pci *p, uint8_t id)
         at = pci_read(p, at + 1, 1) & ~3u;
     }
     return 0;
+}
+
+static unsigned message_capability(const struct pci *p)
+{
+    unsigned at = pci_capability(p, CAP_MSI);
+
+    if (at == 0) {
+        errx(2, "%s has no MSI capability", p->name);
+    }
+    return at;
+}
+
+void pci_message_on(const struct pci *p, uint64_t address, uint16_t data)
+{
+    unsigned at = message_capability(p);
+    uint32_t control = pci_read(p, at + MSI_CONTROL, 2);
+    bool wide = (control & MSI_CONTROL_64BIT) != 0;
+
+    pci_write(p, at + 4, 4, (uint32_t)address);
+    if (wide) {
+        pci_write(p, at + 8, 4, (uint32_t)(address >> 32));
+    }
+    pci_write(p, at + (wide ? 12u : 8u), 2, data);
+    pci_write(p, at + MSI_CONTROL, 2, control | MSI_CONTROL_ENABLE);
+}
+
+void pci_message_off(const struct pci *p)
+{
+    unsigned at = message_capability(p);
+
+    pci_write(p, at + MSI_CONTROL, 2, pci_read(p, at + MSI_CONTROL, 2) & ~MSI_CONTROL_ENABLE);
 }

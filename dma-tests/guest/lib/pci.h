@@ -11,8 +11,12 @@ struct pci {
     int config;    /* file descriptor of its configuration space */
 };
 
-/* Open up to MAX functions with this vendor and device id, in the order of their names; enabled,
- * with bus mastering on. Returns how many. */
+/* Open a function; it is enabled, with bus mastering on. Exits with a message when it cannot be
+ * opened. */
+struct pci pci_named(const char *name);
+
+/* Open up to MAX functions with this vendor and device id, in the order of their names. Returns how
+ * many. */
 size_t pci_open(uint16_t vendor, uint16_t device, struct pci *out, size_t max);
 
 /* Map a memory BAR, whole. *LEN becomes its size. Exits with a message when it cannot be mapped. */
@@ -23,5 +27,10 @@ void pci_write(const struct pci *p, unsigned offset, unsigned width, uint32_t va
 
 /* Offset of the first capability with this id, 0: none. */
 unsigned pci_capability(const struct pci *p, uint8_t id);
+
+/* Have its messages (MSI) be DATA, sent to ADDRESS; and have it send none. Exits with a message if
+ * it has no MSI. */
+void pci_message_on(const struct pci *p, uint64_t address, uint16_t data);
+void pci_message_off(const struct pci *p);
 
 #endif
