@@ -1,4 +1,6 @@
 """Dirty logging of a running guest: exactly the pages that were written, whoever sets D."""
+from contextlib import contextmanager
+
 import pytest
 
 import bundle
@@ -8,6 +10,7 @@ from machine import bare
 
 # [Priv 12.3.1] Hardware sets D; the store faults; neither extension is named, and either may be so.
 CPUS = {"svadu": "svadu=on", "svade": "svadu=off,svade=on", "neither": "svadu=off"}
+SVADE = f"rv64,h=true,{CPUS['svade']}"
 PAGES = 2048
 MIB = 1 << 20
 A = set(range(1, PAGES, 7))
@@ -23,6 +26,20 @@ def written(request, boots, payload):
         red = machine.guests["red"]
         window = int(red.wait(r"window at (-?\d+)")[1]) & (1 << 64) - 1
         yield machine, red, window, request.param == "svade"
+
+
+@contextmanager
+def still(red):
+    """QEMU's harts that set D themselves lose their way where others change the same word just then: the guest stands
+    still while its marks are changed (docs/qemu-differences.md)."""
+    red.pause()
+    yield
+    red.resume()
+
+
+def dirty(red):
+    with still(red):
+        return red.dirty()
 
 
 def order(machine, red, letter, answer):
@@ -43,23 +60,25 @@ def test_harvest_of_a_guest_has_exactly_the_pages_that_were_written(written):
     machine, red, window, faults = written
     order(machine, red, "a", "wrote a")
     red.coalescing(False)
-    red.log()
+    with still(red):
+        red.log()
     assert sizes(red) == {"4K"}
-    assert in_window(red.dirty().dirty, window) == set()
+    assert in_window(dirty(red).dirty, window) == set()
     before = red.exits().logged
     order(machine, red, "a", "wrote a")
     assert (red.exits().logged - before >= len(A)) == faults  # a fault for each page, or none
-    first = red.dirty()
+    first = dirty(red)
     assert in_window(first.dirty, window) == A | {0}  # and the page that the hypervisor wrote to
     assert first.unknown == 0 and first.logged == red.ram_bytes // PAGE
     order(machine, red, "b", "wrote b")
     order(machine, red, "b", "wrote b")
-    assert in_window(red.dirty().dirty, window) == B | {0}
-    assert in_window(red.dirty().dirty, window) == set()
+    assert in_window(dirty(red).dirty, window) == B | {0}
+    assert in_window(dirty(red).dirty, window) == set()
     order(machine, red, "v", "ok each page holds what was written")
-    red.log(False)
-    with pytest.raises(GuestError, match="not logged"):
-        red.dirty()
+    with still(red):
+        red.log(False)
+        with pytest.raises(GuestError, match="not logged"):
+            red.dirty()
     assert red.coalesce().mega == red.ram_bytes >> 21
     assert sizes(red) == {"2M"}
     order(machine, red, "a", "wrote a")
@@ -70,7 +89,7 @@ def test_harvest_of_a_guest_has_exactly_the_pages_that_were_written(written):
 
 def test_dirty_rate_is_told_beside_the_harvest_and_drawn_over_time(boots, payload, tmp_path):
     blob = bundle.make({"writes": payload("writes")}, {"red": bare("writes", memory=32 << 20)})
-    with boots.machine(blob) as machine:
+    with boots.machine(blob, cpu=SVADE) as machine:
         red = machine.guests["red"]
         red.wait("window at")
         history = History(red)
@@ -109,7 +128,7 @@ def almost_full(boots, payload, spare):
         vms = {"red": bare("writes", memory=640 * MIB),
                "other": bare("full", memory=other, fill="first-touch", overcommit=True)}
         images = {"writes": payload("writes"), "full": payload("full"), "pad": bytes(pad)}
-        return boots.machine(bundle.make(images, vms), ram="768M", harts=2)
+        return boots.machine(bundle.make(images, vms), cpu=SVADE, ram="768M", harts=2)
 
     def left(other, pad):
         with machine(other, pad) as probe:
@@ -144,7 +163,7 @@ def test_logging_that_finds_no_memory_for_all_of_its_tables_changes_nothing(boot
 @pytest.mark.parametrize("fill", ["start", "first-touch"])
 def test_a_guest_that_takes_pages_again_does_not_leave_the_log(boots, payload, fill):
     blob = bundle.make({"writes": payload("writes")}, {"red": bare("writes", memory=32 << 20, fill=fill)})
-    with boots.machine(blob) as machine:
+    with boots.machine(blob, cpu=SVADE) as machine:
         red = machine.guests["red"]
         window = int(red.wait(r"window at (-?\d+)")[1]) & (1 << 64) - 1
         red.log()
@@ -161,7 +180,7 @@ def test_a_guest_that_takes_pages_again_does_not_leave_the_log(boots, payload, f
 
 def test_pages_that_come_at_first_touch_are_dirty_when_they_do(boots, payload):
     blob = bundle.make({"writes": payload("writes")}, {"red": bare("writes", memory=32 << 20, fill="first-touch")})
-    with boots.machine(blob) as machine:
+    with boots.machine(blob, cpu=SVADE) as machine:
         red = machine.guests["red"]
         window = int(red.wait(r"window at (-?\d+)")[1]) & (1 << 64) - 1
         red.log()

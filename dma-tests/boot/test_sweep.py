@@ -10,12 +10,15 @@ from test_bad_devices import EDU, edu
 
 MIB = 1 << 20
 ROUNDS = 6
+# Harts that fault where D is clear: QEMU's that set it themselves lose their way where it is set beside them, as the
+# end of logging does (docs/qemu-differences.md).
+CPU = "rv64,h=true,svadu=off,svade=on"
 
 
 def test_no_access_is_lost_or_wrong_while_leaves_are_split_and_coalesced(boots, payload):
     blob = bundle.make({"sweep": payload("sweep")},
                        {"red": bare("sweep", vcpus=2, memory=128 * MIB, devices=[edu()])})
-    with boots.machine(blob, devices=EDU) as machine:
+    with boots.machine(blob, devices=EDU, cpu=CPU) as machine:
         red = machine.guests["red"]
         red.wait("sweeping", 60)
         red.coalescing(False)
@@ -48,7 +51,7 @@ def small(red):
 def test_leaves_come_together_in_the_background_and_no_access_is_wrong(boots, payload, harts):
     blob = bundle.make({"sweep": payload("sweep")},
                        {"red": bare("sweep", vcpus=2, memory=128 * MIB, devices=[edu()])})
-    with boots.machine(blob, devices=EDU, harts=harts) as machine:
+    with boots.machine(blob, devices=EDU, cpu=CPU, harts=harts) as machine:
         red = machine.guests["red"]
         red.wait("sweeping", 60)
         before = red.tables()
