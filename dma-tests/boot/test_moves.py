@@ -109,6 +109,17 @@ def test_nonsense_is_refused(beside, command):
     assert re.match("compact takes|move takes|blocks takes", machine.channel.ask(command, "error")["why"])
 
 
+def test_one_command_moves_no_more_than_64_mib(boots, payload):
+    blob = bundle.make({"echo": payload("echo")},
+                       {"red": bare("echo", memory=240 * MIB, **{"scatter-pieces": 1, "scatter-seed": 5})})
+    with boots.machine(blob, ram="512M") as machine:
+        machine.guests["red"].wait("ready")
+        made = machine.compact(200 * MIB)
+        assert (made.run, made.why, made.moves.pages) == (None, "a fixed limit is reached", 0)
+        assert machine.compact(8 * MIB).run is not None
+        machine.audit()
+
+
 def test_guest_gets_a_contiguous_run_where_host_memory_is_in_pieces(boots, payload):
     pieces = {"scatter-pieces": 1, "scatter-seed": 3}
     blob = bundle.make({"runs": payload("runs"), "echo": payload("echo")},
