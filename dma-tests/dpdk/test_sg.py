@@ -26,6 +26,19 @@ def test_packets_of_all_sizes_in_1_to_40_segments_arrive_between_two_cards(pair)
         assert flow["size_most"] == 1514 and flow["across_4k"] > 100 and flow["across_2m"] > 10
 
 
+def test_packets_of_one_size_arrive_in_even_segments(pair):
+    result = passed(pair.order("red", "sg --size 1000 --segments 4"))
+    assert result["packets_per_second"] > 0 and not result["skipped"]
+    for flow in result["flows"]:
+        assert flow["received"] == flow["packets"] == 256 and flow["bytes"] == 256 * 1000
+        assert (flow["segments"], flow["size_least"], flow["size_most"]) == (256 // 4 * 10, 250, 1000)
+
+
+def test_a_size_that_no_packet_of_the_card_can_have_is_refused(pair):
+    done = pair.order("red", "sg --size 16384")
+    assert done.status == 3 and "no packet can have 16384 bytes: " in done.text
+
+
 def test_rings_that_wrap_and_run_out_lose_nothing(pair):
     result = passed(pair.order("red", "sg --ring 64"))
     assert any("more than 31 segments" in why for why in result["skipped"])

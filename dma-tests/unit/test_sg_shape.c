@@ -9,8 +9,9 @@
 #include <cmocka.h>
 
 static const struct shape_limits limits[] = {
-    {60, 40, false},   {61, 40, true},    {1514, 40, false},  {1514, 1, true},
-    {9014, 31, false}, {16375, 40, true}, {16384, 40, false},
+    {60, 40, false, 0},     {61, 40, true, 0},        {1514, 40, false, 0},  {1514, 1, true, 0},
+    {9014, 31, false, 0},   {16375, 40, true, 0},     {16384, 40, false, 0}, {60, 40, false, 60},
+    {1514, 1, false, 1514}, {16384, 40, false, 9001},
 };
 #define LIMITS (sizeof limits / sizeof limits[0])
 
@@ -32,6 +33,7 @@ static void test_a_packet_keeps_to_its_limits(void **state)
             }
             assert_int_equal(total, s.total);
             assert_in_range(total, PORT_FRAME_MIN, limits[i].frame_max);
+            assert_true(limits[i].size == 0 || total == limits[i].size);
             if (s.border != SHAPE_NO_BORDER) {
                 assert_in_range(s.cut, 1, s.len[s.of_interest] - 1u);
             }
@@ -42,7 +44,7 @@ static void test_a_packet_keeps_to_its_limits(void **state)
 /* But for the few that a packet of one segment cannot have. */
 static void test_a_round_has_every_size_up_to_the_limit(void **state)
 {
-    const struct shape_limits l = {16384, 40, true};
+    const struct shape_limits l = {16384, 40, true, 0};
     uint8_t *seen = calloc(SHAPE_SIZE_MAX + 1, 1);
 
     (void)state;
@@ -61,7 +63,7 @@ static void test_a_round_has_every_size_up_to_the_limit(void **state)
 
 static void test_a_round_has_each_size_with_each_count_of_segments(void **state)
 {
-    const struct shape_limits l = {9014, 40, false};
+    const struct shape_limits l = {9014, 40, false, 0};
     uint64_t counts[2] = {0, 0}; /* of 1500 and of 64 bytes: bit n, with n segments */
 
     (void)state;
@@ -76,16 +78,37 @@ static void test_a_round_has_each_size_with_each_count_of_segments(void **state)
     assert_int_equal(counts[1], (UINT64_C(1) << 41) - 2);
 }
 
+static void test_packets_of_one_size_are_cut_evenly(void **state)
+{
+    const struct shape_limits l = {9000, 40, false, 9000};
+    uint32_t counts[41] = {0};
+
+    (void)state;
+    for (uint32_t n = 0; n < shape_round(&l); n++) {
+        struct shape s;
+
+        shape_of(&l, n, &s);
+        counts[s.count]++;
+        for (unsigned k = 0; k < s.count; k++) {
+            assert_in_range(s.len[k], 9000 / s.count, 9000 / s.count + 1);
+        }
+    }
+    for (unsigned count = 1; count <= 40; count++) {
+        assert_int_equal(counts[count], 64);
+    }
+}
+
 static void test_sizes_that_do_not_fit_are_told(void **state)
 {
     uint32_t first = 0;
 
     (void)state;
-    assert_int_equal(shape_sizes_skipped(&(struct shape_limits){9230, 40, true}, &first), 7154);
+    assert_int_equal(shape_sizes_skipped(&(struct shape_limits){9230, 40, true, 0}, &first), 7154);
     assert_int_equal(first, 9231);
-    assert_int_equal(shape_sizes_skipped(&(struct shape_limits){9014, 40, false}, &first), 4);
+    assert_int_equal(shape_sizes_skipped(&(struct shape_limits){9014, 40, false, 0}, &first), 4);
     assert_int_equal(first, 12288);
-    assert_int_equal(shape_sizes_skipped(&(struct shape_limits){16384, 40, true}, &first), 0);
+    assert_int_equal(shape_sizes_skipped(&(struct shape_limits){16384, 40, true, 0}, &first), 0);
+    assert_int_equal(shape_sizes_skipped(&(struct shape_limits){60, 40, false, 60}, &first), 0);
 }
 
 int main(void)
@@ -94,6 +117,7 @@ int main(void)
         cmocka_unit_test(test_a_packet_keeps_to_its_limits),
         cmocka_unit_test(test_a_round_has_every_size_up_to_the_limit),
         cmocka_unit_test(test_a_round_has_each_size_with_each_count_of_segments),
+        cmocka_unit_test(test_packets_of_one_size_are_cut_evenly),
         cmocka_unit_test(test_sizes_that_do_not_fit_are_told),
     };
 

@@ -22,6 +22,8 @@ struct settings {
     struct port_settings port;
     uint16_t room;
     uint32_t packets; /* 0: a round */
+    uint32_t size;    /* of every packet; 0: all sizes */
+    uint32_t segments;
     uint32_t number;
     uint32_t wait_ms;
     uint32_t lag_us; /* of receivers, in a flood */
@@ -36,6 +38,9 @@ static const struct argp_option options[] = {
      0},
     {"frame", 'f', "BYTES", 0, "longest packet, without CRC (default: 1514; 9014: a jumbo frame)",
      0},
+    {"size", 's', "BYTES", 0, "every packet is so long, without CRC, in segments of equal length",
+     0},
+    {"segments", 'g', "N", 0, "of a packet, at most (default: 40)", 0},
     {"ring", 'r', "N", 0, "descriptors of each ring (default: 256; few wrap and run out often)", 0},
     {"room", 'b', "BYTES", 0, "of a receive buffer (default: 2048; longer packets take several)",
      0},
@@ -59,6 +64,7 @@ static const char doc[] =
     "  sg                                two ports, all sizes up to 1514 bytes\n"
     "  sg --frame 9014 --ring 64         jumbo frames, through rings that run out\n"
     "  sg --every-size --frame 16000     what an igb can\n"
+    "  sg --size 60 --packets 100000     the shortest; the result says how many a second\n"
     "  sg --number 1 -- -a 0000:00:02.0  one port, as the second end; behind -- EAL's options";
 
 static error_t take_option(int key, char *text, struct argp_state *state)
@@ -74,6 +80,12 @@ static error_t take_option(int key, char *text, struct argp_state *state)
         break;
     case 'f':
         s->port.frame_max = (uint32_t)tool_number(text, PORT_FRAME_MIN, SHAPE_SIZE_MAX, state);
+        break;
+    case 's':
+        s->size = (uint32_t)tool_number(text, PORT_FRAME_MIN, SHAPE_SIZE_MAX, state);
+        break;
+    case 'g':
+        s->segments = (uint32_t)tool_number(text, 1, SHAPE_SEGMENTS_MAX, state);
         break;
     case 'r':
         s->port.rx_ring = s->port.tx_ring = (uint16_t)tool_number(text, 32, 4096, state);
@@ -157,7 +169,7 @@ static void say_missing(const struct flow *f)
 static struct shape_limits limits_of(const struct settings *s, const struct port *ports,
                                      unsigned count)
 {
-    struct shape_limits l = {s->port.frame_max, SHAPE_SEGMENTS_MAX, s->every_size};
+    struct shape_limits l = {s->port.frame_max, s->segments, s->every_size, s->size};
 
     if (s->flood) {
         l.frame_max = l.frame_max < FLOOD_FRAME_MAX ? l.frame_max : FLOOD_FRAME_MAX;
@@ -168,6 +180,9 @@ static struct shape_limits limits_of(const struct settings *s, const struct port
         l.frame_max = ports[i].frame_max < l.frame_max ? ports[i].frame_max : l.frame_max;
         l.segments_max =
             ports[i].segments_max < l.segments_max ? ports[i].segments_max : l.segments_max;
+    }
+    if (l.size > l.frame_max) {
+        tool_cannot("no packet can have %u bytes: %u are the most", l.size, l.frame_max);
     }
     return l;
 }
@@ -243,7 +258,7 @@ static void say_skipped(const struct settings *s, const struct flow *f)
                  sizes, first, f->limits.frame_max);
         json_text(NULL, text);
     }
-    if (f->limits.segments_max < SHAPE_SEGMENTS_MAX && !s->flood) {
+    if (f->limits.segments_max < s->segments && !s->flood) {
         snprintf(text, sizeof text, "more than %u segments: the driver takes no more, or the ring",
                  f->limits.segments_max);
         json_text(NULL, text);
@@ -283,7 +298,10 @@ static bool say(const struct settings *s, const struct flow *flows, unsigned cou
 int main(int argc, char **argv)
 {
     static const struct argp argp = {options, take_option, "[-- EAL-OPTION...]", doc, 0, 0, 0};
-    struct settings s = {.port = {256, 256, 1514, 10000}, .room = 2048, .wait_ms = 10000};
+    struct settings s = {.port = {256, 256, 1514, 10000},
+                         .segments = SHAPE_SEGMENTS_MAX,
+                         .room = 2048,
+                         .wait_ms = 10000};
     static struct port ports[FLOWS_MAX];
     static struct flow flows[FLOWS_MAX];
 
@@ -292,6 +310,7 @@ int main(int argc, char **argv)
     struct rte_mempool *buffers = packet_buffers("buffers", 2048, s.room);
 
     s.port.link_ms = s.wait_ms;
+    s.port.frame_max = s.size != 0 ? s.size : s.port.frame_max;
     for (unsigned i = 0; i < count; i++) {
         port_open(&ports[i], (uint16_t)i, &s.port, buffers);
     }

@@ -1,5 +1,5 @@
 /* Shapes: one segment of interest, whose size goes through all; others of any small size with it.
- */
+ * Or packets of one size, cut evenly. */
 #include "sg/shape.h"
 #include "lib/port.h"
 #include <stddef.h>
@@ -15,6 +15,8 @@ static const uint16_t sizes[] = {
 
 /* Other segments are of 1 to this many bytes. */
 #define BESIDE_MAX 200u
+
+#define OF_ONE_SIZE 64u /* packets with each count of segments */
 
 static uint32_t scatter(uint32_t a, uint32_t b)
 {
@@ -43,6 +45,9 @@ uint32_t shape_sizes_skipped(const struct shape_limits *l, uint32_t *first)
     uint32_t count = size_count(l);
     uint32_t all = l->every_size ? SHAPE_SIZE_MAX : SIZES;
 
+    if (l->size != 0) {
+        return 0;
+    }
     if (count < all) {
         *first = l->every_size ? count + 1 : sizes[count];
     }
@@ -56,15 +61,31 @@ static uint32_t segments_most(const struct shape_limits *l)
 
 uint32_t shape_round(const struct shape_limits *l)
 {
+    if (l->size != 0) {
+        return OF_ONE_SIZE * segments_most(l);
+    }
     return size_count(l) * (l->every_size ? 1 : segments_most(l));
 }
 
-/* The sizes of the segments; a packet too short for the wire grows beside the one of interest. */
-static void choose_sizes(const struct shape_limits *l, uint32_t number, uint32_t size,
-                         struct shape *s)
+static void cut_evenly(uint32_t size, struct shape *s)
 {
+    s->total = size;
+    for (unsigned k = 0; k < s->count; k++) {
+        s->len[k] = (uint16_t)(size / s->count + (k < size % s->count));
+    }
+}
+
+/* The sizes of the segments; a packet too short for the wire grows beside the one of interest. */
+static void choose_sizes(const struct shape_limits *l, uint32_t number, struct shape *s)
+{
+    uint32_t most = segments_most(l), count = size_count(l);
+    uint32_t size = l->every_size ? 1 + number % count : sizes[number / most % count];
     uint32_t left = l->frame_max - size; /* for all others */
 
+    if (s->count - 1 > left) {
+        s->count = 1 + left;
+    }
+    s->of_interest = scatter(number, 64) % s->count;
     s->total = 0;
     for (unsigned k = 0; k < s->count; k++) {
         uint32_t len = size;
@@ -89,20 +110,18 @@ static void choose_sizes(const struct shape_limits *l, uint32_t number, uint32_t
 
 void shape_of(const struct shape_limits *l, uint32_t number, struct shape *s)
 {
-    uint32_t most = segments_most(l), count = size_count(l);
-    uint32_t size = l->every_size ? 1 + number % count : sizes[number / most % count];
-    uint32_t segments = 1 + number % most;
-
-    if (segments - 1 > l->frame_max - size) {
-        segments = 1 + l->frame_max - size;
+    s->count = 1 + number % segments_most(l);
+    if (l->size != 0) {
+        s->of_interest = scatter(number, 64) % s->count;
+        cut_evenly(l->size, s);
+    } else {
+        choose_sizes(l, number, s);
     }
-    s->count = segments;
-    s->of_interest = scatter(number, 64) % segments;
-    choose_sizes(l, number, size, s);
-    for (unsigned k = 0; k < segments; k++) {
+    for (unsigned k = 0; k < s->count; k++) {
         s->align[k] = (uint8_t)((number + k * 11 + number / 64) % 64);
     }
-    size = s->len[s->of_interest];
+    uint32_t size = s->len[s->of_interest];
+
     s->border = SHAPE_NO_BORDER;
     if (size > 1 && number % SHAPE_EVERY_2M == 0) {
         s->border = SHAPE_2M;

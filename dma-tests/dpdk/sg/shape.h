@@ -17,6 +17,7 @@ struct shape_limits {
     uint32_t frame_max;    /* bytes of a packet */
     uint32_t segments_max; /* of a packet */
     bool every_size;       /* 1, 2, 3 ... instead of those beside powers of two */
+    uint32_t size;         /* of every packet, whose segments are as long as each other; or 0 */
 };
 
 struct shape {
@@ -30,7 +31,7 @@ struct shape {
 };
 
 /* How many packets it takes to go through all sizes (and, but for every_size, with each count of
- * segments). */
+ * segments); with one size, 64 with each count. */
 uint32_t shape_round(const struct shape_limits *l);
 
 /* The sizes that a packet of these limits cannot have: how many, and the smallest. */
