@@ -102,6 +102,29 @@ static void test_zeros_and_what_is_no_pattern_are_told_apart(void **state)
     assert_int_equal(w.kind, PATTERN_UNKNOWN);
 }
 
+/* What stands around it is right, and in a word of any alignment now and then some pattern's. */
+static void test_a_byte_that_is_wrong_alone_has_no_owner(void **state)
+{
+    static const uint8_t found[] = {0, 0xee};
+
+    (void)state;
+    for (uint32_t n = 0; n < 4096; n++) {
+        const struct pattern p = {1, n};
+        const size_t at = n % (64 - 2);
+
+        for (size_t i = 0; i < sizeof found; i++) {
+            struct pattern_wrong w = {0};
+            uint8_t bytes[64];
+
+            pattern_fill(p, 0, bytes, sizeof bytes);
+            memset(bytes + at, found[i], 2);
+            if (!pattern_check(p, 0, bytes, sizeof bytes, &w)) {
+                assert_int_equal(w.kind, found[i] == 0 ? PATTERN_ZEROS : PATTERN_UNKNOWN);
+            }
+        }
+    }
+}
+
 /* Differences of one in each part of a place: no word's byte stays as often as chance would have.
  */
 static void test_neighbours_differ_in_every_byte(void **state)
@@ -154,6 +177,7 @@ int main(void)
         cmocka_unit_test(test_every_wrong_byte_is_counted_and_the_first_is_told),
         cmocka_unit_test(test_bytes_of_another_place_are_named),
         cmocka_unit_test(test_zeros_and_what_is_no_pattern_are_told_apart),
+        cmocka_unit_test(test_a_byte_that_is_wrong_alone_has_no_owner),
         cmocka_unit_test(test_neighbours_differ_in_every_byte),
         cmocka_unit_test(test_only_the_bytes_given_are_looked_at),
     };

@@ -1,4 +1,5 @@
-/* A writer of JSON that keeps only what is open. */
+/* A writer of JSON that keeps only what is open. Numbers are of 64 bits without a sign, as
+ * addresses are; libjansson's end at 2^63 - 1. */
 #include "lib/json.h"
 #include <inttypes.h>
 #include <stdio.h>

@@ -74,42 +74,45 @@ bool pattern_name(const void *at, struct pattern *p, uint64_t *offset)
     return true;
 }
 
-/* The bytes around AT[I] of LEN as a word of another place, if one of 15 alignments is. */
-static bool tell_place(struct pattern p, uint64_t offset, const uint8_t *at, size_t len, size_t i,
+/* The first of the LEN bytes at AT as one of another place, if one of the words that begin within 8
+ * bytes is. What is mostly as it was WANTED is here by right, whatever it can be taken for. */
+static bool tell_place(const uint8_t *at, const uint8_t *wanted, size_t len,
                        struct pattern_wrong *w)
 {
-    size_t first = i < PATTERN_WORD ? 0 : i - PATTERN_WORD + 1;
-
-    for (size_t s = first; s < i + PATTERN_WORD && s + PATTERN_WORD <= len; s++) {
-        struct pattern whose;
+    for (size_t s = 0; s < PATTERN_WORD && s + PATTERN_WORD <= len; s++) {
+        unsigned right = 0;
         uint64_t place;
 
-        if (pattern_name(at + s, &whose, &place) &&
-            (word_base(whose) != word_base(p) || place != offset + s)) {
-            w->whose = whose;
-            w->place = place + i - s;
+        for (size_t k = s; k < s + PATTERN_WORD; k++) {
+            right += at[k] == wanted[k];
+        }
+        if (right <= 1 && pattern_name(at + s, &w->whose, &place) && place >= s) {
+            w->place = place - s;
             return true;
         }
     }
     return false;
 }
 
-/* The first wrong byte: at AT[I] of the LEN that stand from OFFSET on. */
-static void tell_first(struct pattern p, uint64_t offset, const uint8_t *at, size_t len, size_t i,
-                       uint8_t wanted, struct pattern_wrong *w)
+/* The first wrong byte: the first of the LEN at AT, which should be packet P's from OFFSET on. */
+static void tell_first(struct pattern p, uint64_t offset, const uint8_t *at, size_t len,
+                       struct pattern_wrong *w)
 {
+    uint8_t wanted[2 * PATTERN_WORD - 1];
     bool zeros = true;
 
-    for (size_t k = i; k < len && k < i + PATTERN_WORD; k++) {
-        zeros = zeros && at[k] == 0;
+    len = len < sizeof wanted ? len : sizeof wanted;
+    pattern_fill(p, offset, wanted, len);
+    for (size_t k = 0; k < len && k < PATTERN_WORD; k++) {
+        zeros = zeros && (at[k] == 0 || at[k] == wanted[k]);
     }
-    w->offset = offset + i;
-    w->wanted = wanted;
-    w->found = at[i];
+    w->offset = offset;
+    w->wanted = wanted[0];
+    w->found = at[0];
     w->kind = PATTERN_UNKNOWN;
     if (zeros) {
         w->kind = PATTERN_ZEROS;
-    } else if (tell_place(p, offset, at, len, i, w)) {
+    } else if (tell_place(at, wanted, len, w)) {
         w->kind = PATTERN_ELSE;
     }
 }
@@ -129,7 +132,7 @@ bool pattern_check(struct pattern p, uint64_t offset, const void *at, size_t len
 
         for (size_t k = 0; memcmp(in + i, wanted, n) != 0 && k < n; k++) {
             if (in[i + k] != wanted[k] && wrong->count++ == 0) {
-                tell_first(p, offset, in, len, i + k, wanted[k], wrong);
+                tell_first(p, offset + i + k, in + i + k, len - i - k, wrong);
             }
         }
         i += n;

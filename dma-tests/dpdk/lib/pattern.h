@@ -26,7 +26,7 @@ struct pattern {
 
 /* What stood where other bytes were wanted. */
 enum pattern_kind {
-    PATTERN_ZEROS,   /* the first wrong byte and those around it are 0: nothing came */
+    PATTERN_ZEROS,   /* the first wrong byte is 0, and what is wrong behind it: nothing came */
     PATTERN_ELSE,    /* bytes of a pattern, at another place or of another packet */
     PATTERN_UNKNOWN, /* no pattern's bytes */
 };
