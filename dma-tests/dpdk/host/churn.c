@@ -295,14 +295,12 @@ static bool tell(const struct world *w, double seconds)
 }
 
 struct settings {
-    uint64_t rounds, seed;
-    bool control;
+    uint64_t rounds;
+    struct machine_options machine;
 };
 
 static const struct argp_option options[] = {
     {"rounds", 'r', "N", 0, "how often (400)", 0},
-    {"control", 'c', NULL, 0, "nothing confines the engine, IOVAs are host addresses", 0},
-    {"seed", 's', "N", 0, "of memory's order (1)", 0},
     {0},
 };
 
@@ -317,14 +315,11 @@ static error_t take_option(int key, char *text, struct argp_state *state)
     struct settings *s = state->input;
 
     switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &s->machine;
+        return 0;
     case 'r':
         s->rounds = tool_number(text, 1, UINT32_MAX, state);
-        return 0;
-    case 'c':
-        s->control = true;
-        return 0;
-    case 's':
-        s->seed = tool_number(text, 0, UINT32_MAX, state);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -333,14 +328,15 @@ static error_t take_option(int key, char *text, struct argp_state *state)
 
 int main(int argc, char **argv)
 {
-    static const struct argp argp = {options, take_option, NULL, doc, NULL, NULL, NULL};
+    static const struct argp_child children[] = {{&machine_argp, 0, NULL, 0}, {0}};
+    static const struct argp argp = {options, take_option, NULL, doc, children, NULL, NULL};
     static struct world w;
-    struct settings s = {.rounds = 400, .seed = 1};
+    struct settings s = {.rounds = 400, .machine = {.seed = 1}};
     double start;
     bool good;
 
     dpdk_start(&argp, argc, argv, &s);
-    open_world(&w, !s.control, s.seed);
+    open_world(&w, !s.machine.control, s.machine.seed);
     start = machine_seconds();
     for (uint64_t i = 0; i < s.rounds; i++) {
         do_round(&w, i);

@@ -30,7 +30,8 @@ static void remove_runtime(void)
     }
 }
 
-/* DPDK makes folders even where it is told to keep no files: in one of ours, gone at the end. */
+/* DPDK makes folders even where it is told to keep no files: in one of ours, gone once it has
+ * started, or not. */
 void dpdk_start(const struct argp *argp, int argc, char **argv, void *settings)
 {
     static char lcores[32];
@@ -53,6 +54,7 @@ void dpdk_start(const struct argp *argp, int argc, char **argv, void *settings)
     (void)atexit(remove_runtime);
     (void)setenv("RUNTIME_DIRECTORY", runtime, 1);
     tool_start(argp, count, all, settings);
+    remove_runtime();
     free(all);
 }
 

@@ -10,6 +10,30 @@
 enum { R_DDTP = 0x10, R_FQB = 0x28 };
 enum { DDTP_OFF = 0, DDTP_BARE = 1 };
 
+static const struct argp_option options[] = {
+    {"control", 'c', NULL, 0, "nothing confines the engine, IOVAs are host addresses", 0},
+    {"seed", 's', "N", 0, "of memory's order, and of all that is random (1)", 0},
+    {0},
+};
+
+static error_t take_option(int key, char *text, struct argp_state *state)
+{
+    struct machine_options *o = state->input;
+
+    switch (key) {
+    case 'c':
+        o->control = true;
+        return 0;
+    case 's':
+        o->seed = tool_number(text, 0, UINT32_MAX, state);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+const struct argp machine_argp = {options, take_option, NULL, NULL, NULL, NULL, NULL};
+
 void must(bool good, const char *what, int error)
 {
     if (!good) {

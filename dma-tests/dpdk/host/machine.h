@@ -6,6 +6,7 @@
 #ifndef MACHINE_H
 #define MACHINE_H
 
+#include <argp.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -29,6 +30,13 @@ struct machine {
     struct cordon_port_ops port;
     uint64_t seed; /* of machine_random */
 };
+
+/* What each program of this folder is told of it: the input of an argp that is its child. */
+struct machine_options {
+    bool control; /* not confined */
+    uint64_t seed;
+};
+extern const struct argp machine_argp;
 
 void machine_open(struct machine *m, bool confined, uint64_t seed);
 void machine_close(struct machine *m);

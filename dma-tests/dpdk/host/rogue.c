@@ -349,17 +349,6 @@ static bool do_all(struct world *w)
     return good == cases;
 }
 
-struct settings {
-    bool control;
-    uint64_t seed;
-};
-
-static const struct argp_option options[] = {
-    {"control", 'c', NULL, 0, "nothing confines the engine, IOVAs are host addresses", 0},
-    {"seed", 's', "N", 0, "of memory's order (1)", 0},
-    {0},
-};
-
 static const char doc[] =
     "Sends and receives chains of mbufs in which one segment has a wrong IOVA, of every "
     "kind and at every place, through a DMA engine behind the software IOMMU, and looks at "
@@ -367,27 +356,12 @@ static const char doc[] =
     "Prints one line of JSON. Exit status: 0 all was confined and told, 1 not, 3 it could "
     "not run, 64 a wrong command line.";
 
-static error_t take_option(int key, char *text, struct argp_state *state)
-{
-    struct settings *s = state->input;
-
-    switch (key) {
-    case 'c':
-        s->control = true;
-        return 0;
-    case 's':
-        s->seed = tool_number(text, 0, UINT32_MAX, state);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
 int main(int argc, char **argv)
 {
-    static const struct argp argp = {options, take_option, NULL, doc, NULL, NULL, NULL};
+    static const struct argp_child children[] = {{&machine_argp, 0, NULL, 0}, {0}};
+    static const struct argp argp = {NULL, NULL, NULL, doc, children, NULL, NULL};
     static struct world w;
-    struct settings s = {.seed = 1};
+    struct machine_options s = {.seed = 1};
     bool good;
 
     dpdk_start(&argp, argc, argv, &s);

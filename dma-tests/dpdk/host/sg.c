@@ -60,14 +60,15 @@ static void look(struct seen *seen, const struct rte_mbuf *m)
     }
 }
 
-/* One packet more in the burst. Only its first has segments across a border of 2 MiB. */
+/* One packet more in the burst. Only its first has segments across a border of 2 MiB, and host
+ * addresses are in pieces there. */
 static void add_packet(struct run *r)
 {
     struct port *from = &r->port[r->bursts & 1], *to = &r->port[(r->bursts + 1) & 1];
     struct packet *p = &r->packet[r->count];
     struct shape shapes[CHAIN_SEGMENTS];
     uint32_t count = (uint32_t)(r->sequence % CHAIN_SEGMENTS) + 1, bytes = 0;
-    uint32_t none = r->count == 0 ? 0 : CHAIN_SEGMENTS;
+    uint32_t none = r->count == 0 && r->m.confined ? 0 : CHAIN_SEGMENTS;
 
     for (uint32_t i = 0; i < count; i++) {
         shapes[i] = (struct shape){chain_length(&r->m, r->largest), chain_at(&r->send)};
@@ -128,14 +129,15 @@ static void run_all(struct run *r, uint64_t packets)
     }
 }
 
-static void open_run(struct run *r, uint64_t seed)
+static void open_run(struct run *r, const struct machine_options *o)
 {
-    machine_open(&r->m, true, seed);
+    machine_open(&r->m, !o->control, o->seed);
     guest_open(&r->red, &r->m, "red", UINT64_C(0x1000000000));
     port_open(&r->port[0], &r->red, 0x10, "red.0", CORDON_DRAIN_IOMMU);
     port_open(&r->port[1], &r->red, 0x11, "red.1", CORDON_DRAIN_IOMMU);
     stock_open(&r->send, &r->red, "send");
     stock_open(&r->receive, &r->red, "receive");
+    machine_open_up(&r->m);
 }
 
 static void close_run(struct run *r)
@@ -199,13 +201,13 @@ static bool tell(const struct run *r, double seconds)
 }
 
 struct settings {
-    uint64_t packets, largest, seed;
+    uint64_t packets, largest;
+    struct machine_options machine;
 };
 
 static const struct argp_option options[] = {
     {"packets", 'p', "N", 0, "how many (20000)", 0},
     {"largest", 'l', "BYTES", 0, "of a segment, up to 16384 (16384)", 0},
-    {"seed", 's', "N", 0, "of memory's order and of the packets (1)", 0},
     {0},
 };
 
@@ -221,14 +223,14 @@ static error_t take_option(int key, char *text, struct argp_state *state)
     struct settings *s = state->input;
 
     switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &s->machine;
+        return 0;
     case 'p':
         s->packets = tool_number(text, 1, UINT32_MAX, state);
         return 0;
     case 'l':
         s->largest = tool_number(text, 1, CHAIN_LARGEST, state);
-        return 0;
-    case 's':
-        s->seed = tool_number(text, 0, UINT32_MAX, state);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -237,15 +239,16 @@ static error_t take_option(int key, char *text, struct argp_state *state)
 
 int main(int argc, char **argv)
 {
-    static const struct argp argp = {options, take_option, NULL, doc, NULL, NULL, NULL};
+    static const struct argp_child children[] = {{&machine_argp, 0, NULL, 0}, {0}};
+    static const struct argp argp = {options, take_option, NULL, doc, children, NULL, NULL};
     static struct run r;
-    struct settings s = {.packets = 20000, .largest = CHAIN_LARGEST, .seed = 1};
+    struct settings s = {.packets = 20000, .largest = CHAIN_LARGEST, .machine = {.seed = 1}};
     double start;
     bool good;
 
     dpdk_start(&argp, argc, argv, &s);
     r.largest = (uint32_t)s.largest;
-    open_run(&r, s.seed);
+    open_run(&r, &s.machine);
     start = machine_seconds();
     run_all(&r, s.packets);
     good = tell(&r, machine_seconds() - start);

@@ -2,9 +2,11 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,18 @@ def test_it_leaves_no_file_behind(name, tmp_path):
     done = start(name, *SHORT[name], env={**os.environ, "TMPDIR": str(tmp_path)})
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["sg", "churn"])
+def test_it_leaves_no_file_behind_when_it_is_ended_by_a_signal(name, tmp_path):
+    many = {"sg": "--packets", "churn": "--rounds"}[name]
+    with subprocess.Popen([PROGRAMS / name, many, "4000000000"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                          env={**os.environ, "TMPDIR": str(tmp_path)}) as process:
+        maps, until = Path(f"/proc/{process.pid}/maps"), time.monotonic() + 60
+        while "memfd:ram" not in maps.read_text():  # its machine, which comes after DPDK
+            assert process.poll() is None and time.monotonic() < until
+        process.send_signal(signal.SIGABRT)
+    assert process.returncode == -signal.SIGABRT and list(tmp_path.iterdir()) == []
 
 
 def documented():

@@ -29,6 +29,11 @@ def test_segments_cross_borders_of_4_KiB_and_2_MiB(once, way):
     assert seen["across_4k"] > 1000 and seen["across_2m"] > 100
 
 
+def test_without_isolation_the_same_arrives(once):
+    status, found = once(*MIXED, "--control")
+    assert (status, found["passed"], found["faults"], found["packets"]) == (0, True, 0, 2000)
+
+
 def test_two_million_segments_go_through(once):
     found = once(*SMALL)[1]
     assert found["sent"]["segments"] + found["received"]["segments"] > 2_000_000
