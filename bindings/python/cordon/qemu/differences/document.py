@@ -50,6 +50,11 @@ _DEVICES = """
   ends what it has in flight before it reads 0.
 - An `igb` takes the slots from 16 above its own for its virtual functions: two cards need two slots
   between them.
+- An `e1000e` or `igb` maps a piece of a packet, as one descriptor names it, in one go. Where the piece goes on in
+  another place of host memory less than all of it is mapped, and the packet is dropped, though its descriptors
+  are reported as sent (`net_tx_pkt_add_raw_fragment_pci` in QEMU's `hw/net/net_tx_pkt.c`;
+  `dma-tests/qtest/test_e1000e.py` and `test_igb.py` show it). Packets that come in may be scattered, and so may
+  what a `virtio-net` sends. [dpdk.md](dpdk.md#which-cards) says what to do in a guest.
 - Devices say success of DMA that was refused. Look at memory, then at the faults.
 """
 _TAIL = """
