@@ -27,9 +27,9 @@ def _bootargs(mib, reads):
 
 def _machine(env, kind, mib, reads):
     if kind == "guest":
-        return env.parts.guest(_bootargs(mib, reads), *DISK, devices=[f"0000:00:{SLOT:02x}.0"], harts=HARTS)
+        return env.parts.guest(_bootargs(mib, reads), *DISK, devices=[f"0000:00:{SLOT:02x}.0"], harts=HARTS, shared=True)
     return env.parts.plain(_bootargs(mib, reads), *DISK, iommu=kind == "iommu",
-                           orders=ORDERS if kind == "iommu" else None)
+                           orders=ORDERS if kind == "iommu" else None, shared=True)
 
 
 def _read(env, kind, mib, reads):

@@ -17,7 +17,7 @@ import bundle
 import machine as boots
 from cordon.machine import Console, ConsoleTimeout
 from cordon.machine.machine import HYPERVISOR
-from cordon.qemu.process import BINARY, _die_with_parent
+from cordon.qemu.process import BINARY, SharedFile, _die_with_parent
 
 TREE = Path(__file__).resolve().parents[2]
 LOADER = TREE / "dma-tests/bench/loader"
@@ -27,32 +27,43 @@ MACHINE_MIB = 1024  # a machine that has the hypervisor, the bundle and the gues
 LOADER_BYTES = 2 * MIB
 ORDERS = 64         # where the loader's orders stand (loader/start.S)
 IMAGE_SIZE = 16     # where an Image's header says how much memory it takes
-IOMMU, RAM_BASE, INTERRUPT_FILE = 0x3010000, 0x80000000, 0x28000000  # of QEMU's virt
+IOMMU, RAM_BASE, INTERRUPT_FILE, ECAM = 0x3010000, 0x80000000, 0x28000000, 0x30000000  # of QEMU's virt
+AGAIN_SLOT, AGAIN = 30, 0x400000000  # the function whose BAR is RAM once more, and where: where Linux puts the largest
 ENOUGH = 150        # seconds for a boot
 
 
 class Emulator:
-    """One QEMU with a console and nothing else unless ARGUMENTS say so; a context manager."""
+    """One QEMU with a console and nothing else unless ARGUMENTS say so; a context manager. SHARED: its RAM is a file in
+    memory, as a Machine's is. AGAIN: and stands once more at AGAIN, for devices (dma-tests/bench/loader)."""
 
     def __init__(self, kernel, initrd, *arguments, harts=1, ram_mib=MACHINE_MIB, iommu=True, icount=False,
-                 pass_fds=()):
+                 shared=False, again=False, pass_fds=()):
         ours, theirs = socket.socketpair()
+        self._ram = SharedFile("ram", ram_mib * MIB) if shared or again else None
         self._stderr = tempfile.TemporaryFile()
         command = [
             BINARY, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-M", "virt,aia=aplic-imsic,aia-guests=4,memory-backend=ram" + (",iommu-sys=on" if iommu else ""),
             "-cpu", "rv64,h=true", "-smp", str(harts), "-m", str(ram_mib),
-            "-object", f"memory-backend-ram,id=ram,size={ram_mib}M,prealloc=on",
+            "-object", self._memory("ram", ram_mib) + ",prealloc=on",
+            *(("-object", self._memory("again", ram_mib), "-device", f"ivshmem-plain,memdev=again,addr={AGAIN_SLOT:#x}")
+              if again else ()),
             "-chardev", f"socket,id=console,fd={theirs.fileno()}", "-serial", "chardev:console",
             "-global", "virtio-mmio.force-legacy=false", "-kernel", str(kernel),
             *(("-initrd", str(initrd)) if initrd else ()),
             *(("-icount", "shift=0,sleep=off") if icount else ()), *arguments]
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=self._stderr, stderr=self._stderr,
-            pass_fds=[theirs.fileno(), *pass_fds], preexec_fn=_die_with_parent)
+            pass_fds=[theirs.fileno(), *((self._ram.fd,) if self._ram else ()), *pass_fds],
+            preexec_fn=_die_with_parent)
         theirs.close()
         self._sock = ours
         self.console = Console(ours)
+
+    def _memory(self, name, mib):
+        if self._ram is None:
+            return f"memory-backend-ram,id={name},size={mib}M"
+        return f"memory-backend-file,id={name},size={mib}M,share=on,mem-path={self._ram.path}"
 
     def wait(self, pattern, timeout=ENOUGH):
         """The match of a line; an error of the guest's or of QEMU's ends the wait."""
@@ -73,6 +84,8 @@ class Emulator:
             self._process.kill()
         self._process.wait()
         self._sock.close()
+        if self._ram:
+            self._ram.close()
 
     def __enter__(self):
         return self
@@ -122,8 +135,8 @@ class Parts:
         (size,) = struct.unpack_from("<Q", self._linux, IMAGE_SIZE)
         struct.pack_into("<Q", image, IMAGE_SIZE, LOADER_BYTES + size)
         if orders:
-            struct.pack_into("<5Q", image, ORDERS, orders["iommu"], orders["devices"], RAM_BASE,
-                             orders["ram_len"], INTERRUPT_FILE)
+            struct.pack_into("<7Q", image, ORDERS, orders["iommu"], orders["devices"], RAM_BASE, orders["ram_len"],
+                             INTERRUPT_FILE, ECAM + (AGAIN_SLOT << 15), AGAIN)
         return bytes(image)
 
     def write(self, name, data):
@@ -134,9 +147,10 @@ class Parts:
     # ---- the two machines ---------------------------------------------------------------------
 
     def plain(self, bootargs, *arguments, orders=None, mib=GUEST_MIB, **options):
-        """The kernel alone on a machine as large as the guest."""
+        """The kernel alone on a machine as large as the guest. ORDERS: with an IOMMU that has tables (kernel())."""
         path = self.write("plain.bin", self.kernel(**(orders or {})))
-        return Emulator(path, self.initramfs, "-append", bootargs, *arguments, ram_mib=mib, **options)
+        return Emulator(path, self.initramfs, "-append", bootargs, *arguments, ram_mib=mib,
+                        again=orders is not None, **options)
 
     def guest(self, bootargs, *arguments, devices=(), mib=GUEST_MIB, more=None, **options):
         """The kernel as the hypervisor's only guest, of MIB, with MORE settings."""

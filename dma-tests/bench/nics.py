@@ -1,8 +1,9 @@
-"""testpmd forwarding between two network cards of a guest, beside the same kernel and root without a hypervisor.
+"""testpmd and our sg over two network cards of a guest, beside the same kernel and root without a hypervisor.
 
 Three machines at a time, which take turns: the guest; B, the kernel alone with the same emulated IOMMU, its
-tables set up by dma-tests/bench/loader; A, the kernel alone without any. Packets go round between the two cards
-for a while, and are counted.
+tables set up by dma-tests/bench/loader; A, the kernel alone without any. All have as many harts, and memory of
+one kind. testpmd has packets go round between the two cards for a while, and counts them; sg sends so many both
+ways, in 1 to 4 segments, and looks at every byte.
 """
 import re
 import statistics
@@ -18,7 +19,8 @@ sys.path.insert(0, str(TREE / "dma-tests/dpdk"))
 import guests  # noqa: E402
 
 SLOTS = (1, 4)
-SIZES = (64, 512, 1518, 9000)
+SIZES = (64, 512, 1518, 9000)  # with CRC
+HARTS = 2
 PLAIN_MIB = 512
 KINDS = ("sbi", "mmio", "interrupt", "virtual", "absent", "spurious")
 START_GOAL = 10  # seconds
@@ -39,14 +41,34 @@ def _testpmd(size, seconds):
 
 
 def _forwarded(machine, size, seconds):
-    """(packets that the two cards sent on, for how many seconds)."""
+    """(packets that the two cards sent on, for how many seconds); never for want of a buffer."""
     done = machine.order(_testpmd(size, seconds), 60 + seconds)
     total = done.text.partition("Accumulated forward statistics for all ports")[2]
     sent = re.search(r"TX-packets: *(\d+)", total)
     times = [float(at) for at in re.findall(r"at ([\d.]+)", total)]
-    if done.status != 0 or sent is None or int(sent[1]) == 0 or len(times) != 2:
+    if done.status != 0 or sent is None or int(sent[1]) == 0 or len(times) != 2 or "RX-nombufs" in total:
         raise BenchError(f"testpmd: {done.text[-1500:]}")
     return int(sent[1]), times[1] - times[0]
+
+
+def _sent_on(machine, size, seconds):
+    packets, took = _forwarded(machine, size, seconds)
+    return packets / took
+
+
+def _checked(machine, size, seconds):
+    """Packets a second that sg has found right, of as many as take about so many SECONDS."""
+    order, count = f"sg --size {size - 4} --segments 4 --packets", 5000
+    for again in (True, False):
+        done = machine.order(f"{order} {count}", 60 + 10 * seconds)
+        if done.status != 0:
+            raise BenchError(f"sg: {done.text[-1500:]}")
+        rate = done.result["packets_per_second"]
+        count = int(rate * seconds / 2) if again else count
+    return rate
+
+
+TOOLS = {"": _sent_on, "sg-": _checked}
 
 
 class _Guest:
@@ -60,36 +82,40 @@ class _Guest:
         return self._machine.order("red", text, timeout)
 
 
+def baseline(parts, folder, wire):
+    """B: the kernel alone, behind the same IOMMU with tables for the cards."""
+    orders = {"iommu": IOMMU, "devices": sum(1 << (slot << 3) for slot in SLOTS), "ram_len": PLAIN_MIB * MIB}
+    return guests.plain(folder, wire, PLAIN_MIB, iommu=True, again=True,
+                        kernel=parts.write("loaded.bin", parts.kernel(**orders)))
+
+
 def _machines(env, model, stack):
     """{kind: machine}, and the seconds from the guest's start to a packet that has arrived."""
     folder, wire = Path(env.parts.folder), guests.wire(model, SLOTS)
-    orders = {"iommu": IOMMU, "devices": sum(1 << (slot << 3) for slot in SLOTS), "ram_len": PLAIN_MIB * MIB}
-    loaded = env.parts.write("loaded.bin", env.parts.kernel(**orders))
     before = time.monotonic()
-    guest = stack.enter_context(guests.cordon(folder / model, {"red": guests.vm("red", SLOTS)}, wire, ram="1G"))
+    guest = stack.enter_context(guests.cordon(folder / model, {"red": guests.vm("red", SLOTS)}, wire, ram="1G",
+                                              harts=HARTS))
     done = guest.order("red", "sg --packets 1")
     took = time.monotonic() - before
     if done.status != 0:
         raise BenchError(f"no packet has arrived: {done.text[-1500:]}")
     return {"guest": _Guest(guest),
-            "iommu": stack.enter_context(guests.plain(folder / f"{model}-iommu", wire, PLAIN_MIB, iommu=True,
-                                                      kernel=loaded)),
-            "plain": stack.enter_context(guests.plain(folder / f"{model}-plain", wire, PLAIN_MIB))}, took
+            "iommu": stack.enter_context(baseline(env.parts, folder / f"{model}-iommu", wire)),
+            "plain": stack.enter_context(guests.plain(folder / f"{model}-plain", wire, PLAIN_MIB, shared=True))}, took
 
 
-def _rates(env, model, machines, size, seconds, turns):
+def _rates(env, model, machines, tool, size, seconds, turns):
     found = {kind: [] for kind in machines}
     for turn in range(turns):
-        env.say(f"nics: {model}, {size} bytes, turn {turn + 1} of {turns}")
-        for kind, machine in machines.items():
-            packets, took = _forwarded(machine, size, seconds)
-            found[kind].append(packets / took)
+        env.say(f"nics: {model}, {tool}{size} bytes, turn {turn + 1} of {turns}")
+        for kind in (*machines, *machines)[turn % 3:turn % 3 + 3]:  # each of them first in its turn
+            found[kind].append(TOOLS[tool](machines[kind], size, seconds))
     value = {kind: statistics.median(rates) for kind, rates in found.items()}
     ratios = [ours / beside for ours, beside in zip(found["guest"], found["iommu"])]
-    return [Figure("nics", f"{model}-{size}", "packets/s", value["guest"], value["iommu"],
+    return [Figure("nics", f"{model}-{tool}{size}", "packets/s", value["guest"], value["iommu"],
                    "B: IOMMU and tables, no hypervisor", 0.95, least=True, note=f"median of {turns}",
                    more={"ratios_by_turn": ratios}),
-            Figure("nics", f"{model}-{size}-A", "packets/s", value["guest"], value["plain"],
+            Figure("nics", f"{model}-{tool}{size}-A", "packets/s", value["guest"], value["plain"],
                    "A: no IOMMU, no hypervisor", note="told, not judged")]
 
 
@@ -117,13 +143,14 @@ def _card(env, model, sizes, seconds, turns):
         machines, took = _machines(env, model, stack)
         yield Figure("nics", f"{model}-start", "s to a packet that has arrived", took, limit=START_GOAL, of="ours",
                      note="from QEMU's start, the bundle's making included")
-        for size in sizes:
-            yield from _rates(env, model, machines, size, seconds, turns)
+        for tool in TOOLS:
+            for size in sizes:
+                yield from _rates(env, model, machines, tool, size, seconds, turns)
         yield _exits(env, model, machines["guest"], seconds)
 
 
 def run(env):
     models = ["e1000e"] if env.quick else list(guests.MODELS)
-    sizes, seconds = ((64, 1518), 2) if env.quick else (SIZES, 2)
+    sizes, seconds = ((64, 1518), 0.5) if env.quick else (SIZES, 2)
     for model in models:
         yield from _card(env, model, sizes, seconds, env.turns(5))

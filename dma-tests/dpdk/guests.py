@@ -162,13 +162,13 @@ class Plain:
 
 
 @contextmanager
-def plain(folder, devices, mib=512, hugepages=112, iommu=False, more="", kernel=KERNEL):
-    """One guest's kernel and root alone on a machine: what DMA does where nobody confines it."""
+def plain(folder, devices, mib=512, hugepages=112, iommu=False, more="", kernel=KERNEL, **options):
+    """One guest's kernel and root alone on a machine: what DMA does where nobody confines it. OPTIONS: Emulator's."""
     folder.mkdir(parents=True, exist_ok=True)
     if iommu:  # this kernel has no driver for it: its devices need not wait for one
         more = f"deferred_probe_timeout=0 {more}"
     with emulator.Emulator(kernel, ROOT, "-append", f"{BOOTARGS} cordon.name=plain cordon.hugepages={hugepages} {more}",
-                           *devices, harts=2, ram_mib=mib, iommu=iommu) as alone:
+                           *devices, harts=2, ram_mib=mib, iommu=iommu, **options) as alone:
         try:
             yield Plain(alone.console)
         finally:

@@ -1,7 +1,11 @@
 /*
  * The baseline of benchmarks of devices: Linux with an IOMMU and tables like the hypervisor's, but
- * no hypervisor. One second stage of Sv39x4 with leaves of 2 MiB that maps RAM to itself, for some
- * devices, and a flat MSI table with the first hart's own interrupt file. [IOMMU 3.1, 5.5; AIA 9.5]
+ * no hypervisor. One second stage of Sv39x4 with leaves of 2 MiB that maps RAM to where it stands
+ * once more, for some devices, and a flat MSI table with the first hart's own interrupt file.
+ * [IOMMU 3.1, 5.5; AIA 9.5]
+ *
+ * Once more, as QEMU's IOMMU keeps no translation to the same address: it would walk these tables
+ * for every access, and none of a guest's. RAM's second place is a BAR of a PCI function.
  *
  * Shares no code with what it is compared to. Everything it makes lies in its own 2 MiB, which it
  * has Linux leave alone by an entry in the device tree's memory reservation block.
@@ -22,12 +26,15 @@
 #define DDTP_1LVL 2u
 #define DDTP_BUSY 0x10u
 #define BUSY_TRIES 1000000u
+#define COMMAND_MEMORY 2u /* of PCI's command register */
 
 /* Filled in by whoever joins loader and kernel; start.S keeps the place. */
 struct orders {
     uint64_t iommu;   /* its registers, 0: there is none to set up */
     uint64_t devices; /* a bit for each device ID, 0 to 63 */
     uint64_t ram, ram_len, msi_page;
+    uint64_t function; /* configuration space of the function whose BAR 2 is RAM */
+    uint64_t again;    /* where that BAR is put, and Linux leaves it */
 };
 
 extern struct orders orders;
@@ -128,15 +135,24 @@ static uint64_t ppn(const void *page)
     return (uint64_t)(uintptr_t)page >> PAGE_SHIFT;
 }
 
-/* RAM, which lies in one GiB, to itself. */
+static void place_again(void)
+{
+    volatile uint32_t *config = (volatile uint32_t *)(uintptr_t)orders.function;
+
+    config[6] = (uint32_t)orders.again; /* BAR 2 and 3: one of 64 bits */
+    config[7] = (uint32_t)(orders.again >> 32);
+    config[1] = COMMAND_MEMORY;
+}
+
+/* RAM lies in one GiB. */
 static void build_tables(void)
 {
     uint64_t leaves = orders.ram_len / LEAF_BYTES;
 
     for (uint64_t i = 0; i < leaves && i < 512; i++) {
-        uint64_t at = orders.ram + i * LEAF_BYTES;
+        uint64_t to = orders.again + i * LEAF_BYTES;
 
-        table[at / LEAF_BYTES % 512] = at >> PAGE_SHIFT << 10 | LEAF;
+        table[(orders.ram / LEAF_BYTES + i) % 512] = to >> PAGE_SHIFT << 10 | LEAF;
     }
     root[orders.ram >> 30] = ppn(table) << 10 | TABLE;
     messages[0] = orders.msi_page >> PAGE_SHIFT << 10 | MSI_BASIC;
@@ -156,6 +172,7 @@ static void set_up_iommu(void)
     volatile uint64_t *ddtp = (volatile uint64_t *)(uintptr_t)(orders.iommu + 0x10);
     unsigned tries = BUSY_TRIES;
 
+    place_again();
     build_tables();
     for (unsigned id = 0; id < 64; id++) {
         if ((orders.devices >> id & 1) != 0) {

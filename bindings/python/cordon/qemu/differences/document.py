@@ -37,6 +37,17 @@ specified".
 |-----|----------------|---------|---------|
 """
 _DEVICES = """
+## Harts
+
+- Where a hart sets A and D of a leaf itself (no Svade, or Svadu) and the word is changed between its look and its
+  store, its walk should begin again at the root. QEMU 10's (`restart` in `get_physical_address`, read in its source)
+  begins again with the last table in the root's place, and takes two more bits of the address for its index, as a
+  G-stage root has. Three of four such walks read a word behind that table, and the access goes to another page. It
+  takes a hart that stores to a page for the first time since a harvest, while another one does, or while logging ends
+  or pages are harvested. Seen where the host is so busy that QEMU's threads wait for each other: of a page whose
+  logging ended under it, a store was lost and the next word read from elsewhere, in about one of four such runs. With
+  `-cpu rv64,h=true,svadu=off,svade=on` harts fault instead; then none was.
+
 ## Devices
 
 - Only devices that ask the IOMMU are held back by it. A virtio device without `iommu_platform=on` does
