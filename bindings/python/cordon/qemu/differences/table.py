@@ -66,7 +66,7 @@ ROWS = (
         "a translation to the same address (IOVA = host address) is never cached, which is permitted",
         "2.8", caching.identity_is_not_cached),
     Row("superpage-by-page", "of a superpage 4 KiB are cached at a time: each page of it misses once, which is permitted",
-        "2.8, 5.23", caching.superpage_is_cached_by_pages),
+        "2.8, 5.23", caching.superpage_is_cached_by_pages, last=FIRST),
     Row("gvma-superpage", "IOTINVAL.GVMA with an address drops 4 KiB of a superpage, not all of it",
         "3.1.1", caching.superpage_is_dropped_by_pages),
     Row("gvma-nested",
@@ -170,7 +170,7 @@ ROWS = (
     Row("never-busy", "ddtp, cqcsr and fqcsr are never seen busy, which is permitted", "5.5, 5.15, 5.16",
         registers.busy_is_never_seen),
     Row("hpm-gscid", "with IDT = 1 counters count requests and directory walks, too", "5.23",
-        registers.gscid_selects_requests),
+        registers.gscid_selects_requests, last=FIRST),
     # Around the IOMMU.
     Row("bridge-device-id", "a device that stood behind a bridge at the start has device id 0 for its DMA",
         "2.1", bridges.device_is_on_bus_zero, arguments=bridges.ARGUMENTS, **_OLD),
