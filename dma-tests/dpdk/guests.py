@@ -25,7 +25,7 @@ KERNEL, ROOT = TREE / "out/guest/Image", TREE / "out/dpdk/initramfs.cpio.zst"
 BOOTARGS = "console=ttyS0 panic=-1 quiet cordon.run=dpdk-orders"
 TRACE = "riscv_iommu_flt"  # QEMU's: the IOMMU's faults, as a witness from outside
 MODELS = {"e1000e": "", "igb": "", "virtio-net-pci": ",iommu_platform=on,disable-legacy=on"}
-READY = 90  # seconds for a boot
+READY = 180  # seconds for a boot, on a host that has much else to do
 
 
 def card(model, slot, hub=0, more=None):
