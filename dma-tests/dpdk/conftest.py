@@ -15,11 +15,19 @@ QUICK = {"pair": "e1000e", "apart": "igb", "confined": "e1000e", "loose": "e1000
 
 def pytest_addoption(parser):
     parser.addoption("--quick", action="store_true", help="each machine with one model of card, no test marked whole")
-    parser.addoption("--soak", type=float, default=10.0, metavar="SECONDS", help="how long test_soak goes on, at least")
+    parser.addoption("--iommu-trace", action="store_true", help="what is kept of a failure has a line for each DMA, too")
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "whole: left out of the short run")
+    guests.trace(everything=config.getoption("--iommu-trace"))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport():
+    report = (yield).get_result()
+    if report.failed:
+        report.sections += [("console and trace are kept in", str(folder)) for folder in guests.something_failed()]
 
 
 def pytest_collection_modifyitems(config, items):

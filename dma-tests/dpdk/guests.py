@@ -7,7 +7,8 @@
         done = alone.order("sg")                   # the same kernel and root, no hypervisor
 
 A machine starts in some seconds, so tests share one: the fixtures `pair` and `apart` of conftest.py are it. What
-went wrong is in FOLDER: the console, QEMU's own trace of IOMMU faults.
+went wrong is in FOLDER: the console, and QEMU's own trace of what its IOMMU was told and did. Where nothing did,
+both are deleted.
 """
 import json
 import re
@@ -23,7 +24,7 @@ from machine import MIB
 TREE = Path(__file__).resolve().parents[2]
 KERNEL, ROOT = TREE / "out/guest/Image", TREE / "out/dpdk/initramfs.cpio.zst"
 BOOTARGS = "console=ttyS0 panic=-1 quiet cordon.run=dpdk-orders"
-TRACE = "riscv_iommu_flt"  # QEMU's: the IOMMU's faults, as a witness from outside
+CONSOLE, TRACED = "console.log", "iommu.log"
 MODELS = {"e1000e": "", "igb": "", "virtio-net-pci": ",iommu_platform=on,disable-legacy=on"}
 READY = 180  # seconds for a boot, on a host that has much else to do
 
@@ -62,6 +63,49 @@ class Done:
         return json.loads(found[0])
 
 
+# ---- evidence -------------------------------------------------------------------------------------
+
+MANY = ("-riscv_iommu_dma", "-riscv_iommu_hpm_*")  # a line for each DMA is much
+_traced = ["riscv_iommu_*", *MANY]
+_at_work, _broken = set(), set()  # folders of machines
+
+
+def trace(everything):
+    """Whether QEMU's trace of machines that start from now on has a line for each DMA, too."""
+    _traced[1:] = [] if everything else MANY
+
+
+def _witness(folder):
+    return *(word for events in _traced for word in ("-trace", events)), "-D", str(folder / TRACED)
+
+
+def something_failed():
+    """What the machines that are at work leave is kept: their folders, and those of any that have broken off."""
+    kept = sorted(_broken | _at_work)
+    _broken.clear()
+    _broken.update(_at_work)
+    return kept
+
+
+@contextmanager
+def evidence(folder):
+    """What a machine leaves in FOLDER goes when the block is over, unless something has failed meanwhile."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _at_work.add(folder)
+    try:
+        yield
+    except BaseException:
+        _broken.add(folder)
+        raise
+    finally:
+        _at_work.discard(folder)
+    if folder not in _broken:
+        for name in (CONSOLE, TRACED):
+            (folder / name).unlink(missing_ok=True)
+
+
+# ---- machines -------------------------------------------------------------------------------------
+
 class Orders:
     """A shell that takes orders, one at a time. TYPE reaches its guest; WAIT(pattern, timeout) awaits what it says:
     the match, and all that was said since the last one."""
@@ -84,9 +128,11 @@ class Orders:
 class Guests:
     """A machine with Cordon whose guests take orders; `machine` is the Machine itself."""
 
-    def __init__(self, machine, names, witness):
-        self.machine, self._witness = machine, witness
-        self._orders = {name: Orders(machine.guests[name].type, self._wait_of(machine.guests[name])) for name in names}
+    def __init__(self, machine, names, traced):
+        self.machine, self._traced = machine, traced
+        self._orders, self._begun = {}, dict.fromkeys(names, 0)
+        for name in names:
+            self.listen(name)
 
     @staticmethod
     def _wait_of(guest, start=0):
@@ -103,7 +149,12 @@ class Guests:
         return int(found[1]), found[2].split(",")
 
     def begin(self, name, text):
+        self._begun[name] = len(self.machine.guests[name].said)
         self._orders[name].begin(text)
+
+    def is_over(self, name):
+        """Whether end() would not have to wait."""
+        return "CORDON-DPDK-DONE" in self.machine.console.said_by(name, self._begun[name])
 
     def end(self, name, timeout=60):
         return self._orders[name].end(timeout)
@@ -113,16 +164,18 @@ class Guests:
         self.begin(name, text)
         return self.end(name, timeout)
 
-    def again(self, name):
-        """Start a guest again that has ended, and wait until it takes orders."""
+    def start(self, name):
+        """Start a guest again that has ended; listen() waits until it takes orders."""
+        self._begun[name] = len(self.machine.guests[name].said)
+        self.machine.guests[name].start()
+
+    def listen(self, name):
         guest = self.machine.guests[name]
-        start = len(guest.said)
-        guest.start()
-        self._orders[name] = Orders(guest.type, self._wait_of(guest, start))
+        self._orders[name] = Orders(guest.type, self._wait_of(guest, self._begun[name]))
 
     def seen_faults(self):
         """How many faults of the IOMMU QEMU's own trace has."""
-        return self._witness.read_text().count(TRACE)
+        return self._traced.read_text().count("riscv_iommu_flt")
 
     def quiet(self):
         """No fault that nobody has taken, and all tables say what the maps say."""
@@ -133,14 +186,13 @@ class Guests:
 @contextmanager
 def cordon(folder, vms, devices, ram="1536M", start=None, images=None, **options):
     """A machine with these guests. Those of START (default: all) must come up with DPDK. IMAGES: more for the bundle."""
-    folder.mkdir(parents=True, exist_ok=True)
     images = {"linux": KERNEL.read_bytes(), "ramdisk": ROOT.read_bytes()} | (images or {})
     path = folder / "guests.itb"
-    path.write_bytes(bundle.make(images, vms))
-    trace = ("-trace", TRACE, "-D", str(folder / "iommu-faults.log"))
-    with Machine(path, devices=(*devices, *trace), ram=ram, log=folder / "console.log", **options) as machine:
-        path.unlink()  # QEMU has read it
-        yield Guests(machine, vms if start is None else start, folder / "iommu-faults.log")
+    with evidence(folder):
+        path.write_bytes(bundle.make(images, vms))
+        with Machine(path, devices=(*devices, *_witness(folder)), ram=ram, log=folder / CONSOLE, **options) as machine:
+            path.unlink()  # QEMU has read it
+            yield Guests(machine, vms if start is None else start, folder / TRACED)
 
 
 class Plain:
@@ -164,12 +216,12 @@ class Plain:
 @contextmanager
 def plain(folder, devices, mib=512, hugepages=112, iommu=False, more="", kernel=KERNEL, **options):
     """One guest's kernel and root alone on a machine: what DMA does where nobody confines it. OPTIONS: Emulator's."""
-    folder.mkdir(parents=True, exist_ok=True)
     if iommu:  # this kernel has no driver for it: its devices need not wait for one
         more = f"deferred_probe_timeout=0 {more}"
-    with emulator.Emulator(kernel, ROOT, "-append", f"{BOOTARGS} cordon.name=plain cordon.hugepages={hugepages} {more}",
-                           *devices, harts=2, ram_mib=mib, iommu=iommu, **options) as alone:
+    append = f"{BOOTARGS} cordon.name=plain cordon.hugepages={hugepages} {more}"
+    with evidence(folder), emulator.Emulator(kernel, ROOT, "-append", append, *devices, *(_witness(folder) if iommu else ()),
+                                             harts=2, ram_mib=mib, iommu=iommu, **options) as alone:
         try:
             yield Plain(alone.console)
         finally:
-            (folder / "console.log").write_text("\n".join(alone.console.lines) + "\n")
+            (folder / CONSOLE).write_text("\n".join(alone.console.lines) + "\n")

@@ -5,7 +5,7 @@ from cordon.dump import views_of
 from cordon.dump.machine import machine as dump_of
 
 PAGE = 4096
-FREE, TABLE, OWNED, REVOKING = 1, 4, 5, 6  # of enum cordon_frame_state
+FREE, HELD, TABLE, OWNED, REVOKING = 1, 3, 4, 5, 6  # of enum cordon_frame_state
 
 
 def monitor_arguments(path):

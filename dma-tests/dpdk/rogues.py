@@ -201,8 +201,8 @@ def confined(folder, model):
 
 @contextmanager
 def loose(folder, model):
-    folder.mkdir(parents=True, exist_ok=True)
     append = f"{guests.BOOTARGS} cordon.name=plain cordon.hugepages=20 mem={TOLD}"
-    with Machine(guests.ROOT, hypervisor=guests.KERNEL, iommu=None, harts=1, ram="1G", log=folder / "console.log",
-                 devices=(*_devices(model, folder), "-append", append)) as machine:
+    with guests.evidence(folder), Machine(guests.ROOT, hypervisor=guests.KERNEL, iommu=None, harts=1, ram="1G",
+                                          log=folder / guests.CONSOLE,
+                                          devices=(*_devices(model, folder), "-append", append)) as machine:
         yield Loose(machine, model, Wire(folder / "wire.pcap"))

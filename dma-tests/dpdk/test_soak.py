@@ -1,45 +1,28 @@
-"""All at once, for as long as --soak=SECONDS says: each model of card at work, guests that die and start again."""
-import time
-from itertools import cycle
+"""tools/soak: all at once, and all counts agree."""
+import json
+import subprocess
 
 import guests
 import pytest
-from machine import MIB
-from reach import FREE, REVOKING, addresses_of
+from labours import METHODS
 
-SLOTS = {"red": (1, 4), "blue": (7, 10), "green": (13, 16)}
-MODELS = dict(zip(SLOTS, guests.MODELS))  # reset by their register, by FLR, by their status
-DIES = "sg & sleep 1; echo c >/proc/sysrq-trigger"
-
-
-@pytest.fixture
-def busy(tmp_path):
-    """Three guests, each with two cards of a model of their own on one wire."""
-    vms = {name: guests.vm(name, slots, memory=192 * MIB, hugepages=32, vcpus=1) for name, slots in SLOTS.items()}
-    cards = [word for hub, (name, slots) in enumerate(SLOTS.items()) for slot in slots
-             for word in guests.card(MODELS[name], slot, hub)]
-    with guests.cordon(tmp_path, vms, cards, ram="1G", harts=4) as shared:
-        yield shared
+LABOURS = {"sg", "rogue", "contig", "reset", "die"}
 
 
 @pytest.mark.whole
-@pytest.mark.timeout(7200)  # each wait in it is bounded
-def test_guests_die_and_start_while_others_work_and_all_counts_agree(busy, request):
-    machine, until = busy.machine, time.monotonic() + request.config.getoption("--soak")
-    free, packets = len(addresses_of(machine, FREE)), 0
-    for turn, dying in enumerate(cycle(SLOTS)):
-        if turn >= len(SLOTS) and time.monotonic() > until:
-            break
-        for name in SLOTS:
-            busy.begin(name, DIES if name == dying else "sg")
-        assert machine.guests[dying].wait_end(90).how == "reboot"
-        busy.again(dying)
-        for name in SLOTS.keys() - {dying}:
-            done = busy.end(name, 90)
-            assert done.status == 0, done.text[-2000:]
-            for flow in done.result["flows"]:
-                assert flow["received"] == flow["sent"] == flow["packets"] and not flow["wrong"] + flow["strange"]
-                packets += flow["received"]
-    assert len(addresses_of(machine, FREE)) == free and not addresses_of(machine, REVOKING)
-    busy.quiet()
-    print(f"{turn} guests died, {packets} packets of the others arrived")
+@pytest.mark.timeout(900)  # each step in it is bounded
+def test_guests_attack_are_reset_and_die_while_others_work_and_all_counts_agree(tmp_path):
+    """For as short as it can be: everything once."""
+    report = tmp_path / "soak.json"
+    done = subprocess.run(["tools/soak", "--seconds", "1", "--json", report, "--folder", tmp_path], cwd=guests.TREE,
+                          stdout=subprocess.PIPE)  # where it stands is for whoever watches
+    told = json.loads(report.read_text())
+    assert done.returncode == 0 and told == json.loads(done.stdout), told
+    assert {guest["model"] for guest in told["guests"].values()} == METHODS.keys()
+    for guest in told["guests"].values():
+        assert guest["done"].keys() >= LABOURS and all(guest["done"].values())
+        assert guest["lives"] == 1 + guest["done"]["die"] and guest["packets"] > 2000
+        assert guest["cards_reset"] == 2 * (guest["done"]["reset"] + guest["done"]["die"])
+        assert guest["attacks"] == 6 * guest["done"]["rogue"]
+    assert told["faults"]["reported"] >= sum(guest["attacks"] for guest in told["guests"].values())
+    assert sum(told["beside"].values()) > 10 and not told["frames"]["revoking"]

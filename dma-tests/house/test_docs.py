@@ -12,7 +12,7 @@ TREE = Path(__file__).resolve().parents[2]
 PAGES = [TREE / "README.md", *sorted((TREE / "docs").glob("*.md"))]
 PYTHON = "/usr/bin/python3"
 # Programs that take options; what make would hand to them is handed to them, with --help behind.
-ASKED = ("tools/run", "tools/bench", "tools/teeth")
+ASKED = ("tools/run", "tools/bench", "tools/teeth", "tools/soak")
 # Folders of Python tests, by target: T= is part of a test's name there.
 PYTEST_FOLDERS = {"check-house": "dma-tests/house", "check-python": "bindings/python",
                   "test-dpdk-host": "dma-tests/dpdk/host", "check-qtest": "dma-tests/qtest", "check-boot": "dma-tests/boot",

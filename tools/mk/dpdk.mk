@@ -12,7 +12,7 @@ DPDK_CFLAGS := -std=gnu11 -O2 -g $(WARN) -D_GNU_SOURCE $(DPDK_INCLUDE) -Idma-tes
 DPDK_LDFLAGS := -L$(abspath $(DPDK_LIBS)) -Wl,--allow-shlib-undefined -l:librte_eal.so.25 -l:librte_ethdev.so.25 \
 	-l:librte_mbuf.so.25 -l:librte_mempool.so.25 -l:librte_dmadev.so.25 -l:librte_log.so.25 -l:libatomic.a
 
-.PHONY: dpdk check-dpdk test-dpdk
+.PHONY: dpdk check-dpdk test-dpdk soak
 dpdk: $(DPDK)/initramfs.cpio.zst $(DPDK)/flags guest ## guests with DPDK: Debian's, and our programs over it (docs/dpdk.md)
 
 test-dpdk: dpdk host hyp ## real drivers in guests: each network card, alone, in pairs and between guests
@@ -20,6 +20,9 @@ test-dpdk: dpdk host hyp ## real drivers in guests: each network card, alone, in
 
 check-dpdk: dpdk host hyp ## the same in short: one model of card a machine
 	@$(PYTEST) dma-tests/dpdk $(if $(T),$(PYTEST_PICK),--quick)
+
+soak: dpdk host hyp ## DMA, attacks, resets, deaths and restarts, all at once (SECONDS=600 SEED=7 JSON=FILE)
+	@$(PYTHON) tools/soak --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json '$(JSON)')
 
 DPDK_HEADERS := libdpdk-dev libbsd-dev
 DPDK_NAMES = $$(awk '/^[^\#]/ { print $$1 }' tools/riscv64-dpdk.txt)
