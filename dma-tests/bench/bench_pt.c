@@ -141,8 +141,8 @@ CALL op_lookup(struct bench *b)
 
 CALL op_grant_256(struct bench *b)
 {
-    struct pt_grant grant = {cordon_gpa_make(AT + 256 * PAGE), b->frames, 256, CORDON_RW,
-                             b->f.views};
+    struct pt_grant grant = {
+        cordon_gpa_make(AT + 256 * PAGE), b->frames, 256, CORDON_RW, b->f.views, 0};
     struct pt_pool pool = {0};
 
     must(pt_reserve_grant(&b->f, &grant, &pool));
@@ -153,7 +153,7 @@ CALL op_grant_256(struct bench *b)
 
 CALL op_fill(struct bench *b)
 {
-    struct pt_grant grant = {cordon_gpa_make(0), b->frames, FILL / PAGE, CORDON_RW, b->f.views};
+    struct pt_grant grant = {cordon_gpa_make(0), b->frames, FILL / PAGE, CORDON_RW, b->f.views, 0};
     struct pt_pool pool = {0};
 
     must(pt_reserve_grant(&b->f, &grant, &pool));

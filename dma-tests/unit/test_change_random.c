@@ -22,6 +22,7 @@ struct guest {
     cordon_domain *d;
     struct page page[WINDOW];
     uint32_t views; /* bit mask, view 0 included */
+    uint32_t typed; /* of these, whose leaves say memory types */
 };
 
 static struct map_bench b;
@@ -63,6 +64,8 @@ static void check_page(const struct guest *g, uint64_t i)
             assert_int_equal(err, 0);
             assert_int_equal(hit.hpa.v, p->hpa);
             assert_int_equal(hit.perms, p->perms);
+            assert_int_equal(hit.type,
+                             (g->typed >> view & 1) != 0 ? p->flags & CORDON_REGION_TYPES : 0);
         }
     }
 }
@@ -105,6 +108,7 @@ static void check_all(void)
 
 static const uint32_t perms_of[] = {CORDON_READ, RW, RWX, CORDON_READ | CORDON_EXEC, CORDON_EXEC};
 static const uint32_t flags_of[] = {0, 0, CORDON_REGION_NODMA, CORDON_REGION_KEEP};
+static const uint32_t type_of[] = {0, CORDON_REGION_NC, CORDON_REGION_IO, 0};
 static const uint32_t demand_of[] = {
     CORDON_REGION_DEMAND, CORDON_REGION_DEMAND | CORDON_REGION_HUGE,
     CORDON_REGION_DEMAND | CORDON_REGION_PROMISED,
@@ -180,7 +184,9 @@ static struct cordon_op random_op(const struct guest *g, struct cordon_extent *e
         if (count == 0) {
             return none;
         }
-        return op_grant(BASE + first * PAGE, e, count, perms_of[pick(5)], flags_of[pick(4)]);
+        uint32_t type = (ctx_flags & CORDON_CTX_PBMT) != 0 ? type_of[pick(4)] : 0;
+
+        return op_grant(BASE + first * PAGE, e, count, perms_of[pick(5)], flags_of[pick(4)] | type);
     }
     if (!clear_of(g, first, pages, false)) {
         return none;
@@ -391,7 +397,7 @@ static void random_log(struct guest *g)
 static void random_view(struct guest *g)
 {
     uint32_t view;
-    bool waits = false;
+    bool waits = false, types = (ctx_flags & CORDON_CTX_PBMT) != 0 && pick(2) == 0;
 
     for (uint64_t i = 0; i < WINDOW; i++) {
         const struct page *p = &g->page[i];
@@ -403,20 +409,26 @@ static void random_view(struct guest *g)
         domain_view_remove(g->d, view);
         view_went(g);
         g->views &= ~(1u << view);
-    } else if (domain_view_add(g->d, &view) == 0) {
+        g->typed &= ~(1u << view);
+    } else if ((types ? domain_view_add_typed(g->d, &view) : domain_view_add(g->d, &view)) == 0) {
         assert_false(waits); /* devices do not fault */
         assert_int_equal(g->views >> view & 1, 0);
         g->views |= 1u << view;
+        g->typed |= (uint32_t)types << view;
     }
 }
 
 static void open_guests(void)
 {
     bench_open_flags(&b, FRAMES * PAGE, ctx_flags);
+    if ((ctx_flags & CORDON_CTX_PBMT) != 0) {
+        record_expect_flushes(&b.record);
+    }
     memset(guest, 0, sizeof(guest));
     for (unsigned n = 0; n < DOMAINS; n++) {
         guest[n].d = bench_domain(&b);
         guest[n].views = 1;
+        guest[n].typed = 1;
     }
 }
 
@@ -478,6 +490,15 @@ static void test_maps_with_leaves_of_64_kib_agree_with_arrays(void **state)
     ctx_flags = 0;
 }
 
+static void test_maps_with_memory_types_agree_with_arrays(void **state)
+{
+    ctx_flags = CORDON_CTX_PBMT;
+    test_maps_agree_with_arrays(state);
+    ctx_flags |= CORDON_CTX_NAPOT;
+    test_maps_agree_with_arrays(state);
+    ctx_flags = 0;
+}
+
 static void test_maps_agree_with_arrays_when_allocations_fail(void **state)
 {
     (void)state;
@@ -507,6 +528,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_maps_agree_with_arrays),
         cmocka_unit_test(test_maps_with_leaves_of_64_kib_agree_with_arrays),
+        cmocka_unit_test(test_maps_with_memory_types_agree_with_arrays),
         cmocka_unit_test(test_maps_agree_with_arrays_when_allocations_fail),
     };
 

@@ -130,7 +130,7 @@ static void test_what_makes_no_sense_is_refused(void **state)
         assert_int_equal(cordon_ctx_create(&cfg, &ctx), -(error)); \
     } while (0)
     REFUSED(CORDON_EINVAL, cfg.size--);
-    REFUSED(CORDON_EINVAL, cfg.flags = 4);
+    REFUSED(CORDON_EINVAL, cfg.flags = 8);
     REFUSED(CORDON_EINVAL, cfg.bank_count = 0);
     REFUSED(CORDON_EINVAL, cfg.banks = NULL);
     REFUSED(CORDON_EINVAL, cfg.reserved_count = 1);

@@ -33,8 +33,8 @@ static void oracle_list(struct world *w, uint32_t views, uint64_t linear, const 
 static void grant_list(struct world *w, uint32_t views, uint64_t linear, const struct list *l,
                        bool exact)
 {
-    struct pt_grant grant = {cordon_gpa_make(world_gpa(w, linear)), l->extent, l->count, CORDON_RWX,
-                             views};
+    struct pt_grant grant = {
+        cordon_gpa_make(world_gpa(w, linear)), l->extent, l->count, CORDON_RWX, views, 0};
     struct pt_pool pool = {0};
     struct pt_retire retire = {0};
 
@@ -261,7 +261,7 @@ static void copies_are_reserved_for_once(void **state)
 static int reserve_list(struct world *w, uint64_t gpa, const struct cordon_extent *x,
                         uint64_t count, uint32_t perms)
 {
-    struct pt_grant grant = {cordon_gpa_make(gpa), x, count, perms, 1};
+    struct pt_grant grant = {cordon_gpa_make(gpa), x, count, perms, 1, 0};
     struct pt_pool pool = {0};
     int error = pt_reserve_grant(&w->forest, &grant, &pool);
 

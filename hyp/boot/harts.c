@@ -5,6 +5,7 @@
 #include "boot/layout.h"
 #include "boot/tables.h"
 #include "core/console.h"
+#include "core/flush.h"
 #include "core/hart_init.h"
 #include "core/memory.h"
 #include "core/panic.h"
@@ -82,4 +83,5 @@ void harts_start_others(void)
     }
     log_line("harts: %u of %u can run guests", ready, hart_count);
     zero_choose();
+    flush_choose();
 }

@@ -6,6 +6,7 @@
 #include "aia/imsic.h"
 #include "config/isa.h"
 #include "core/console.h"
+#include "core/flush.h"
 #include "core/hart_init.h"
 #include "core/machine.h"
 #include "core/trap.h"
@@ -15,10 +16,11 @@ _Static_assert(offsetof(struct hart, vcpu) == HART_VCPU, "hart_offsets.h");
 _Static_assert(offsetof(struct hart, emergency) == HART_EMERGENCY, "hart_offsets.h");
 
 /* A guest's cbo.inval works as cbo.flush: to drop a line would let memory show what it held
- * before it was scrubbed. So would a page that is not cached: PBMTE stays off, since scrubbing does
- * not write back. */
-#define HENVCFG_WANTED \
-    (HENVCFG_STCE | HENVCFG_CBIE_FLUSH | HENVCFG_CBCFE | HENVCFG_CBZE | HENVCFG_ADUE)
+ * before it was scrubbed. So would a page that is not cached: PBMTE comes only with what flush.h
+ * asks for. */
+#define HENVCFG_WANTED                                                                 \
+    (HENVCFG_STCE | HENVCFG_CBIE_FLUSH | HENVCFG_CBCFE | HENVCFG_CBZE | HENVCFG_ADUE | \
+     HENVCFG_PBMTE)
 #define COUNTERS_WANTED UINT64_C(7) /* cycle, time, instret */
 #define HSTATEEN0_WANTED                                                                     \
     (HSTATEEN0_SE0 | HSTATEEN0_ENVCFG | HSTATEEN0_CSRIND | HSTATEEN0_AIA | HSTATEEN0_IMSIC | \
@@ -113,13 +115,15 @@ void hart_common(struct hart_abilities *out)
         out->henvcfg &= h->henvcfg;
         out->counters &= h->counters;
     }
+    out->henvcfg &= flush_block != 0 ? UINT64_MAX : ~HENVCFG_PBMTE;
     out->needs = ISA_NEED_FP | ISA_NEED_VECTOR | ISA_NEED_AIA |
                  (out->counters == COUNTERS_WANTED ? ISA_NEED_COUNTERS : 0) |
                  ((out->henvcfg & HENVCFG_STCE) ? ISA_NEED_STCE : 0) |
                  ((out->henvcfg & HENVCFG_CBCFE) ? ISA_NEED_CBCFE : 0) |
                  ((out->henvcfg & HENVCFG_CBIE_FLUSH) ? ISA_NEED_CBI_FLUSH : 0) |
                  ((out->henvcfg & HENVCFG_CBZE) ? ISA_NEED_CBZE : 0) |
-                 ((out->henvcfg & HENVCFG_ADUE) ? ISA_NEED_ADUE : 0);
+                 ((out->henvcfg & HENVCFG_ADUE) ? ISA_NEED_ADUE : 0) |
+                 ((out->henvcfg & HENVCFG_PBMTE) ? ISA_NEED_PBMTE : 0);
 }
 
 bool hart_init_here(struct hart *hart)
@@ -132,7 +136,10 @@ bool hart_init_here(struct hart *hart)
         csr_write(CSR_SIE, IRQ_SEI | IRQ_STI);
     }
     zero_probe_here(hart);
-    lacks = zero_block > hart->zero_bytes ? "cbo.zero, which the others use" : missing(hart);
+    flush_probe_here(hart);
+    lacks = zero_block > hart->zero_bytes     ? "cbo.zero, which the others use"
+            : flush_block > hart->flush_bytes ? "cbo.flush, which the others use"
+                                              : missing(hart);
     if (lacks != NULL) {
         log_line("hart %lu: lacks %s: no guest can run on it", hart->id, lacks);
         return false;

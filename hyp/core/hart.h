@@ -31,6 +31,7 @@ struct hart {
     uint64_t counters;    /* bits of hcounteren */
     uint64_t hstateen0;   /* bits that can be set here; 0 without Smstateen */
     uint32_t zero_bytes;  /* that one cbo.zero clears here, 0: none may be used */
+    uint32_t flush_bytes; /* the same of cbo.flush; 0 without Svpbmt too */
     uint32_t guest_files; /* interrupt files for guests: numbers 1..guest_files */
     uint64_t imsic;       /* HPA of our own interrupt file, 0: none; guest file n is n pages on */
     volatile uint32_t *imsic_page;

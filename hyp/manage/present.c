@@ -2,8 +2,9 @@
  * What of a guest's memory is present, by GPA, for pictures and tests outside.
  *
  * Records of 16 bytes, little-endian: first guest page (64 bits), pages (32), log2 of the leaves'
- * bytes (16), rights (16, CORDON_READ..); neighbours of one size and rights are one record. One
- * command looks at so many leaves at most, and says where to go on.
+ * bytes (16), rights (CORDON_READ..) and memory type (CORDON_REGION_NC.., together 16); neighbours
+ * of one size, rights and type are one record. One command looks at so many leaves at most, and
+ * says where to go on.
  */
 #include "manage/manage.h"
 #include "vm/vm.h"
@@ -30,7 +31,7 @@ struct page {
 static bool add(struct page *p, cordon_gpa gpa, const struct cordon_hit *hit)
 {
     struct record one = {gpa.v >> CORDON_PAGE_SHIFT, (uint32_t)(hit->span >> CORDON_PAGE_SHIFT),
-                         (uint16_t)hit->shift, (uint16_t)hit->perms};
+                         (uint16_t)hit->shift, (uint16_t)(hit->perms | hit->type)};
     struct record *last = p->count > 0 ? &p->record[p->count - 1] : NULL;
 
     if (last != NULL && last->first + last->pages == one.first && last->shift == one.shift &&

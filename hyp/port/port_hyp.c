@@ -3,6 +3,7 @@
 
 #include "core/console.h"
 #include "core/csr.h"
+#include "core/flush.h"
 #include "core/hart.h"
 #include "core/memory.h"
 #include "core/panic.h"
@@ -117,6 +118,12 @@ void cordon_port_code_fence(void *cookie, uint64_t which)
 {
     (void)cookie;
     fence(which, SBI_RFENCE_I, 0, 0, 0);
+}
+
+void cordon_port_flush(void *cookie, cordon_hpa hpa, uint64_t len)
+{
+    (void)cookie;
+    flush_memory(memory_ptr(hpa), len);
 }
 
 uint64_t cordon_port_time_us(void *cookie)

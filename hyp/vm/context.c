@@ -79,7 +79,8 @@ void context_open(uint32_t vmid_bits)
 
     hart_common(&all);
     cordon_assert(all.harts != 0);
-    cfg.flags = machine_isa_has("svnapot") ? CORDON_CTX_NAPOT : 0;
+    cfg.flags = (machine_isa_has("svnapot") ? CORDON_CTX_NAPOT : 0) |
+                ((all.henvcfg & HENVCFG_PBMTE) != 0 ? CORDON_CTX_PBMT : 0);
     cfg.hart_modes = all.gstage_modes;
     cfg.vmid_bits = vmid_bits < all.vmid_bits ? vmid_bits : all.vmid_bits;
     cfg.reserved_count = collect_reserved(reserved);
@@ -89,8 +90,8 @@ void context_open(uint32_t vmid_bits)
     }
     cordon_memory_stats(ctx, &stats);
     log_line("memory: %lu MiB free of %lu, G-stage modes 0x%x, %s64 KiB pages, %u VMID bits",
-             stats.free >> 20, stats.total >> 20, cfg.hart_modes, cfg.flags != 0 ? "" : "no ",
-             cfg.vmid_bits);
+             stats.free >> 20, stats.total >> 20, cfg.hart_modes,
+             (cfg.flags & CORDON_CTX_NAPOT) != 0 ? "" : "no ", cfg.vmid_bits);
 }
 
 void context_audit(const char *when)

@@ -133,12 +133,20 @@ static bool is_whole_run(const struct walk *w, uint64_t pte)
     return same;
 }
 
+/* PBMT of a leaf here. */
+static uint64_t type_wanted(const struct walk *w)
+{
+    uint32_t flags = (w->d->forest.typed >> w->view & 1u) != 0 ? region_flags(w->region) : 0;
+
+    return (flags & CORDON_REGION_NC) != 0 ? 1 : (flags & CORDON_REGION_IO) != 0 ? 2 : 0;
+}
+
 static int check_page(struct walk *w, const struct audit_place *at)
 {
     uint64_t gfn = at->gpa.v >> CORDON_PAGE_SHIFT;
     uint64_t pages = level_pages(at->level);
     uint32_t perms = (uint32_t)field_get(PTE_R | PTE_W | PTE_X, at->value);
-    uint64_t bits = at->value & ~(PTE_PPN | PTE_R | PTE_W | PTE_X);
+    uint64_t bits = at->value & ~(PTE_PPN | PTE_R | PTE_W | PTE_X | PTE_PBMT);
 
     if ((bits | PTE_A | PTE_D) != w->fmt->leaf_bits || at->level >= LEAF_LEVELS ||
         !is_aligned(at->hpa.v >> CORDON_PAGE_SHIFT, pages)) {
@@ -158,6 +166,9 @@ static int check_page(struct walk *w, const struct audit_place *at)
     }
     if ((perms & ~region_perms(w->region)) != 0) {
         return audit_fail(w->a, AUDIT_LEAF, at, "a leaf with more rights than its region");
+    }
+    if (field_get(PTE_PBMT, at->value) != type_wanted(w)) {
+        return audit_fail(w->a, AUDIT_LEAF, at, "a leaf of another memory type than it should be");
     }
     w->pages += must_stand(w, w->region) ? pages : 0;
     w->came += region_promised(region_flags(w->region)) ? pages : 0;

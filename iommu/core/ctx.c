@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define MODES_ALL (CORDON_MODE_SV39X4 | CORDON_MODE_SV48X4 | CORDON_MODE_SV57X4)
-#define FLAGS_ALL (CORDON_CTX_MIXED | CORDON_CTX_NAPOT)
+#define FLAGS_ALL (CORDON_CTX_MIXED | CORDON_CTX_NAPOT | CORDON_CTX_PBMT)
 
 static int config_check(const struct cordon_config *cfg)
 {
@@ -49,6 +49,7 @@ int cordon_ctx_create(const struct cordon_config *cfg, cordon_ctx **out)
     ctx->device_modes = MODES_ALL;
     ctx->vmid_bits = cfg->vmid_bits;
     ctx->napot = (cfg->flags & CORDON_CTX_NAPOT) != 0;
+    ctx->pbmt = (cfg->flags & CORDON_CTX_PBMT) != 0;
     ctx->seed = cfg->seed;
     lock_init(&ctx->lock);
     vmids_init(&ctx->vmids);

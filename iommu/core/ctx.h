@@ -18,6 +18,7 @@ struct cordon_ctx {
     uint32_t device_modes; /* modes that every IOMMU added so far can walk; under LOCK */
     uint32_t vmid_bits;
     bool napot; /* every hart knows 64 KiB leaves */
+    bool pbmt;  /* and memory types; guests may read past the caches */
     uint64_t seed;
     struct frame_pool frames;      /* frames/pool.h: banks, block words, free lists, lock */
     struct resources resources;    /* frames/resource.h */
@@ -27,5 +28,14 @@ struct cordon_ctx {
     struct cordon_iommu *iommus;   /* list, riscv/iommu.h */
     uint64_t numbers[CORDON_MAX_DOMAINS / 64]; /* bit n: domain number n is taken */
 };
+
+/* Where guests may read past the caches: PAGES from HFN on say in memory what they say here. */
+static inline void ctx_flush(struct cordon_ctx *ctx, uint64_t hfn, uint64_t pages)
+{
+    if (ctx->pbmt) {
+        cordon_port_flush(ctx->cookie, cordon_hpa_make(hfn << CORDON_PAGE_SHIFT),
+                          pages << CORDON_PAGE_SHIFT);
+    }
+}
 
 #endif

@@ -163,6 +163,9 @@ static inline uint64_t release_some(struct cordon_domain *d, const struct part *
     }
     uint64_t pages = part_pages(&w, one);
 
+    if (keep) {
+        ctx_flush(d->ctx, hfn, pages);
+    }
     part_note(d->ctx->cookie, PORT_NOTE_FREE, hfn, pages, word);
     pool_count(p, CORDON_FRAME_REVOKING, keep ? CORDON_FRAME_HELD : CORDON_FRAME_FREE, pages);
     if (!keep) {
@@ -197,6 +200,7 @@ void frames_release(struct cordon_domain *d, const struct frames_gone *gone)
         uint64_t *word = *at;
 
         if (word != NULL && (*word & RELEASED) == RELEASED_HELD) {
+            ctx_flush(ctx, e->hpa.v >> CORDON_PAGE_SHIFT, e->len >> CORDON_PAGE_SHIFT);
             block_note(ctx->cookie, PORT_NOTE_FREE, e->hpa.v >> CORDON_PAGE_SHIFT,
                        e->len >> CORDON_PAGE_SHIFT, *word);
             *word = CORDON_FRAME_HELD;

@@ -2,20 +2,25 @@
  * Checks of operations. Everything here comes from a caller that may be a guest's servant: refused,
  * never asserted.
  */
+#include "core/ctx.h"
 #include "map/txn.h"
 #include "pt/word.h"
 #include <cordon/error.h>
 
-#define FLAGS_RAM (CORDON_REGION_NODMA | CORDON_REGION_KEEP | CORDON_REGION_PIN)
+#define FLAGS_RAM \
+    (CORDON_REGION_NODMA | CORDON_REGION_KEEP | CORDON_REGION_PIN | CORDON_REGION_TYPES)
 #define FLAGS_MMIO (CORDON_REGION_MMIO | CORDON_REGION_PEER | CORDON_REGION_FILE)
 #define FLAGS_DEMAND \
     (CORDON_REGION_DEMAND | CORDON_REGION_NODMA | CORDON_REGION_HUGE | CORDON_REGION_PROMISED)
 
 static bool flags_legal(uint32_t flags, bool loan)
 {
+    if ((flags & CORDON_REGION_TYPES) == CORDON_REGION_TYPES) {
+        return false;
+    }
     if (loan) {
-        return flags == CORDON_REGION_SHARED ||
-               flags == (CORDON_REGION_SHARED | CORDON_REGION_NODMA);
+        flags &= ~(CORDON_REGION_NODMA | CORDON_REGION_TYPES);
+        return flags == CORDON_REGION_SHARED;
     }
     if ((flags & CORDON_REGION_MMIO) != 0) {
         return (flags & ~FLAGS_MMIO) == 0;
@@ -98,24 +103,35 @@ static int check_place(struct txn *t, const struct cordon_op *op)
     return op_demands(op) && (domain_views_for(d, op->flags) & ~1u) != 0 ? -CORDON_EBUSY : 0;
 }
 
-int txn_check_form(const struct cordon_op *op, bool loan)
+static bool type_known(const struct cordon_ctx *ctx, uint32_t flags)
+{
+    return (flags & CORDON_REGION_TYPES) == 0 || ctx->pbmt;
+}
+
+int txn_check_form(const struct cordon_ctx *ctx, const struct cordon_op *op, bool loan)
 {
     if (!form_legal(op, loan)) {
         return -CORDON_EINVAL;
     }
-    return is_aligned(op->gpa.v | op->len, CORDON_PAGE_SIZE) ? 0 : -CORDON_EALIGN;
+    if (!is_aligned(op->gpa.v | op->len, CORDON_PAGE_SIZE)) {
+        return -CORDON_EALIGN;
+    }
+    return type_known(ctx, op->flags) ? 0 : -CORDON_ENOTSUP;
 }
 
-int txn_check_flags(uint32_t flags)
+int txn_check_flags(const struct cordon_ctx *ctx, uint32_t flags)
 {
-    return flags_legal(flags, false) ? 0 : -CORDON_EINVAL;
+    if (!flags_legal(flags, false)) {
+        return -CORDON_EINVAL;
+    }
+    return type_known(ctx, flags) ? 0 : -CORDON_ENOTSUP;
 }
 
 static int check_op(struct txn *t, const struct cordon_op *op)
 {
     uint64_t first = op_first(op), pages = op_pages(op);
 
-    int err = txn_check_form(op, t->loan);
+    int err = txn_check_form(t->d->ctx, op, t->loan);
 
     if (err != 0) {
         return err;

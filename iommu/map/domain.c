@@ -4,14 +4,9 @@
 #include "map/domain.h"
 #include "core/ctx.h"
 #include "frames/loan.h"
-#include "log/log.h"
 #include "map/gone.h"
-#include "port_word.h"
 #include "riscv/device.h"
 #include "touch/promise.h"
-#include "touch/touch.h"
-
-#include <string.h>
 
 #define HGATP_MODE GENMASK64(63, 60)
 #define HGATP_PPN GENMASK64(43, 0)
@@ -249,89 +244,7 @@ uint64_t cordon_domain_hgatp(const cordon_domain *d)
            field_put(HGATP_PPN, d->forest.root[0].v >> CORDON_PAGE_SHIFT);
 }
 
-/* ---- views -------------------------------------------------------------------------------- */
-
-bool domain_devised(uint32_t region_flags)
-{
-    if ((region_flags & CORDON_REGION_MMIO) != 0) {
-        return (region_flags & CORDON_REGION_PEER) != 0;
-    }
-    return (region_flags & CORDON_REGION_NODMA) == 0;
-}
-
-uint32_t domain_views_for(const struct cordon_domain *d, uint32_t region_flags)
-{
-    return domain_devised(region_flags) ? d->forest.views : d->forest.views & 1u;
-}
-
-/* Link the parts of the map between regions that device views do not hold. */
-static int view_fill(struct cordon_domain *d, uint32_t view)
-{
-    uint64_t from = 0;
-    uint64_t end = d->gfn_limit;
-
-    for (const struct span *s = span_next(&d->regions.set, 0); s != NULL;
-         s = span_next(&d->regions.set, span_end(s))) {
-        if (domain_devised(region_flags(s))) {
-            continue;
-        }
-        if (s->first > from) {
-            int err = pt_view_link(&d->forest, 0, view, cordon_gpa_make(from << CORDON_PAGE_SHIFT),
-                                   (s->first - from) << CORDON_PAGE_SHIFT);
-            if (err != 0) {
-                return err;
-            }
-        }
-        from = span_end(s);
-    }
-    if (from == end) {
-        return 0;
-    }
-    return pt_view_link(&d->forest, 0, view, cordon_gpa_make(from << CORDON_PAGE_SHIFT), 0);
-}
-
-/* No IOMMU knows the view: see cordon_device_detach. */
-static void view_drop(struct cordon_domain *d, uint32_t view)
-{
-    pt_view_remove(&d->forest, view, &d->dead);
-    if (!d->pending) {
-        promise_dead_free(d);
-    }
-}
-
-int domain_view_add(struct cordon_domain *d, uint32_t *view)
-{
-    uint32_t free_views = ~d->forest.views & ((1u << CORDON_MAX_VIEWS) - 1u);
-
-    if (free_views == 0) {
-        return -CORDON_ELIMIT;
-    }
-    if (!touch_all_present(d)) {
-        return -CORDON_EBUSY;
-    }
-    uint32_t number = (uint32_t)__builtin_ctz(free_views);
-    int err = pt_view_add(&d->forest, number);
-
-    if (err != 0) {
-        return err;
-    }
-    err = view_fill(d, number);
-    if (err == 0) {
-        err = log_view_fill(d, number);
-    }
-    if (err != 0) {
-        view_drop(d, number);
-        return err;
-    }
-    *view = number;
-    return 0;
-}
-
-void domain_view_remove(struct cordon_domain *d, uint32_t view)
-{
-    log_view_fold(d, view);
-    view_drop(d, view);
-}
+/* ---- MSI window ---------------------------------------------------------------------------- */
 
 /* The lowest page at or above FROM whose bits outside of MASK are those of BASE. */
 static uint64_t masked_next(uint64_t from, uint64_t base, uint64_t mask)

@@ -58,10 +58,11 @@ bool domain_devised(uint32_t region_flags);
 /* The views that hold a region with these flags, among those that exist. */
 uint32_t domain_views_for(const struct cordon_domain *d, uint32_t region_flags);
 
-/* Add a device view and fill it from the map, sharing what both views hold; or drop one. The caller
- * holds the lock. view_add: ELIMIT, ENOMEM, EBUSY (a page that the view would hold is absent). The
- * driver sets gscid and msi_table itself. */
+/* Add a device view and fill it from the map, sharing what both views hold; or drop one. TYPED:
+ * with leaves that say memory types. The caller holds the lock. view_add: ELIMIT, ENOMEM, EBUSY (a
+ * page that the view would hold is absent). The driver sets gscid and msi_table itself. */
 CORDON_MUST_CHECK int domain_view_add(struct cordon_domain *d, uint32_t *view);
+CORDON_MUST_CHECK int domain_view_add_typed(struct cordon_domain *d, uint32_t *view);
 void domain_view_remove(struct cordon_domain *d, uint32_t view);
 
 /* True if a page of the range is an MSI target of the domain. */

@@ -33,7 +33,7 @@ static int reserve_grant(struct txn *t, const struct cordon_op *op)
                                           : 0;
     }
     t->gone.devised |= domain_devised(op->flags);
-    if (op->extent_count == 1 && op->extents->len == op->len) {
+    if (op_is_run(op) && op->extents->len == op->len) {
         struct pt_run run = op_run(t, op);
 
         return pt_reserve_map(&t->d->forest, &run, &t->tables);
@@ -243,7 +243,15 @@ static int claim_resources(struct txn *t, const struct cordon_op *op, cordon_hpa
                           bad);
 }
 
-static int claim_op(struct txn *t, const struct cordon_op *op)
+/* A guest, or one of two that share it, may read past the caches: memory says what they do. */
+static void flush_op(struct txn *t, const struct cordon_op *op)
+{
+    for (uint64_t i = 0; i < op->extent_count && (op->flags & CORDON_REGION_MMIO) == 0; i++) {
+        cordon_port_flush(t->d->ctx->cookie, op->extents[i].hpa, op->extents[i].len);
+    }
+}
+
+static int claim_frames(struct txn *t, const struct cordon_op *op)
 {
     cordon_hpa bad;
     int err;
@@ -259,6 +267,16 @@ static int claim_op(struct txn *t, const struct cordon_op *op)
         err = frames_claim(t->d->ctx, &claim, &bad);
     }
     return err == -CORDON_EPERM ? refusal(t, op, bad) : err;
+}
+
+static int claim_op(struct txn *t, const struct cordon_op *op)
+{
+    int err = claim_frames(t, op);
+
+    if (err == 0 && t->d->ctx->pbmt) {
+        flush_op(t, op);
+    }
+    return err;
 }
 
 static void unclaim_op(struct txn *t, const struct cordon_op *op)

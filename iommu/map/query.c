@@ -86,6 +86,7 @@ static int translate(const struct cordon_domain *d, uint32_t view, cordon_gpa gp
         .perms = perms,
         .level = hit.level,
         .shift = (uint32_t)__builtin_ctzll(bytes),
+        .type = region_type_of(hit.pte),
     };
     return 0;
 }

@@ -35,6 +35,17 @@ static inline uint32_t region_flags(const struct span *s)
     return s->attr >> 8;
 }
 
+/* Its memory type as leaves say it, in bits 62:61; and that of a leaf, as flags. */
+static inline uint64_t region_type(uint32_t flags)
+{
+    return (uint64_t)(flags & CORDON_REGION_TYPES) << 53;
+}
+
+static inline uint32_t region_type_of(uint64_t leaf)
+{
+    return (uint32_t)(leaf >> 53) & CORDON_REGION_TYPES;
+}
+
 /* The region that holds PAGE, or null; most often it is the one that was asked for before. */
 static inline const struct span *regions_at(struct regions *r, uint64_t page)
 {

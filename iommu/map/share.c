@@ -30,8 +30,10 @@ static int check_form(const struct cordon_domain *owner, const struct cordon_dom
                : 0;
 }
 
-/* The range is RAM of the owner's own, with the rights that are asked for. */
-static int check_owner(const struct cordon_domain *owner, const struct cordon_share *s)
+/* The range is RAM of the owner's own, with the rights that are asked for, and of one memory TYPE.
+ */
+static int check_owner(const struct cordon_domain *owner, const struct cordon_share *s,
+                       uint32_t *type)
 {
     uint64_t at = s->gpa.v >> CORDON_PAGE_SHIFT;
     uint64_t end = at + (s->len >> CORDON_PAGE_SHIFT);
@@ -39,6 +41,7 @@ static int check_owner(const struct cordon_domain *owner, const struct cordon_sh
     if (!regions_cover(&owner->regions, at, end - at)) {
         return -CORDON_ENOENT;
     }
+    *type = region_flags(span_find(&owner->regions.set, at)) & CORDON_REGION_TYPES;
     while (at < end) {
         const struct span *r = span_find(&owner->regions.set, at);
         uint32_t flags = region_flags(r);
@@ -49,6 +52,9 @@ static int check_owner(const struct cordon_domain *owner, const struct cordon_sh
         }
         if ((flags & CORDON_REGION_LOG) != 0 && (s->perms & CORDON_WRITE) != 0) {
             return -CORDON_EBUSY; /* the borrower's writes are not logged */
+        }
+        if ((flags & CORDON_REGION_TYPES) != *type) {
+            return -CORDON_EINVAL;
         }
         at = span_end(r);
     }
@@ -70,10 +76,10 @@ static int fill(struct cordon_domain *owner, const struct cordon_share *s)
 
 /* The owner's half. The caller frees RUNS if it succeeds. */
 static int lend(struct cordon_domain *owner, const struct cordon_share *s, struct runs *runs,
-                struct loan *loan)
+                struct loan *loan, uint32_t *type)
 {
     uint64_t gfn = s->gpa.v >> CORDON_PAGE_SHIFT, end = gfn + (s->len >> CORDON_PAGE_SHIFT);
-    int err = check_owner(owner, s);
+    int err = check_owner(owner, s, type);
 
     while (err == 0 && gfn < end) {
         err = touch_some(owner, &gfn, end); /* what went again meanwhile */
@@ -97,11 +103,11 @@ static int lend(struct cordon_domain *owner, const struct cordon_share *s, struc
 
 /* The borrower's half. */
 static int borrow(struct cordon_domain *borrower, const struct cordon_share *s,
-                  const struct loan *loan)
+                  const struct loan *loan, uint32_t type)
 {
     const struct cordon_op op = {
         .kind = CORDON_OP_GRANT,
-        .flags = s->flags | CORDON_REGION_SHARED,
+        .flags = s->flags | type | CORDON_REGION_SHARED,
         .gpa = s->to,
         .len = s->len,
         .perms = s->perms,
@@ -122,6 +128,7 @@ static int borrow(struct cordon_domain *borrower, const struct cordon_share *s,
 int cordon_share(cordon_domain *owner, cordon_domain *borrower, const struct cordon_share *what)
 {
     struct runs runs;
+    uint32_t type = 0;
     int err = check_form(owner, borrower, what);
 
     if (err != 0) {
@@ -137,12 +144,12 @@ int cordon_share(cordon_domain *owner, cordon_domain *borrower, const struct cor
         return err;
     }
     lock_take(&owner->lock);
-    err = lend(owner, what, &runs, &loan);
+    err = lend(owner, what, &runs, &loan, &type);
     lock_give(&owner->lock);
     if (err != 0) {
         return err;
     }
-    err = borrow(borrower, what, &loan);
+    err = borrow(borrower, what, &loan, type);
     if (err != 0 && err != -CORDON_EPENDING) {
         loan_unclaim(borrower->ctx, &loan);
     }

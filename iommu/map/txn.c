@@ -50,7 +50,7 @@ static void commit_leaves(struct txn *t, const struct cordon_op *op)
     if (op_demands(op)) {
         return;
     }
-    if (op->extent_count == 1) {
+    if (op_is_run(op)) {
         struct pt_run run = op_run(t, op);
 
         pt_map(f, &run, &t->tables, &t->d->dead);

@@ -59,7 +59,13 @@ static inline bool op_demands(const struct cordon_op *op)
     return op->kind == CORDON_OP_GRANT && (op->flags & CORDON_REGION_DEMAND) != 0;
 }
 
-/* What a granting operation is to the page tables: a run, when it has one extent, or a list. */
+/* What a granting operation is to the page tables: a run, when it has one extent and no memory
+ * type, or a list. */
+static inline bool op_is_run(const struct cordon_op *op)
+{
+    return op->extent_count == 1 && (op->flags & CORDON_REGION_TYPES) == 0;
+}
+
 static inline struct pt_run op_run(const struct txn *t, const struct cordon_op *op)
 {
     return (struct pt_run){op->gpa, op->extents->hpa, op_pages(op), op->perms,
@@ -68,18 +74,23 @@ static inline struct pt_run op_run(const struct txn *t, const struct cordon_op *
 
 static inline struct pt_grant op_grant(const struct txn *t, const struct cordon_op *op)
 {
-    return (struct pt_grant){op->gpa, op->extents, op->extent_count, op->perms,
-                             domain_views_for(t->d, op->flags)};
+    return (struct pt_grant){op->gpa,
+                             op->extents,
+                             op->extent_count,
+                             op->perms,
+                             domain_views_for(t->d, op->flags),
+                             region_type(op->flags)};
 }
 
 /* All operations, each alone and against each other; fills in KINDS, BELOW and ABOVE. Pure, but for
  * memory while it runs. Errors: EINVAL, EALIGN, ERANGE, EEXIST, ENOENT, ENOMEM. */
 CORDON_MUST_CHECK int txn_check(struct txn *t);
 
-/* What of it does not depend on the map. Errors: EINVAL, EALIGN. */
-CORDON_MUST_CHECK int txn_check_form(const struct cordon_op *op, bool loan);
-/* Flags that a grant may have. Errors: EINVAL. */
-CORDON_MUST_CHECK int txn_check_flags(uint32_t flags);
+/* What of it does not depend on the map. Errors: EINVAL, EALIGN, ENOTSUP. */
+CORDON_MUST_CHECK int txn_check_form(const struct cordon_ctx *ctx, const struct cordon_op *op,
+                                     bool loan);
+/* Flags that a grant may have. Errors: EINVAL, ENOTSUP. */
+CORDON_MUST_CHECK int txn_check_flags(const struct cordon_ctx *ctx, uint32_t flags);
 
 /* Begin, check, reserve, commit and retire; the caller holds D's lock. Errors: as cordon_change. */
 CORDON_MUST_CHECK int txn_do(struct cordon_domain *d, const struct cordon_op *ops, size_t count,

@@ -246,16 +246,31 @@ static void commit_map(struct work *w)
     }
 }
 
+/* What was written through the caches is there for who reads past them, and the other way. */
+static void flush_moved(struct work *w, const struct update_move *m)
+{
+    for (uint64_t i = 0; i < m->runs.count; i++) {
+        if (m->runs.at[i].hpa.v != BACKING_HOLE) {
+            cordon_port_flush(w->d->ctx->cookie, m->runs.at[i].hpa, m->runs.at[i].len);
+        }
+    }
+}
+
 static void move_leaves(struct work *w, const struct update_move *m)
 {
     struct stretch at = runs_stretch(&m->runs, m->to);
+
+    if (region_type(m->flags) != region_type(m->was_flags)) {
+        flush_moved(w, m);
+    }
 
     while (stretch_next(&m->runs, &at)) {
         const struct pt_grant grant = {.gpa = cordon_gpa_make(at.gfn << CORDON_PAGE_SHIFT),
                                        .extents = at.runs,
                                        .count = at.count,
                                        .perms = m->perms,
-                                       .views = domain_views_for(w->d, m->flags)};
+                                       .views = domain_views_for(w->d, m->flags),
+                                       .type = region_type(m->flags)};
 
         pt_map_grant(&w->d->forest, &grant, &w->tables, &w->d->dead);
     }

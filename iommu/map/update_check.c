@@ -67,7 +67,7 @@ static int check_move(struct cordon_domain *d, const struct update_move *m)
     uint32_t pin = m->was_flags & CORDON_REGION_PIN; /* DEMAND regions get it with MARK alone */
     uint32_t stays = CORDON_REGION_DEMAND | CORDON_REGION_PROMISED | CORDON_REGION_MMIO;
     int err = legal && ((m->flags ^ m->was_flags) & stays) == 0
-                  ? txn_check_flags(m->flags & ~(pin | CORDON_REGION_LOG))
+                  ? txn_check_flags(d->ctx, m->flags & ~(pin | CORDON_REGION_LOG))
                   : -CORDON_EINVAL;
 
     return err == 0 ? check_present(d, m->flags, m->from, m->pages) : err;
@@ -80,7 +80,7 @@ static int check_grant(const struct cordon_domain *d, const struct span_set *lea
     int err;
 
     plain.flags &= ~CORDON_REGION_LOG;
-    err = txn_check_form(&plain, false);
+    err = txn_check_form(d->ctx, &plain, false);
     if (err == 0) {
         err = check_place(d, leaving, op_first(op), op_pages(op), op->flags);
     }

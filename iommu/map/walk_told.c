@@ -24,6 +24,7 @@ static struct cordon_hit hit_of(uint64_t gpa, unsigned level, uint64_t word, uin
         .perms = pt_word_perms(word),
         .level = level,
         .shift = (uint32_t)__builtin_ctzll(bytes),
+        .type = region_type_of(word),
     };
 }
 

@@ -253,9 +253,11 @@ static void copy(const struct move_batch *b)
         const struct move_leaf *l = &b->leaf[i];
         uint64_t bytes = leaf_pages(b) << CORDON_PAGE_SHIFT;
 
+        ctx_flush(ctx, l->from, leaf_pages(b)); /* the guest may have written past the caches */
         port_note(ctx->cookie, PORT_NOTE_COPY, l->from << CORDON_PAGE_SHIFT | (leaf_pages(b) - 1),
                   l->to << CORDON_PAGE_SHIFT);
         memcpy(pool_ptr(&ctx->frames, l->to), pool_ptr(&ctx->frames, l->from), bytes);
+        ctx_flush(ctx, l->to, leaf_pages(b));
     }
     port_fence(ctx->cookie);
     vmid_code_fence(b->d); /* whatever the rights are now: INV 9 */

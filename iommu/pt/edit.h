@@ -33,7 +33,8 @@ struct pt_edit {
     struct pt_pool *pool;
     struct pt_retire *retire;
     uint64_t offset;        /* mapping: HPA less linear address */
-    uint64_t bits;          /* mapping: a leaf without PPN; changing rights: the R, W and X bits */
+    uint64_t bits;          /* mapping: a leaf without PPN; changing: what KEPT leaves out */
+    uint64_t kept;          /* changing: bits of a leaf that stay */
     unsigned max_leaf;      /* mapping: the highest level that may hold leaves */
     struct pt_cursor *list; /* mapping: whence 4 KiB leaves take their frames, if not null */
     bool map;
@@ -95,6 +96,9 @@ struct pt_cursor pt_grant_begin(const struct pt_fmt *fmt, const struct pt_grant 
 bool pt_grant_next(struct pt_cursor *at, struct pt_piece *out);
 /* Go through a list up to LAST, without looking at it. */
 void pt_grant_skip(struct pt_cursor *at, uint64_t last);
+/* If some of a grant's views say its memory type and some do not: the same grant for either. */
+bool pt_grant_split(const struct pt_forest *f, const struct pt_grant *g, struct pt_grant *typed,
+                    struct pt_grant *plain);
 /* Sum of the extents, in pages. EALIGN, ERANGE: one that no leaf can lead to. */
 CORDON_MUST_CHECK int pt_grant_pages(const struct pt_grant *g, uint64_t *pages);
 

@@ -48,7 +48,7 @@ void pt_drop(struct pt_forest *f, struct pt_retire *retire, unsigned level, uint
 
 int pt_forest_init(struct pt_forest *f, struct cordon_ctx *ctx, const struct pt_fmt *fmt)
 {
-    *f = (struct pt_forest){.ctx = ctx, .fmt = fmt};
+    *f = (struct pt_forest){.ctx = ctx, .fmt = fmt, .typed = 1};
     return pt_view_add(f, 0);
 }
 
@@ -93,6 +93,7 @@ void pt_view_remove(struct pt_forest *f, uint32_t view, struct pt_retire *retire
     drop_below(f, retire, pt_top(f->fmt), root);
     bury(f, retire, root, true);
     f->views &= ~(1u << view);
+    f->typed &= ~(1u << view);
     f->root[view] = cordon_hpa_make(0);
     retire->nonleaf = true;
     retire->downgrade = true;

@@ -222,16 +222,29 @@ void pt_map(struct pt_forest *f, const struct pt_run *run, struct pt_pool *pool,
     pt_own_set(f->ready_own, *f->ready_own + run->pages * PT_VALID_ONE);
 }
 
-void pt_map_grant(struct pt_forest *f, const struct pt_grant *grant, struct pt_pool *pool,
-                  struct pt_retire *retire)
+static void map_grant(struct pt_forest *f, const struct pt_grant *grant, struct pt_pool *pool,
+                      struct pt_retire *retire)
 {
     struct pt_edit e = map_edit(f, grant->perms, grant->views, pool, retire);
     struct pt_cursor at = pt_grant_begin(f->fmt, grant);
     struct pt_piece piece;
 
+    e.bits |= grant->type;
     while (pt_grant_next(&at, &piece)) {
         e.offset = piece.offset;
         e.list = piece.list ? &at : NULL;
         map_piece(&e, grant->views, piece.first, piece.last);
     }
+}
+
+void pt_map_grant(struct pt_forest *f, const struct pt_grant *grant, struct pt_pool *pool,
+                  struct pt_retire *retire)
+{
+    struct pt_grant typed, plain;
+
+    if (pt_grant_split(f, grant, &typed, &plain)) {
+        map_grant(f, &plain, pool, retire);
+        grant = &typed;
+    }
+    map_grant(f, grant, pool, retire);
 }

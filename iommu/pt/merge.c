@@ -16,7 +16,7 @@ static uint64_t merged(const struct pt_forest *f, unsigned level, const uint64_t
     uint64_t leaf = level == 0 ? pt_page_leaf(table) : table[0], word = leaf;
 
     if (pt_valid(*pt_own(f, table)) != 1u << PT_INDEX_BITS || !pt_word_is_leaf(leaf) ||
-        (leaf & ~PTE_PPN & ~PTE_RIGHTS) != f->fmt->leaf_bits ||
+        pt_leaf_bits(leaf) != f->fmt->leaf_bits ||
         (leaf & PTE_PPN & (pt_leaf_step(level + 1) - 1)) != 0) {
         return 0;
     }

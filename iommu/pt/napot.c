@@ -48,7 +48,7 @@ static bool joins(const struct pt_fmt *fmt, const uint64_t *word)
 {
     uint64_t leaf = word[0];
 
-    if (!pt_word_is_leaf(leaf) || (leaf & ~(PTE_PPN | PTE_RIGHTS)) != fmt->leaf_bits ||
+    if (!pt_word_is_leaf(leaf) || pt_leaf_bits(leaf) != fmt->leaf_bits ||
         (leaf & PT_NAPOT_LOW) != 0) {
         return false;
     }

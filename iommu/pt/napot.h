@@ -5,9 +5,9 @@
  * Hardware may take what any of the 16 words says for all 16 pages. Each word is replaced by one
  * store, while others of the run still stand as before: the specification asks for a break before a
  * make, unless what stands meanwhile is known to be benign. It is here, for old and new words say
- * the same of every page: frame, rights, A and D. So no access is refused or led astray, and no
- * word that says something else is written before all 16 are leaves of 4 KiB, or gone. A change of
- * all 16 needs no such step: until the caller's fence, hardware may go by the old words anyway.
+ * the same of every page: frame, rights, type, A and D. So no access is refused or led astray, and
+ * no word that says something else is written before all 16 are leaves of 4 KiB, or gone. A change
+ * of all 16 needs no such step: until the caller's fence, hardware may go by the old words anyway.
  *
  * What was taken apart is told as a change of non-leaves is, to all of the VMID or GSCID: a fence
  * of one page need not reach what was cached by the word of another.

@@ -30,6 +30,19 @@ int pt_grant_pages(const struct pt_grant *g, uint64_t *pages)
     return 0;
 }
 
+bool pt_grant_split(const struct pt_forest *f, const struct pt_grant *g, struct pt_grant *typed,
+                    struct pt_grant *plain)
+{
+    if (g->type == 0 || (g->views & ~f->typed) == 0) {
+        return false;
+    }
+    *typed = *plain = *g;
+    typed->views &= f->typed;
+    plain->views &= ~f->typed;
+    plain->type = 0;
+    return true;
+}
+
 struct pt_cursor pt_grant_begin(const struct pt_fmt *fmt, const struct pt_grant *g)
 {
     return (struct pt_cursor){

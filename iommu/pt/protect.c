@@ -1,12 +1,12 @@
 /*
- * Changing rights in place. A leaf is replaced by one store; until the caches are flushed, hardware
- * may use its old or its new rights. [Priv 12.2.1; IOMMU guidelines on changing second-stage
- * tables]
+ * Changing rights, or taking types, in place. A leaf is replaced by one store; until the caches are
+ * flushed, hardware may use its old or its new rights. [Priv 12.2.1; IOMMU guidelines on changing
+ * second-stage tables]
  */
 #include "pt/edit.h"
 #include "pt/napot.h"
 
-/* Replace the rights of one leaf. Hardware may set A and D meanwhile, where they are clear. */
+/* Replace one leaf. Hardware may set A and D meanwhile, where they are clear. */
 static void change_leaf(const struct pt_edit *e, uint64_t *word, uint64_t old, uint64_t changed)
 {
     const struct pt_forest *f = e->f;
@@ -17,16 +17,16 @@ static void change_leaf(const struct pt_edit *e, uint64_t *word, uint64_t old, u
     }
     while (!port_swap64(f->ctx->cookie, word, pt_word_at(f, word), old, changed)) {
         old = __atomic_load_n(word, __ATOMIC_RELAXED); /* at most once for each of the two bits */
-        changed = pt_leaf_rights(old, e->bits);
+        changed = (old & e->kept) | e->bits;
     }
 }
 
-/* Give entries INDEX..LAST of a table the new rights, where they are leaves. */
+/* Give entries INDEX..LAST of a table the new bits, where they are leaves. */
 static void change_leaves(const struct pt_edit *e, uint64_t *table, unsigned index, unsigned last)
 {
     for (; index <= last; index++) {
         uint64_t word = table[index];
-        uint64_t changed = pt_leaf_rights(word, e->bits);
+        uint64_t changed = (word & e->kept) | e->bits;
 
         if (pt_word_is_leaf(word) && changed != word) {
             change_leaf(e, &table[index], word, changed);
@@ -81,21 +81,40 @@ static void protect_level(struct pt_edit *e, unsigned level, const struct pt_nod
     }
 }
 
-void pt_protect(struct pt_forest *f, cordon_gpa gpa, uint64_t pages, uint32_t perms, uint32_t views,
-                struct pt_pool *pool, struct pt_retire *retire)
+static void change(struct pt_edit *e, cordon_gpa gpa, uint64_t pages, uint32_t views)
 {
+    struct pt_forest *f = e->f;
     uint64_t first = pt_linear(f->fmt, gpa.v);
     uint64_t last = first + (pages << CORDON_PAGE_SHIFT) - 1;
-    struct pt_edit e = {.f = f, .pool = pool, .retire = retire, .all = views == f->views};
     struct pt_node nodes[CORDON_MAX_VIEWS];
     unsigned count;
 
-    e.bits = pt_leaf_make(f->fmt, 0, 0, perms) & PTE_RIGHTS;
+    e->all = views == f->views;
     if (pt_ready(f, views, first, last)) {
-        change_pages(&e, f->ready, first, last);
+        change_pages(e, f->ready, first, last);
         return;
     }
     f->ready_at = PT_NOWHERE;
     count = pt_roots(f, views, nodes);
-    protect_level(&e, pt_top(f->fmt), nodes, count, first, last);
+    protect_level(e, pt_top(f->fmt), nodes, count, first, last);
+}
+
+void pt_protect(struct pt_forest *f, cordon_gpa gpa, uint64_t pages, uint32_t perms, uint32_t views,
+                struct pt_pool *pool, struct pt_retire *retire)
+{
+    struct pt_edit e = {.f = f,
+                        .pool = pool,
+                        .retire = retire,
+                        .bits = pt_leaf_make(f->fmt, 0, 0, perms) & PTE_RIGHTS,
+                        .kept = ~PTE_RIGHTS};
+
+    change(&e, gpa, pages, views);
+}
+
+void pt_untype(struct pt_forest *f, cordon_gpa gpa, uint64_t pages, uint32_t views,
+               struct pt_pool *pool, struct pt_retire *retire)
+{
+    struct pt_edit e = {.f = f, .pool = pool, .retire = retire, .kept = ~PTE_PBMT};
+
+    change(&e, gpa, pages, views);
 }

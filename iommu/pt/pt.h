@@ -37,7 +37,8 @@
 #define PTE_A BIT64(6)
 #define PTE_D BIT64(7)
 #define PTE_PPN GENMASK64(53, 10)
-#define PTE_N BIT64(63) /* [Priv Svnapot] */
+#define PTE_PBMT GENMASK64(62, 61) /* memory type [Priv Svpbmt]: 0, NC, IO, reserved */
+#define PTE_N BIT64(63)            /* [Priv Svnapot] */
 
 struct pt_fmt {
     const char *name;     /* "Sv39x4" */
@@ -61,6 +62,7 @@ struct pt_forest {
     struct cordon_ctx *ctx;
     const struct pt_fmt *fmt;
     uint32_t views; /* bit v: view v exists */
+    uint32_t typed; /* of these, whose leaves say memory types: those that Svpbmt walks */
     bool napot;     /* whatever walks its views has Svnapot: see napot.h */
     cordon_hpa root[CORDON_MAX_VIEWS];
     /* The leaf table that was met last, if all views share it. Forgotten when a view comes, and
@@ -90,6 +92,7 @@ struct pt_grant {
     uint64_t count;
     uint32_t perms;
     uint32_t views;
+    uint64_t type; /* PTE_PBMT of the leaves in typed views */
 };
 
 /* Frames set aside for one transaction on one forest. Zeroed before its first use. */
@@ -164,6 +167,9 @@ void pt_split(struct pt_forest *f, cordon_gpa gpa, unsigned level, uint32_t view
 /* Change the rights of every leaf in the range. */
 void pt_protect(struct pt_forest *f, cordon_gpa gpa, uint64_t pages, uint32_t perms, uint32_t views,
                 struct pt_pool *pool, struct pt_retire *retire);
+/* Take the memory type from every leaf in the range. */
+void pt_untype(struct pt_forest *f, cordon_gpa gpa, uint64_t pages, uint32_t views,
+               struct pt_pool *pool, struct pt_retire *retire);
 /* Give back what RETIRE collected; what is no root goes into POOL first, until it holds MOST. */
 void pt_retire_free(struct pt_forest *f, struct pt_retire *retire);
 void pt_retire_keep(struct pt_forest *f, struct pt_retire *retire, struct pt_pool *pool,

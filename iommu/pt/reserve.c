@@ -221,6 +221,19 @@ static uint64_t reckon_grant(struct pt_forest *f, const struct pt_grant *grant, 
     return r.tables;
 }
 
+static uint64_t reckon_views(struct pt_forest *f, const struct pt_grant *grant, uint64_t pages,
+                             struct pt_pool *pool)
+{
+    struct pt_grant typed, plain;
+    uint64_t tables = 0;
+
+    if (pt_grant_split(f, grant, &typed, &plain)) {
+        tables = reckon_grant(f, &plain, pages, pool) * spread(f, plain.views);
+        grant = &typed;
+    }
+    return tables + reckon_grant(f, grant, pages, pool) * spread(f, grant->views);
+}
+
 int pt_reserve_grant(struct pt_forest *f, const struct pt_grant *grant, struct pt_pool *pool)
 {
     struct pt_pool before = *pool;
@@ -236,11 +249,11 @@ int pt_reserve_grant(struct pt_forest *f, const struct pt_grant *grant, struct p
     if (error != 0) {
         return error;
     }
-    tables = reckon_grant(f, grant, pages, pool);
+    tables = reckon_views(f, grant, pages, pool);
     if (tables == 0) {
         return 0;
     }
-    error = pt_pool_grow(f, pool, tables * spread(f, grant->views));
+    error = pt_pool_grow(f, pool, tables);
     if (error != 0) {
         *pool = before;
     }
@@ -250,7 +263,7 @@ int pt_reserve_grant(struct pt_forest *f, const struct pt_grant *grant, struct p
 uint64_t pt_map_needs(struct pt_forest *f, const struct pt_run *run)
 {
     struct cordon_extent one = {run->hpa, run->pages << CORDON_PAGE_SHIFT};
-    const struct pt_grant grant = {run->gpa, &one, 1, run->perms, run->views};
+    const struct pt_grant grant = {run->gpa, &one, 1, run->perms, run->views, 0};
     struct pt_pool none = {.count = 0};
 
     return reckon_grant(f, &grant, run->pages, &none) * spread(f, run->views);
@@ -267,7 +280,7 @@ PT_SLOW int reserve_run(struct pt_forest *f, const struct pt_run *run, struct pt
                         bool plain)
 {
     struct cordon_extent one = {run->hpa, run->pages << CORDON_PAGE_SHIFT};
-    struct pt_grant grant = {run->gpa, &one, 1, run->perms, run->views};
+    struct pt_grant grant = {run->gpa, &one, 1, run->perms, run->views, 0};
 
     if (plain) {
         uint64_t last = run->gpa.v + one.len - 1;

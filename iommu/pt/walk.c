@@ -106,7 +106,7 @@ static inline void hit_set(struct pt_hit *hit, uint64_t word, uint64_t pte, unsi
     hit->leaf = pt_word_is_leaf(pte);
 }
 
-/* The walk ended at a 64 KiB leaf, or at what is not ours. */
+/* The walk ended at a 64 KiB leaf, one with a memory type, or at what is not ours. */
 PT_SLOW int hit_odd(const struct pt_forest *f, struct pt_hit *hit)
 {
     if (!pt_word_ours(f->fmt, hit->level, hit->pte)) {

@@ -1,9 +1,9 @@
 /*
  * Table words: made whole, and taken apart. [Priv 12.3.1, 12.4.1, 18.5.1]
  *
- * A leaf is V, A, D, U for the second stage, the rights and the PPN. A and D are clear where they
- * are to tell what was used and written (pt/marks.h); hardware may set them there at any time. A
- * non-leaf is V and the PPN: A, D and U there are reserved. Nothing here sets G, PBMT or a
+ * A leaf is V, A, D, U for the second stage, the rights, the PPN and a memory type. A and D are
+ * clear where they are to tell what was used and written (pt/marks.h); hardware may set them there
+ * at any time. A non-leaf is V and the PPN: all else is reserved there. Nothing here sets G or a
  * reserved bit, so that a word with one of them is not ours. The word of what is not mapped is 0.
  *
  * A 64 KiB leaf is 16 words of a leaf table, all the same: N, and a PPN that ends in 1000b. A and D
@@ -72,10 +72,11 @@ static inline uint64_t pt_leaf_step(unsigned level)
     return pt_ppn_put(pt_span(level));
 }
 
-/* A leaf with other rights, BITS, and nothing else changed. */
-static inline uint64_t pt_leaf_rights(uint64_t word, uint64_t bits)
+/* The bits of a leaf that say what it is besides whither it leads, and under which rights and type.
+ */
+static inline uint64_t pt_leaf_bits(uint64_t leaf)
 {
-    return (word & ~PTE_RIGHTS) | bits;
+    return leaf & ~(PTE_PPN | PTE_RIGHTS | PTE_PBMT);
 }
 
 static inline uint64_t pt_table_make(cordon_hpa table)
@@ -123,8 +124,8 @@ static inline uint64_t pt_page_leaf(const uint64_t *word)
 
 /* ---- ours --------------------------------------------------------------------------------- */
 
-/* True for words without N that the functions above make for this place, at level 0 with A and D or
- * without, and for 0. */
+/* True for words without N and memory type that the functions above make for this place, at level 0
+ * with A and D or without, and for 0. */
 static inline bool pt_word_plain(const struct pt_fmt *fmt, unsigned level, uint64_t word)
 {
     uint64_t plain = word & ~PTE_PPN;
@@ -142,6 +143,12 @@ static inline bool pt_word_plain(const struct pt_fmt *fmt, unsigned level, uint6
 
 static inline bool pt_word_ours(const struct pt_fmt *fmt, unsigned level, uint64_t word)
 {
+    uint64_t type = word & PTE_PBMT;
+
+    if (type != 0 && (type == PTE_PBMT || !pt_word_is_leaf(word))) {
+        return false;
+    }
+    word ^= type;
     if (!pt_word_is_napot(word)) {
         return pt_word_plain(fmt, level, word);
     }

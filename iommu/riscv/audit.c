@@ -175,6 +175,11 @@ static int audit_context(const struct cordon_device *dev, struct cordon_finding 
         return audit_say(first, 1, context, root,
                          "a device's view may have 64 KiB leaves, which its IOMMU may not know");
     }
+    if ((d->forest.typed >> dev->view & 1u) != 0 &&
+        (dev->iommu->info.capabilities & 1u << 15) == 0) {
+        return audit_say(first, 1, context, root,
+                         "a device's view may have memory types, which its IOMMU reserves");
+    }
     if (audit_walk(dev->iommu, dev->device_id, &skip, &context, first) != 0) {
         return -CORDON_ECORRUPT;
     }

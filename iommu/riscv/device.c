@@ -37,6 +37,12 @@ static uint32_t device_common_view(const struct cordon_domain *d)
     return 0;
 }
 
+/* Else the IOMMU reserves the bits that say them. */
+static bool device_knows_types(const struct cordon_device *dev)
+{
+    return (dev->iommu->info.capabilities & CAP_SVPBMT) != 0;
+}
+
 static void device_view_drop(struct cordon_domain *d, uint32_t number)
 {
     struct domain_view *view = &d->view[number];
@@ -51,7 +57,8 @@ static int device_view_make(struct cordon_domain *d, const struct cordon_device 
 {
     uint32_t number;
     cordon_hpa table = cordon_hpa_make(0);
-    int err = domain_view_add(d, &number);
+    int err =
+        device_knows_types(dev) ? domain_view_add_typed(d, &number) : domain_view_add(d, &number);
 
     if (err) {
         return err;
@@ -189,6 +196,8 @@ static int device_attach_claimed(struct cordon_domain *d, struct cordon_device *
     }
     if (number == 0) {
         err = device_view_make(d, dev, &number);
+    } else if ((d->forest.typed >> number & 1u) != 0 && !device_knows_types(dev)) {
+        err = -CORDON_ENOTSUP;
     }
     if (err) {
         return err;

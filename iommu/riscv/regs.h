@@ -37,6 +37,7 @@ enum iommu_reg64 {
 
 /* 5.3 capabilities */
 #define CAP_VERSION_MAJOR GENMASK64(7, 4)
+#define CAP_SVPBMT BIT64(15)
 #define CAP_SV39X4 BIT64(17)
 #define CAP_SV48X4 BIT64(18)
 #define CAP_SV57X4 BIT64(19)

@@ -56,6 +56,7 @@ static inline uint64_t frame_take(struct cordon_domain *d, uint64_t word, bool p
         d->promised -= kept;
         d->owed -= promised && !kept;
         frame_scrub(d->ctx->cookie, p, hfn);
+        ctx_flush(d->ctx, hfn, 1);
         block_note(d->ctx->cookie, PORT_NOTE_CLAIM, hfn, 1, word);
     }
     return hfn;
@@ -81,6 +82,7 @@ static uint64_t frames_take(struct cordon_domain *d, const struct want *w)
         for (uint64_t i = 0; i < BLOCK_FRAMES; i++) {
             frame_scrub(d->ctx->cookie, p, hfn + i);
         }
+        ctx_flush(d->ctx, hfn, BLOCK_FRAMES);
         block_note(d->ctx->cookie, PORT_NOTE_CLAIM, hfn, BLOCK_FRAMES, w->word);
     }
     return hfn;

@@ -20,7 +20,7 @@ from .platform import Platform
 from .shape import Shape
 from .space import Node, NodeKind, Section, Space
 from .touch import Demand, Discard, Touched, TouchWhat
-from .types import PAGE, Drain, Extent, FrameState, Gpa, Gva, Hpa, Iova, Mode, Perm
+from .types import PAGE, Drain, Extent, FrameState, Gpa, Gva, Hpa, Iova, MemoryType, Mode, Perm
 from .walk import Leaf, Step, Walk, WalkEnd
 
 __all__ = [
@@ -29,7 +29,7 @@ __all__ = [
     "Fault", "FrameInfo", "FrameState", "Gpa", "GpaEnd", "Grant", "Guest", "GuestStep", "GuestWalk",
     "Gva", "GvaEnd", "HardwareError", "HardwareTimeout", "Harvest", "Hit", "Hpa", "HpmCounter", "HpmEvent",
     "InvalidArgument", "Iommu", "Iova", "Leaf", "LibraryError", "LimitReached", "Listening", "MadeRun", "Mark",
-    "Misaligned", "Mode", "Moves", "Napot", "Nearest", "Node", "NodeKind", "NotFound", "NotOwner",
+    "MemoryType", "Misaligned", "Mode", "Moves", "Napot", "Nearest", "Node", "NodeKind", "NotFound", "NotOwner",
     "NotSupported", "OutOfMemory", "OutOfRange", "PageSet", "Pending", "Perm", "Platform",
     "Protect", "Region", "Revoke", "Rules", "Section", "Shape", "Space", "Step", "Told", "ToldKind",
     "TouchWhat", "Touched", "TranslationFault", "UseAfterClose", "Walk", "WalkEnd", "WrongHandle",

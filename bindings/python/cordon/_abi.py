@@ -20,6 +20,7 @@ from ._base import Address, Handle, Record
 CORDON_ATTACH_OWN_VIEW = 1
 CORDON_CTX_MIXED = 1
 CORDON_CTX_NAPOT = 2
+CORDON_CTX_PBMT = 4
 CORDON_DRAIN_IOMMU = 1
 CORDON_DRAIN_RESET = 2
 CORDON_EALIGN = 2
@@ -133,15 +134,18 @@ CORDON_READ = 1
 CORDON_REGION_DEMAND = 0x20
 CORDON_REGION_FILE = 0x1000
 CORDON_REGION_HUGE = 0x400
+CORDON_REGION_IO = 0x200
 CORDON_REGION_KEEP = 8
 CORDON_REGION_LOG = 0x80
 CORDON_REGION_MARKS = 0xc0
 CORDON_REGION_MMIO = 1
+CORDON_REGION_NC = 0x100
 CORDON_REGION_NODMA = 2
 CORDON_REGION_PEER = 4
 CORDON_REGION_PIN = 0x40
 CORDON_REGION_PROMISED = 0x800
 CORDON_REGION_SHARED = 0x10
+CORDON_REGION_TYPES = 0x300
 CORDON_RUN_FIXED = 2
 CORDON_RUN_NOZERO = 1
 CORDON_RW = 3
@@ -466,7 +470,7 @@ class Hit(Record):
         ("perms", c_uint32),
         ("level", c_uint32),
         ("shift", c_uint32),
-        ("reserved", c_uint32),
+        ("type", c_uint32),
     ]
 
 
@@ -1002,15 +1006,17 @@ PROTOTYPES = (
      'brings zeroes; of what is absent nothing is told. MARK with PIN fills what is absent, or '
      'is refused (ENOMEM) before anything came; more than 64 pages come ahead of the change, a '
      "part under each hold of the domain's lock, and stay where others take the rest "
-     'meanwhile. Errors, nothing changed: EINVAL, EALIGN, ERANGE, EEXIST (GRANT over a region '
-     'or twice the same frame), ENOENT (any other kind over a hole), EPERM (frame not HELD, '
-     'resource unknown or taken; PROTECT of borrowed frames beyond the rights of the loan; '
-     'DISCARD of what is not DEMAND, or has PIN; MARK of MMIO or borrowed frames), EBUSY '
-     '(REVOKE or DISCARD of frames that another domain borrows, PROTECT that takes a right '
-     'from them, or LOG where it may write; DISCARD of what a device view holds), ENOMEM '
-     '(GRANT with PROMISED too: what is free does not suffice), ELIMIT. Error with the map '
-     'changed: EPENDING, the revoked frames stay REVOKING (hardware did not answer, or a '
-     'device that drains by reset is attached); see cordon_retire.'),
+     'meanwhile. Where the context has CORDON_CTX_PBMT, caches are flushed of what comes into '
+     'a map, and of what is HELD after it went: a guest may read past them. Errors, nothing '
+     'changed: EINVAL, EALIGN, ERANGE, EEXIST (GRANT over a region or twice the same frame), '
+     'ENOTSUP (a memory type without CORDON_CTX_PBMT), ENOENT (any other kind over a hole), '
+     'EPERM (frame not HELD, resource unknown or taken; PROTECT of borrowed frames beyond the '
+     'rights of the loan; DISCARD of what is not DEMAND, or has PIN; MARK of MMIO or borrowed '
+     'frames), EBUSY (REVOKE or DISCARD of frames that another domain borrows, PROTECT that '
+     'takes a right from them, or LOG where it may write; DISCARD of what a device view '
+     'holds), ENOMEM (GRANT with PROMISED too: what is free does not suffice), ELIMIT. Error '
+     'with the map changed: EPENDING, the revoked frames stay REVOKING (hardware did not '
+     'answer, or a device that drains by reset is attached); see cordon_retire.'),
     ("cordon_coalesce", c_int, (
         ("d", POINTER(Domain)),
         ("what", POINTER(Coalesce)),
@@ -1050,7 +1056,8 @@ PROTOTYPES = (
      'one of its own. The caller has quiesced and reset the device before. Errors: EHANDLE (of '
      'two contexts), EBUSY (attached already; or a page of a DEMAND region that the view would '
      'hold is absent: cordon_populate comes first), ELIMIT (views, GSCIDs), ENOMEM, ENOTSUP '
-     '(mode), ETIMEOUT, EHW.'),
+     '(mode; or its IOMMU lacks Svpbmt, and the common view has devices behind one that has '
+     'it, and so may say memory types: it can have one of its own), ETIMEOUT, EHW.'),
     ("cordon_device_detach", c_int, (
         ("dev", POINTER(Device)),
     ),
@@ -1453,12 +1460,13 @@ PROTOTYPES = (
      'and end are refused: EBUSY. So a frame is scrubbed and used again only after its last '
      "user is gone, and no change waits for another domain's devices. Who holds both handles "
      'takes a frame back by revoking it in each borrower (cordon_frame_borrower tells them), '
-     'then in OWNER. Errors, nothing changed: EINVAL (also: one domain as both), EHANDLE '
-     "(domains of two contexts), EALIGN, ERANGE, ENOENT (a hole in the owner's range), EPERM "
-     "(not RAM of OWNER's own: MMIO, borrowed; rights beyond OWNER's; devices where OWNER's "
-     "are not allowed), EBUSY (rights to write to what is logged: the borrower's writes are "
-     'not), EEXIST (something stands at TO, or BORROWER has one of the frames), ENOMEM. Error '
-     'with the map changed: EPENDING, as cordon_change; the loan holds.'),
+     'then in OWNER. Errors, nothing changed: EINVAL (also: one domain as both; two memory '
+     "types in the range, which is the borrower's too), EHANDLE (domains of two contexts), "
+     "EALIGN, ERANGE, ENOENT (a hole in the owner's range), EPERM (not RAM of OWNER's own: "
+     "MMIO, borrowed; rights beyond OWNER's; devices where OWNER's are not allowed), EBUSY "
+     "(rights to write to what is logged: the borrower's writes are not), EEXIST (something "
+     'stands at TO, or BORROWER has one of the frames), ENOMEM. Error with the map changed: '
+     'EPENDING, as cordon_change; the loan holds.'),
     ("cordon_slot_harvest", c_int, (
         ("s", POINTER(Space)),
         ("id", c_uint32),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .judge import Judgement
     from .platform import Platform
 
-MSI_FLAT = 1 << 22
+SVPBMT, MSI_FLAT = 1 << 15, 1 << 22
 
 
 def walker_of(platform: "Platform") -> Walker:
@@ -24,7 +24,7 @@ def walker_of(platform: "Platform") -> Walker:
 def directory_of(platform: "Platform") -> Directory:
     return Directory(lambda at: int.from_bytes(platform.memory(at, 8), "little"),
                      platform.register(0x10, 8), bool(platform.register(0, 8) & MSI_FLAT),
-                     napot=platform.iommu.napot is Napot.KNOWN)
+                     napot=platform.iommu.napot is Napot.KNOWN, pbmt=bool(platform.register(0, 8) & SVPBMT))
 
 
 def for_devices(region: "Region") -> bool:

@@ -41,13 +41,15 @@ class Context:
     hart_fence(harts, vmid, gpa, length), hart_fence_all(harts) and time_us(); an exception that it
     raises comes out of the call that led to it. `mixed` gives up keeping what never moves apart from
     what can, for comparisons. `napot`: the harts have Svnapot, and leaves of 64 KiB are made (in views of devices
-    only where the IOMMU was seen to know them: `Iommu.napot`).
+    only where the IOMMU was seen to know them: `Iommu.napot`). `pbmt`: they have Svpbmt and Zicbom, and regions may
+    have a MemoryType.
     """
 
     def __init__(self, ram: Any = "64M", base: HpaLike = 0x8000_0000, *,
                  banks: Iterable[ExtentLike] | None = None, reserved: Iterable[ExtentLike] = (),
                  hart_modes: int = Mode.ANY, vmid_bits: int = 14, seed: Size = 0,
-                 port: object = None, mixed: bool = False, napot: bool = False) -> None:
+                 port: object = None, mixed: bool = False, napot: bool = False,
+                 pbmt: bool = False) -> None:
         if isinstance(ram, (int, str)):
             ram = mmap.mmap(-1, size_pages(ram, "ram"), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # a fork has its own
         self.base = address(Hpa, base)
@@ -58,7 +60,8 @@ class Context:
         self.order = Order.over(self._lib, self._port.ops)  # None but over a recording build
         self._ptr: Any = None
         self.children: list[Child] = []
-        flags = (_abi.CORDON_CTX_MIXED if mixed else 0) | (_abi.CORDON_CTX_NAPOT if napot else 0)
+        flags = (_abi.CORDON_CTX_MIXED if mixed else 0) | (_abi.CORDON_CTX_NAPOT if napot else 0) \
+            | (_abi.CORDON_CTX_PBMT if pbmt else 0)
         self._create(banks, reserved, hart_modes, vmid_bits, seed, flags)
 
     def _create(self, banks: Iterable[ExtentLike] | None, reserved: Iterable[ExtentLike], hart_modes: int,

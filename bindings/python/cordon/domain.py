@@ -12,7 +12,7 @@ from .gva import GuestWalk, GvaLike, Rules, walk_guest
 from .log import Coalesced, Harvest, Mark, coalesce, harvest
 from .moves import Moves, relocate
 from .shape import Shape, shape
-from .types import (Extent, ExtentLike, Extents, Gpa, GpaLike, Hpa, HpaLike, Perm, PermLike, Size, address,
+from .types import (Extent, ExtentLike, Extents, Gpa, GpaLike, Hpa, HpaLike, MemoryType, Perm, PermLike, Size, address,
                     extents_array, extents_of, size_bytes)
 from .touch import Demand, Discard, Touched, marks, populate, touch
 from .walk import Leaf, Walk, leaves, walk
@@ -34,9 +34,10 @@ class Grant:
     peer: bool = False
     keep: bool = False
     pin: bool = False
+    type: MemoryType = MemoryType.PMA
 
     def fill(self, op: _abi.Op) -> None:
-        flags = ((_abi.CORDON_REGION_MMIO if self.mmio else 0) | (0 if self.dma else _abi.CORDON_REGION_NODMA)
+        flags = (self.type.flag | (_abi.CORDON_REGION_MMIO if self.mmio else 0) | (0 if self.dma else _abi.CORDON_REGION_NODMA)
                  | (_abi.CORDON_REGION_PEER if self.peer else 0)
                  | (_abi.CORDON_REGION_KEEP if self.keep else 0)
                  | (_abi.CORDON_REGION_PIN if self.pin else 0))
@@ -84,19 +85,25 @@ class Region:
     def end(self) -> Gpa:
         return self.gpa + self.len
 
+    @property
+    def type(self) -> MemoryType:
+        return MemoryType.of_flags(self.flags)
+
     def __repr__(self) -> str:
-        return f"Region({self.gpa.v:#x}..{self.end.v - 1:#x} {self.perms})"
+        kind = f" {self.type.name}" if self.type else ""
+        return f"Region({self.gpa.v:#x}..{self.end.v - 1:#x} {self.perms}{kind})"
 
 
 @dataclass(frozen=True)
 class Hit:
-    """Where an address leads: the byte's HPA, bytes to the end of the leaf, its rights, level and bytes."""
+    """Where an address leads: the byte's HPA, bytes to the end of the leaf, its rights, level, bytes and memory type."""
 
     hpa: Hpa
     span: int
     perms: Perm
     level: int
     size: int
+    type: MemoryType = MemoryType.PMA
 
 
 @dataclass(frozen=True)
@@ -173,8 +180,8 @@ class Domain(Child):
         self.context.call("cordon_change", self.ptr, array, len(ops), domain=self.number,
                           **(fields or {"ops": ops}))
 
-    def grant(self, gpa: GpaLike, extents: Extents, perms: PermLike = Perm.RWX, **flags: bool) -> None:
-        """Make EXTENTS (one Extent or a list) stand at GPA. Flags: mmio, dma, peer, keep, pin."""
+    def grant(self, gpa: GpaLike, extents: Extents, perms: PermLike = Perm.RWX, **flags: Any) -> None:
+        """Make EXTENTS (one Extent or a list) stand at GPA. Flags: mmio, dma, peer, keep, pin; and type, a MemoryType."""
         backing: list[ExtentLike] = [extents] if isinstance(extents, Extent) else list(extents)
         self.change([Grant(gpa, tuple(backing), perms, **flags)], gpa=address(Gpa, gpa), extents=backing,
                     perms=Perm.of(perms), **flags)
@@ -295,7 +302,7 @@ class Domain(Child):
         gpa, access = address(Gpa, gpa), Perm.of(access)
         self.context.call("cordon_translate", self.ptr, view, gpa, int(access), ctypes.byref(out),
                           gpa=gpa, view=view, access=access)
-        return Hit(out.hpa, out.span, Perm(out.perms), out.level, 1 << out.shift)
+        return Hit(out.hpa, out.span, Perm(out.perms), out.level, 1 << out.shift, MemoryType.of_flags(out.type))
 
     def walk(self, gpa: GpaLike, access: PermLike = "", *, view: int = 0) -> Walk:
         """Every word that a walk of GPA reads, and why it ends; a fault is an answer here."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from . import _abi
 from ._base import as_int
-from .types import Gpa, Gva, Hpa, Perm, PermLike, address
+from .types import Gpa, Gva, Hpa, MemoryType, Perm, PermLike, address
 from .walk import MODES, SPANS, Step, Walk, WalkEnd, flags_of, walk_of
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 GvaLike = Gva | int | str
 PPN = (1 << 44) - 1
 STAGES = {0: "Bare", 8: "Sv39", 9: "Sv48", 10: "Sv57"}
-MEMORY_TYPES = ("", " NC", " IO", " a memory type that there is not")
 
 
 class GvaEnd(IntEnum):
@@ -112,8 +111,7 @@ class GuestStep:
     @property
     def flags(self) -> str:
         """The bits below the PPN, and N and the memory type where they are set."""
-        return (flags_of(self.value) + (" N" if self.value >> 63 else "")
-                + MEMORY_TYPES[self.value >> 61 & 3])
+        return flags_of(self.value)
 
     def __str__(self) -> str:
         return (f"level {self.level} ({SPANS[self.level]:>4}) [{self.index:3}] at GPA {self.gpa.v:#x}, "
@@ -151,6 +149,14 @@ class GuestWalk:
         return STAGES.get(self.satp >> 60, f"mode {self.satp >> 60}")
 
     @property
+    def type(self) -> MemoryType:
+        """The memory type at the end: the guest's tables' own, or, where they say none, the map's [Privileged,
+        Svpbmt]."""
+        leaves = (*self.steps[-1:], *(self.gstage.steps[-1:] if self.gstage else ()))
+        return next((MemoryType(leaf.value >> 61 & 3) for leaf in leaves if self.leads and leaf.value >> 61 & 3),
+                    MemoryType.PMA)
+
+    @property
     def leads(self) -> bool:
         """Whether it came to an end in host memory, or in registers."""
         return self.end is GvaEnd.LEADS
@@ -161,7 +167,8 @@ class GuestWalk:
         if self.hpa is not None:
             first = f"; the hart sets {' and '.join(self.marks)} first" if self.marks else ""
             what = "leads to" if self.hva is not None else "leads to registers at"
-            return f"{what} HPA {self.hpa.v:#x}{first}"
+            kind = f", {self.type.name}" if self.type else ""
+            return f"{what} HPA {self.hpa.v:#x}{kind}{first}"
         if self.end is GvaEnd.MODE:
             return f"satp.MODE {self.satp >> 60} is one that no hart has"
         if self.end is GvaEnd.CANONICAL:

@@ -63,7 +63,8 @@ class Platform(FaultLog, metaclass=_Opening):
 
     def _begin(self, parts: list[Part], *, ram: memoryview, ram_base: int, port: "Port", iommu_base: int,
                reserved: Iterable[ExtentLike] = (), take_over: bool = True, ddt_levels: int | None = None,
-               napot: bool = False, before: "Callable[[Platform], object] | None" = None, **iommu_settings: int) -> None:
+               napot: bool = False, pbmt: bool = False, before: "Callable[[Platform], object] | None" = None,
+               **iommu_settings: int) -> None:
         """What each backend's __init__ ends with: a context over RAM, and the IOMMU taken over."""
         FaultLog.__init__(self)
         refuse_twins(parts)
@@ -79,7 +80,7 @@ class Platform(FaultLog, metaclass=_Opening):
             iommu_settings.setdefault("max_device_id", _MAX_DEVICE_ID[ddt_levels])
         if before:
             before(self)
-        self.context = Context(ram, ram_base, reserved=reserved, port=port, seed=1, napot=napot)
+        self.context = Context(ram, ram_base, reserved=reserved, port=port, seed=1, napot=napot, pbmt=pbmt)
         if take_over:
             self.take_over()
 

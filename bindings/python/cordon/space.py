@@ -10,7 +10,7 @@ from . import _abi
 from ._base import as_int
 from .context import Child
 from .errors import NotFound
-from .types import (Extent, Extents, Gpa, GpaLike, Perm, PermLike, Size, address, extents_array,
+from .types import (Extent, Extents, Gpa, GpaLike, MemoryType, Perm, PermLike, Size, address, extents_array,
                     extents_of, size_bytes)
 
 if TYPE_CHECKING:
@@ -101,6 +101,8 @@ def _changed(node: _abi.Node, changes: dict[str, Any]) -> _abi.Node:
         elif name in _FLAGS:
             on = bool(value) != (name == "dma")
             node.flags = node.flags | _FLAGS[name] if on else node.flags & ~_FLAGS[name]
+        elif name == "type":
+            node.flags = node.flags & ~_abi.CORDON_REGION_TYPES | MemoryType(value).flag
         elif name == "perms":
             node.perms = int(Perm.of(value))
         elif name == "priority":
@@ -112,7 +114,7 @@ def _changed(node: _abi.Node, changes: dict[str, Any]) -> _abi.Node:
         elif name == "extents":
             node.extents, node.extent_count = _backing(value)
         else:
-            raise TypeError(f"a node has no {name!r}; it has {', '.join([*_PLAIN, *_FLAGS])}, perms, priority, "
+            raise TypeError(f"a node has no {name!r}; it has {', '.join([*_PLAIN, *_FLAGS])}, type, perms, priority, "
                             "enabled, parent, extents")
     return node
 

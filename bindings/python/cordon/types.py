@@ -45,6 +45,24 @@ class Perm(enum.IntFlag):
 PermLike = Perm | int | str
 
 
+class MemoryType(enum.IntEnum):
+    """What a leaf says of its memory [Privileged, Svpbmt]: nothing, so that it is as the machine has it; main memory
+    that harts do not cache; or I/O."""
+
+    PMA = 0
+    NC = _abi.CORDON_REGION_NC >> 8
+    IO = _abi.CORDON_REGION_IO >> 8
+
+    @property
+    def flag(self) -> int:
+        """As a flag of a region."""
+        return self << 8
+
+    @classmethod
+    def of_flags(cls, flags: int) -> "MemoryType":
+        return cls((flags & _abi.CORDON_REGION_TYPES) >> 8)
+
+
 class Mode(enum.IntFlag):
     """Second-stage formats."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _abi
 from .errors import NotFound
-from .types import Gpa, GpaLike, Hpa, Perm, PermLike, address
+from .types import Gpa, GpaLike, Hpa, MemoryType, Perm, PermLike, address
 
 if TYPE_CHECKING:
     from .domain import Domain
@@ -27,8 +27,9 @@ class WalkEnd(IntEnum):
 
 
 def flags_of(word: int) -> str:
-    """The flag bits of a table word, "da-u-wrv": - where a bit is clear, V last."""
-    return "".join(name if word >> bit & 1 else "-" for bit, name in reversed(list(enumerate("vrwxugad"))))
+    """The flag bits of a table word, "da-u-wrv": - where a bit is clear, V last; and N and a memory type."""
+    low = "".join(name if word >> bit & 1 else "-" for bit, name in reversed(list(enumerate("vrwxugad"))))
+    return low + (" N" if word >> 63 else "") + ("", " NC", " IO", " type 3")[word >> 61 & 3]
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,10 @@ class Leaf:
     len: int
     perms: Perm
     level: int
+    type: MemoryType = MemoryType.PMA
 
     def __str__(self) -> str:
-        size = "64K" if self.len == 64 << 10 else SPANS[self.level]
+        size = ("64K" if self.len == 64 << 10 else SPANS[self.level]) + (f" {self.type.name}" if self.type else "")
         return f"{self.gpa.v:#014x}-{self.gpa.v + self.len - 1:#014x} -> {self.hpa.v:#014x} {self.perms} {size}"
 
 
@@ -126,5 +128,6 @@ def leaves(domain: "Domain", view: int) -> Iterator[Leaf]:
                                 ctypes.byref(hit), gpa=gpa, view=view)
         except NotFound:
             return
-        yield Leaf(Gpa(at), Hpa(hit.hpa), hit.span, Perm(hit.perms), hit.level)
+        yield Leaf(Gpa(at), Hpa(hit.hpa), hit.span, Perm(hit.perms), hit.level,
+                   MemoryType.of_flags(hit.type))
         gpa = at + hit.span

@@ -18,6 +18,7 @@
 
 /* capabilities: version 1.0, Sv39x4, MSI_FLAT, IGS both, PAS 56 */
 #define FAKE_CAPABILITIES 0x3820420010ull
+#define FAKE_CAP_SVPBMT (1ull << 15)
 #define FAKE_CAP_SV48X4 (1ull << 18)
 #define FAKE_CAP_SV57X4 (1ull << 19)
 #define FAKE_CAP_MSI_FLAT (1ull << 22)

@@ -28,6 +28,10 @@ typedef struct cordon_ctx cordon_ctx;
  * long as each IOMMU that walks one was seen to know them too (cordon_iommu_info). */
 #define CORDON_CTX_NAPOT 2u
 
+/* Every hart has Svpbmt and Zicbom, so that guests may read and write past the caches: regions may
+ * have a memory type, and cordon_port_flush is called for what comes into a map. */
+#define CORDON_CTX_PBMT 4u
+
 struct cordon_config {
     uint32_t size;  /* sizeof(struct cordon_config) */
     uint32_t flags; /* CORDON_CTX_* */

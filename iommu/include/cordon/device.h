@@ -88,7 +88,8 @@ CORDON_API CORDON_MUST_CHECK int cordon_device_remove(cordon_device *dev);
  * its own. The caller has quiesced and reset the device before.
  * Errors: EHANDLE (of two contexts), EBUSY (attached already; or a page of a DEMAND region that
  * the view would hold is absent: cordon_populate comes first), ELIMIT (views, GSCIDs), ENOMEM,
- * ENOTSUP (mode), ETIMEOUT, EHW.
+ * ENOTSUP (mode; or its IOMMU lacks Svpbmt, and the common view has devices behind one that has it,
+ * and so may say memory types: it can have one of its own), ETIMEOUT, EHW.
  */
 CORDON_API CORDON_MUST_CHECK int cordon_device_attach(cordon_domain *d, cordon_device *dev,
                                                       uint32_t flags);

@@ -69,6 +69,16 @@ enum cordon_op_kind {
  * tables lead there; they follow when the region moves or goes, or the window comes. */
 #define CORDON_REGION_FILE 4096u
 
+/* RAM of a memory type of its own, one of the two, where the context has CORDON_CTX_PBMT: harts do
+ * not cache it, and access it as main memory (NC) or as I/O (IO), unless the guest's own tables say
+ * a type. Not with MMIO, whose registers the machine knows best, nor with DEMAND: what is not
+ * cached is there for devices, whose DMA cannot wait. Views of devices whose IOMMU has Svpbmt say
+ * it too; all others leave it to the IOMMU, so that none meets bits that it reserves. [Priv Svpbmt]
+ */
+#define CORDON_REGION_NC 256u
+#define CORDON_REGION_IO 512u
+#define CORDON_REGION_TYPES (CORDON_REGION_NC | CORDON_REGION_IO)
+
 /* A flag that cordon_region_find tells, and no GRANT takes: RAM of another domain; cordon_share. */
 #define CORDON_REGION_SHARED 16u
 
@@ -101,15 +111,18 @@ struct cordon_op {
  * absent, or is refused (ENOMEM) before anything came; more than 64 pages come ahead of the change,
  * a part under each hold of the domain's lock, and stay where others take the rest meanwhile.
  *
+ * Where the context has CORDON_CTX_PBMT, caches are flushed of what comes into a map, and of what
+ * is HELD after it went: a guest may read past them.
+ *
  * Errors, nothing changed: EINVAL, EALIGN, ERANGE, EEXIST (GRANT over a region or twice the same
- * frame), ENOENT (any other kind over a hole), EPERM (frame not HELD, resource unknown or taken;
- * PROTECT of borrowed frames beyond the rights of the loan; DISCARD of what is not DEMAND, or has
- * PIN; MARK of MMIO or borrowed frames), EBUSY (REVOKE or DISCARD of frames that another domain
- * borrows, PROTECT that takes a right from them, or LOG where it may write; DISCARD of what a
- * device view holds), ENOMEM
- * (GRANT with PROMISED too: what is free does not suffice), ELIMIT. Error with the map
- * changed: EPENDING, the revoked frames stay REVOKING (hardware did not answer, or a device that
- * drains by reset is attached); see cordon_retire.
+ * frame), ENOTSUP (a memory type without CORDON_CTX_PBMT), ENOENT (any other kind over a hole),
+ * EPERM (frame not HELD, resource unknown or taken; PROTECT of borrowed frames beyond the rights of
+ * the loan; DISCARD of what is not DEMAND, or has PIN; MARK of MMIO or borrowed frames), EBUSY
+ * (REVOKE or DISCARD of frames that another domain borrows, PROTECT that takes a right from them,
+ * or LOG where it may write; DISCARD of what a device view holds), ENOMEM (GRANT with PROMISED too:
+ * what is free does not suffice), ELIMIT. Error with the map changed: EPENDING, the revoked frames
+ * stay REVOKING (hardware did not answer, or a device that drains by reset is attached); see
+ * cordon_retire.
  */
 CORDON_API CORDON_MUST_CHECK int cordon_change(cordon_domain *d, const struct cordon_op *ops,
                                                size_t count);
@@ -166,12 +179,12 @@ struct cordon_share {
  * holds both handles takes a frame back by revoking it in each borrower (cordon_frame_borrower
  * tells them), then in OWNER.
  *
- * Errors, nothing changed: EINVAL (also: one domain as both), EHANDLE (domains of two contexts),
- * EALIGN, ERANGE, ENOENT (a hole in the owner's range), EPERM (not RAM of OWNER's own: MMIO,
- * borrowed; rights beyond OWNER's; devices where OWNER's are not allowed), EBUSY (rights to write
- * to what is logged: the borrower's writes are not), EEXIST (something stands at TO, or BORROWER
- * has one of the frames), ENOMEM. Error with the map changed: EPENDING, as cordon_change; the loan
- * holds.
+ * Errors, nothing changed: EINVAL (also: one domain as both; two memory types in the range, which
+ * is the borrower's too), EHANDLE (domains of two contexts), EALIGN, ERANGE, ENOENT (a hole in the
+ * owner's range), EPERM (not RAM of OWNER's own: MMIO, borrowed; rights beyond OWNER's; devices
+ * where OWNER's are not allowed), EBUSY (rights to write to what is logged: the borrower's writes
+ * are not), EEXIST (something stands at TO, or BORROWER has one of the frames), ENOMEM. Error with
+ * the map changed: EPENDING, as cordon_change; the loan holds.
  */
 CORDON_API CORDON_MUST_CHECK int cordon_share(cordon_domain *owner, cordon_domain *borrower,
                                               const struct cordon_share *what);
@@ -212,7 +225,7 @@ struct cordon_hit {
     uint32_t perms; /* of the leaf */
     uint32_t level; /* 0: 4 KiB or 64 KiB, 1: 2 MiB, 2: 1 GiB */
     uint32_t shift; /* log2 of the leaf's bytes: 12, 16, 21 or 30 */
-    uint32_t reserved;
+    uint32_t type;  /* of the leaf: CORDON_REGION_NC or _IO; 0: as the machine has it */
 };
 
 /* Where GPA leads in a view (0: G-stage), checked for ACCESS (CORDON_READ..; 0: any leaf).

@@ -34,6 +34,10 @@ void cordon_port_hart_fence_all(void *cookie, uint64_t harts);
  * they run were written. [INV 9; SBI RFENCE] */
 void cordon_port_code_fence(void *cookie, uint64_t harts);
 
+/* Write back and drop whatever caches hold of LEN bytes at HPA, whole pages of RAM, and order that
+ * before all that comes later (cbo.flush, fence). With CORDON_CTX_PBMT only. [Zicbom] */
+void cordon_port_flush(void *cookie, cordon_hpa hpa, uint64_t len);
+
 /* Monotonic time in microseconds, for bounded waits only. */
 uint64_t cordon_port_time_us(void *cookie);
 

@@ -84,6 +84,14 @@ void cordon_port_code_fence(void *cookie, uint64_t harts)
     (void)harts;
 }
 
+/* Caches of a host are those of all its devices. */
+void cordon_port_flush(void *cookie, cordon_hpa hpa, uint64_t len)
+{
+    (void)cookie;
+    (void)hpa;
+    (void)len;
+}
+
 uint64_t cordon_port_time_us(void *cookie)
 {
     const struct cordon_port_ops *ops = ops_of(cookie);

@@ -43,9 +43,10 @@ struct loan {
 
 struct frame {
     uint64_t hfn;
-    uint64_t owner;  /* ownership word at its last claim */
-    uint64_t mapped; /* leaves of live tables that lead here */
-    uint64_t copied; /* when it got another's contents; 0: not, or freed since */
+    uint64_t owner;            /* ownership word at its last claim */
+    uint64_t mapped;           /* leaves of live tables that lead here */
+    uint64_t copied;           /* when it got another's contents; 0: not, or freed since */
+    uint64_t flushed, written; /* when caches were; and when it was last taken, lent or copied to */
     bool claimed;
     bool stale; /* it was free, and what it held is there still */
     struct table *table;

@@ -57,6 +57,11 @@ void order_expect(struct record_order *o, uint32_t domain, uint32_t views)
     o->expect[domain % CORDON_MAX_DOMAINS] = views;
 }
 
+void order_expect_flushes(struct record_order *o)
+{
+    o->flushes = true;
+}
+
 void order_levels(struct record_order *o, unsigned levels)
 {
     o->root_level = levels - 1;
@@ -104,6 +109,9 @@ static void leaf_came(struct record_order *o, uint64_t word, unsigned level)
         }
         if (f->stale) {
             order_fail(o, "a leaf leads to a frame that was free and not scrubbed since");
+        }
+        if (o->flushes && f->claimed && f->flushed <= f->written) {
+            order_fail(o, "a leaf leads to a frame that caches were not flushed of");
         }
         if ((word & PTE_EXECUTE) != 0 && fetches_stale(o, f, OWNER_DOMAIN(f->owner))) {
             order_fail(o, "a leaf lets harts fetch what was copied and not made known to them");
@@ -242,6 +250,8 @@ static void check_split(struct record_order *o, uint64_t leaf, const struct tabl
 
         if (is_leaf(t->word[i]) && page_target(t->word[i], i) != target(leaf) + at) {
             order_fail(o, "a superpage was split into leaves that lead elsewhere");
+        } else if (is_leaf(t->word[i]) && ((t->word[i] ^ leaf) & PTE_PBMT) != 0) {
+            order_fail(o, "a superpage was split into leaves of another memory type");
         } else if (child != NULL && level > 0) {
             check_split(o, leaf, child, level - 1, at);
         }
@@ -369,6 +379,14 @@ void order_code_fence(struct record_order *o, uint64_t harts)
     order_step(o);
     for (; harts != 0; harts &= harts - 1) {
         o->anew[__builtin_ctzll(harts)] = o->now;
+    }
+}
+
+void order_flush(struct record_order *o, uint64_t hpa, uint64_t len)
+{
+    order_step(o);
+    for (uint64_t at = 0; at < len; at += CORDON_PAGE_SIZE) {
+        frame_get(&o->frames, (hpa + at) >> CORDON_PAGE_SHIFT)->flushed = o->now;
     }
 }
 

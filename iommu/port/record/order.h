@@ -17,8 +17,10 @@ void order_hart_fence(struct record_order *o, uint64_t harts, uint16_t vmid, uin
                       uint64_t len);
 void order_hart_fence_all(struct record_order *o, uint64_t harts);
 void order_code_fence(struct record_order *o, uint64_t harts);
+void order_flush(struct record_order *o, uint64_t hpa, uint64_t len);
 void order_note(struct record_order *o, enum port_note note, uint64_t a, uint64_t b);
 void order_expect(struct record_order *o, uint32_t domain, uint32_t views);
+void order_expect_flushes(struct record_order *o);
 void order_levels(struct record_order *o, unsigned levels);
 
 /* What was found first, or null. */
@@ -30,6 +32,7 @@ bool order_owed(const struct record_order *o);
 void record_hart_fence(void *cookie, uint64_t harts, uint16_t vmid, uint64_t gpa, uint64_t len);
 void record_hart_fence_all(void *cookie, uint64_t harts);
 void record_code_fence(void *cookie, uint64_t harts);
+void record_flush(void *cookie, uint64_t hpa, uint64_t len);
 void record_mmio_write(void *cookie, uint64_t hpa, uint64_t value);
 
 #endif

@@ -25,7 +25,8 @@ struct record_order {
     uint64_t anew[64];   /* that in which each hart last began to fetch anew */
     unsigned root_level;
     const char *broken;
-    size_t owed; /* tables */
+    bool flushes; /* guests read past the caches */
+    size_t owed;  /* tables */
     uint32_t expect[CORDON_MAX_DOMAINS];
     struct order_run run[CORDON_MAX_DOMAINS];
 };

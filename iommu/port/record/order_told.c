@@ -142,6 +142,7 @@ static void claim(struct record_order *o, uint64_t hfn, uint64_t pages, uint64_t
             moved(o, f);
         }
         f->claimed = true;
+        f->written = owned ? f->written : o->now;
         f->owner = owned ? word + (i << 16) : word;
         if ((word & OWNER_STATE) == CORDON_FRAME_TABLE) {
             frame_table(f);
@@ -162,10 +163,13 @@ static void copied(struct record_order *o, uint64_t hfn, uint64_t pages, uint64_
             order_fail(o, "a frame was copied that a leaf still leads to");
         } else if (f->waiting.active && f->waiting.untold != 0) {
             order_fail(o, "a frame was copied before harts were fenced");
+        } else if (o->flushes && f->flushed <= f->waiting.since) {
+            order_fail(o, "a frame was copied that caches were not flushed of");
         }
         struct frame *copy = frame_get(&o->frames, to + i);
 
         copy->copied = o->now;
+        copy->written = o->now;
         copy->stale = false;
     }
 }
@@ -179,6 +183,7 @@ static void scrubbed(struct record_order *o, uint64_t hfn, uint64_t pages)
             order_fail(o, "a frame was scrubbed that a leaf still leads to");
         }
         f->stale = false;
+        f->written = o->now;
     }
 }
 
@@ -261,6 +266,7 @@ static void loans_told(struct record_order *o, enum port_note note, uint64_t hfn
 
         if (note == PORT_NOTE_LEND) {
             lend(f, who);
+            f->written = o->now;
         } else if (note == PORT_NOTE_RETURN) {
             give_back(o, f, who);
         } else if (*loan_at(f, who) != NULL) {
@@ -291,6 +297,7 @@ static void release(struct record_order *o, uint64_t hfn, uint64_t pages, uint64
         f->claimed = true;
         f->copied = 0;
         f->stale |= !kept; /* HELD again: with what it holds */
+        f->written = o->now;
         f->owner = CORDON_FRAME_FREE;
     }
 }

@@ -12,6 +12,7 @@
 #define PTE_LEAF 1u     /* V */
 #define PTE_MARKS 0xc0u /* A, D: what hardware sets where software has not */
 #define PTE_N (UINT64_C(1) << 63)
+#define PTE_PBMT (UINT64_C(3) << 61)
 #define NAPOT_PAGES 16u
 #define PPN_SHIFT 10u
 #define PPN_MASK ((UINT64_C(1) << 44) - 1)
@@ -35,7 +36,8 @@ static inline uint64_t page_target(uint64_t word, unsigned index)
 
 static inline bool is_leaf(uint64_t word)
 {
-    return (word & ~PTE_N) >> 54 == 0 && (word & PTE_RIGHTS) != 0 &&
+    return (word & ~(PTE_N | PTE_PBMT)) >> 54 == 0 && (word & PTE_PBMT) != PTE_PBMT &&
+           (word & PTE_RIGHTS) != 0 &&
            (word & PTE_LOW & ~(PTE_RIGHTS | PTE_USER | PTE_MARKS)) == PTE_LEAF;
 }
 

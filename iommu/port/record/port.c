@@ -86,6 +86,11 @@ void cordon_port_code_fence(void *cookie, uint64_t harts)
     record_code_fence(cookie, harts);
 }
 
+void cordon_port_flush(void *cookie, cordon_hpa hpa, uint64_t len)
+{
+    record_flush(cookie, hpa.v, len);
+}
+
 uint64_t cordon_port_time_us(void *cookie)
 {
     const struct cordon_port_ops *ops = ops_of(cookie);

@@ -61,6 +61,11 @@ void record_expect_views(struct port_record *r, uint32_t domain, uint32_t views)
     order_expect(r->order, domain, views);
 }
 
+void record_expect_flushes(struct port_record *r)
+{
+    order_expect_flushes(r->order);
+}
+
 void record_levels(struct port_record *r, unsigned levels)
 {
     order_levels(r->order, levels);
@@ -221,6 +226,17 @@ void record_code_fence(void *cookie, uint64_t harts)
     if (r != NULL) {
         log_event(r, RECORD_CODE_FENCE, harts, 0, 0);
         order_code_fence(r->order, harts);
+        look(r);
+    }
+}
+
+void record_flush(void *cookie, uint64_t hpa, uint64_t len)
+{
+    struct port_record *r = record_of(cookie);
+
+    if (r != NULL) {
+        log_event(r, RECORD_FLUSH, hpa, len, 0);
+        order_flush(r->order, hpa, len);
         look(r);
     }
 }

@@ -20,6 +20,8 @@
  *   INV 4  a leaf leads to a frame that was free only after it was scrubbed, or copied to whole
  *   INV 4  a frame is copied only when no leaf leads to it, and after that harts were fenced
  *   INV 9  a leaf that lets harts fetch leads to a copy only after they were told to fetch anew
+ *   INV 4  where guests read past the caches, a leaf leads only to frames that were flushed since
+ *          they were taken, lent or copied to; and a frame is flushed before it is copied
  *   INV 4  a frame is led to from another GPA only after harts were fenced for the one before
  *   INV 2  a hart runs a domain only under a VMID that it remembers of no other
  */
@@ -45,7 +47,8 @@ enum record_kind {
     RECORD_ENTER,
     RECORD_LEAVE,
     RECORD_HART_FENCE_ALL, /* a: harts */
-    RECORD_MMIO_WRITE      /* a: HPA, b: value */
+    RECORD_MMIO_WRITE,     /* a: HPA, b: value */
+    RECORD_FLUSH           /* a: HPA, b: length */
 };
 
 struct record_event {
@@ -83,6 +86,9 @@ uint64_t record_broken_at(const struct port_record *r);
 /* From now on, frames of DOMAIN are freed only after these device views (bit v: view v) were
  * invalidated and drained. 0: it has no devices. */
 void record_expect_views(struct port_record *r, uint32_t domain, uint32_t views);
+
+/* From now on, guests read past the caches: CORDON_CTX_PBMT. Before the first domain. */
+void record_expect_flushes(struct port_record *r);
 
 /* Levels of the second-stage tables of every domain: 3 unless said. Before the first domain. */
 void record_levels(struct port_record *r, unsigned levels);

@@ -80,4 +80,4 @@ def crawl(dump, read):
     for iommu in dump.iommus:
         Directory(read64, iommu.register(0x10, 8), bool(iommu.register(0, 8) & MSI_FLAT)).judge()
     for domain in dump.domains:
-        Directory.second_stage(read64, domain.hgatp, napot=True)
+        Directory.second_stage(read64, domain.hgatp, napot=True, pbmt=True)

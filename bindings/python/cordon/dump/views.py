@@ -7,7 +7,7 @@ from typing import Any
 from ..judge import Directory
 from .format import PAGE, DeviceState, Dump
 
-MSI_FLAT = 1 << 22
+SVPBMT, MSI_FLAT = 1 << 15, 1 << 22
 SIZES = {PAGE: "4K", PAGE << 9: "2M", PAGE << 18: "1G"}
 
 
@@ -55,13 +55,14 @@ def views_of(dump: Dump) -> list[View]:
     most = 64 + 16 * len(dump.pages)  # views share tables, and tables cannot lead in circles
     found, domains = [], labels_of(dump)
     for domain in dump.domains:
-        judged = Directory.second_stage(dump.read64, domain.hgatp, most, napot=True)
+        judged = Directory.second_stage(dump.read64, domain.hgatp, most, napot=True, pbmt=True)
         label = domains[domain.number]
         found.append(_view(judged, f"harts of {label}", label, domain.hgatp))
     names: dict[Any, DeviceState] = {(device.iommu, device.id): device for device in dump.devices}
     for number, iommu in enumerate(dump.iommus):
-        directory = Directory(dump.read64, iommu.register(0x10, 8), bool(iommu.register(0, 8) & MSI_FLAT),
-                              most)
+        capabilities = iommu.register(0, 8)
+        directory = Directory(dump.read64, iommu.register(0x10, 8), bool(capabilities & MSI_FLAT), most,
+                              pbmt=bool(capabilities & SVPBMT))
         for judged in directory.judge():
             known = names.get((number, judged.device_id))
             agent = f"device {judged.device_id:#x}" + (f" {known.name}" if known and known.name else "")

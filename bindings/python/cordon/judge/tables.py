@@ -13,12 +13,13 @@ _PPN = (1 << 44) - 1
 
 @dataclass(frozen=True)
 class Leaf:
-    """One translation: GPA, HPA, bytes, rights as "rwx"."""
+    """One translation: GPA, HPA, bytes, rights as "rwx", memory type (0, 1: NC, 2: IO)."""
 
     gpa: int
     hpa: int
     size: int
     perms: str
+    type: int = 0
 
 
 @dataclass
@@ -49,11 +50,12 @@ class TooManyTables(Exception):
 class Directory:
     """The device directory that DDTP leads to. `read64` reads a doubleword of memory by address;
     `extended` is whether capabilities.MSI_FLAT makes contexts 64 bytes long. TooManyTables comes after
-    MOST_TABLES. `napot`: who walks them knows leaves of 64 KiB [Privileged, Svnapot]; no capability tells."""
+    MOST_TABLES. `napot`: who walks them knows leaves of 64 KiB [Privileged, Svnapot]; no capability tells.
+    `pbmt`: and memory types [Svpbmt; capabilities.Svpbmt]."""
 
     def __init__(self, read64: Callable[[int], int], ddtp: int, extended: bool,
-                 most_tables: int = 1 << 20, napot: bool = False) -> None:
-        self._read, self.extended, self._left, self._napot = read64, extended, most_tables, napot
+                 most_tables: int = 1 << 20, napot: bool = False, pbmt: bool = False) -> None:
+        self._read, self.extended, self._left, self._napot, self._pbmt = read64, extended, most_tables, napot, pbmt
         self.mode, self.root = bits(ddtp, 3, 0), bits(ddtp, 53, 10) * PAGE
         self.pages: set[int] = set()
         self.broken: list[str] = []
@@ -68,9 +70,9 @@ class Directory:
 
     @classmethod
     def second_stage(cls, read64: Callable[[int], int], hgatp: int, most_tables: int = 1 << 20,
-                     napot: bool = False) -> Judgement:
+                     napot: bool = False, pbmt: bool = False) -> Judgement:
         """The Judgement of the tables below an hgatp."""
-        reader, result = cls(read64, 0, False, most_tables, napot), Judgement(None, bits(hgatp, 57, 44), hgatp)
+        reader, result = cls(read64, 0, False, most_tables, napot, pbmt), Judgement(None, bits(hgatp, 57, 44), hgatp)
         mode = bits(hgatp, 63, 60)
         if mode not in _MODE_LEVELS:
             result.broken.append(f"hgatp {hgatp:#x} has no second stage")
@@ -136,8 +138,10 @@ class Directory:
             if level == 0 and pte >> 63 and self._napot:
                 pte = self._page_of_run(result, table, index, gpa)
                 hpa = bits(pte, 53, 10) * PAGE
-            if bits(pte, 63, 54):
-                result.refuse(f"word {pte:#x} for GPA {gpa:#x} has reserved, PBMT or N bits")
+            if bits(pte, 63, 63) or bits(pte, 60, 54):
+                result.refuse(f"word {pte:#x} for GPA {gpa:#x} has reserved or N bits")
+            if bits(pte, 62, 61) == 3 or bits(pte, 62, 61) and not (self._pbmt and pte & 0xe):
+                result.refuse(f"word {pte:#x} for GPA {gpa:#x} has a memory type that may not be")
             if pte & 0xe:
                 self._leaf(result, pte, level, gpa, hpa)
             elif level == 0 or pte & 0xd0:
@@ -165,7 +169,7 @@ class Directory:
         if hpa % size:
             result.refuse(f"leaf {pte:#x} for GPA {gpa:#x} is a misaligned superpage")
         perms = "".join(letter for letter, bit in (("r", 2), ("w", 4), ("x", 8)) if pte & bit)
-        result.leaves.append(Leaf(gpa, hpa, size, perms))
+        result.leaves.append(Leaf(gpa, hpa, size, perms, bits(pte, 62, 61)))
 
     def _msi(self, result, msiptp, mask, pattern, reserved):
         if reserved or bits(msiptp, 59, 44) or mask >> 52 or pattern >> 52:

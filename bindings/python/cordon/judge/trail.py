@@ -21,9 +21,10 @@ class Step:
 
     @property
     def flags(self) -> str:
-        """The low eight bits as table words have them, "da-u-wrv": - where a bit is clear, V last."""
-        return "".join(name if self.word >> bit & 1 else "-"
-                       for bit, name in reversed(list(enumerate("vrwxugad"))))
+        """The low eight bits as table words have them, "da-u-wrv": - where a bit is clear, V last; N and a memory type
+        behind."""
+        low = "".join(name if self.word >> bit & 1 else "-" for bit, name in reversed(list(enumerate("vrwxugad"))))
+        return low + (" N" if self.word >> 63 else "") + ("", " NC", " IO", " type 3")[self.word >> 61 & 3]
 
     def __str__(self) -> str:
         flags = f" {self.flags}" if "S" in self.stage or "G" in self.stage else ""
@@ -45,6 +46,13 @@ class Trail:
     hpa: int | None = None
     cause: int = 0
     reason: str = ""
+
+    @property
+    def type(self) -> int:
+        """The memory type at the end, 0: as the machine has it. The first stage's comes before the second's
+        [Privileged, Svpbmt]."""
+        last = {step.stage: step.word for step in self.steps}
+        return last.get("S", 0) >> 61 & 3 or last.get("G", 0) >> 61 & 3
 
     @property
     def reported(self) -> bool:

@@ -2,12 +2,12 @@
 import struct
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..types import PAGE, Gpa, Perm
+from ..types import PAGE, Gpa, MemoryType, Perm
 from .channel import Channel, Event
 from .dirty import DirtyRate
 
@@ -23,12 +23,14 @@ _BINS = 512  # parts of the GPA space in a picture
 
 @dataclass(frozen=True)
 class Present:
-    """LEN bytes from GPA on that stand in leaves of `size` ("4K", "64K", "2M", "1G") with equal rights."""
+    """LEN bytes from GPA on that stand in leaves of `size` ("4K", "64K", "2M", "1G") with equal rights and one memory
+    type."""
 
     gpa: Gpa
     len: int
     size: str
     perms: Perm
+    type: MemoryType = MemoryType.PMA
 
     @property
     def end(self) -> int:
@@ -40,14 +42,15 @@ def pieces(ask: Callable[[int], Event], channel: Channel) -> list[Present]:
     found: list[Present] = []
     for _, records in channel.pieces(ask, STREAM):
         for first, pages, shift, perms in _RECORD.iter_unpack(records):
-            _join(found, Present(Gpa(first * PAGE), pages * PAGE, SIZES[shift], Perm(perms)))
+            _join(found, Present(Gpa(first * PAGE), pages * PAGE, SIZES[shift], Perm(perms & Perm.RWX),
+                                 MemoryType.of_flags(perms)))
     return found
 
 
 def _join(found: list[Present], one: Present) -> None:
     last = found[-1] if found else None
-    if last and last.end == one.gpa.v and (last.size, last.perms) == (one.size, one.perms):
-        found[-1] = Present(last.gpa, last.len + one.len, one.size, one.perms)
+    if last and last.end == one.gpa.v and (last.size, last.perms, last.type) == (one.size, one.perms, one.type):
+        found[-1] = replace(last, len=last.len + one.len)
     else:
         found.append(one)
 
