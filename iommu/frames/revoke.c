@@ -188,6 +188,17 @@ OWNER_SLOW void release_run(struct cordon_domain *d, const struct cordon_extent 
     }
 }
 
+/* Of runs with one word: those that will be HELD. */
+OWNER_SLOW void flush_kept(struct cordon_ctx *ctx, const struct frames_gone *gone)
+{
+    for (uint64_t i = 0; i < gone->count; i++) {
+        if (gone->word[i] != NULL && (*gone->word[i] & RELEASED) == RELEASED_HELD) {
+            ctx_flush(ctx, gone->run[i].hpa.v >> CORDON_PAGE_SHIFT,
+                      gone->run[i].len >> CORDON_PAGE_SHIFT);
+        }
+    }
+}
+
 void frames_release(struct cordon_domain *d, const struct frames_gone *gone)
 {
     struct cordon_ctx *ctx = d->ctx;
@@ -195,12 +206,14 @@ void frames_release(struct cordon_domain *d, const struct frames_gone *gone)
     const struct cordon_extent *e = gone->run, *end = e + gone->count;
     uint64_t held = 0; /* bytes */
 
+    if (ctx->pbmt) {
+        flush_kept(ctx, gone);
+    }
     lock_take(&p->lock);
     for (uint64_t **at = gone->word; e != end; e++, at++) {
         uint64_t *word = *at;
 
         if (word != NULL && (*word & RELEASED) == RELEASED_HELD) {
-            ctx_flush(ctx, e->hpa.v >> CORDON_PAGE_SHIFT, e->len >> CORDON_PAGE_SHIFT);
             block_note(ctx->cookie, PORT_NOTE_FREE, e->hpa.v >> CORDON_PAGE_SHIFT,
                        e->len >> CORDON_PAGE_SHIFT, *word);
             *word = CORDON_FRAME_HELD;

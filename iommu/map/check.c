@@ -15,9 +15,6 @@
 
 static bool flags_legal(uint32_t flags, bool loan)
 {
-    if ((flags & CORDON_REGION_TYPES) == CORDON_REGION_TYPES) {
-        return false;
-    }
     if (loan) {
         flags &= ~(CORDON_REGION_NODMA | CORDON_REGION_TYPES);
         return flags == CORDON_REGION_SHARED;
@@ -103,9 +100,16 @@ static int check_place(struct txn *t, const struct cordon_op *op)
     return op_demands(op) && (domain_views_for(d, op->flags) & ~1u) != 0 ? -CORDON_EBUSY : 0;
 }
 
-static bool type_known(const struct cordon_ctx *ctx, uint32_t flags)
+/* A region has no type, or one, which harts know. */
+static int check_type(const struct cordon_ctx *ctx, uint32_t flags)
 {
-    return (flags & CORDON_REGION_TYPES) == 0 || ctx->pbmt;
+    if ((flags & CORDON_REGION_TYPES) == 0) {
+        return 0;
+    }
+    if ((flags & CORDON_REGION_TYPES) == CORDON_REGION_TYPES) {
+        return -CORDON_EINVAL;
+    }
+    return ctx->pbmt ? 0 : -CORDON_ENOTSUP;
 }
 
 int txn_check_form(const struct cordon_ctx *ctx, const struct cordon_op *op, bool loan)
@@ -113,18 +117,13 @@ int txn_check_form(const struct cordon_ctx *ctx, const struct cordon_op *op, boo
     if (!form_legal(op, loan)) {
         return -CORDON_EINVAL;
     }
-    if (!is_aligned(op->gpa.v | op->len, CORDON_PAGE_SIZE)) {
-        return -CORDON_EALIGN;
-    }
-    return type_known(ctx, op->flags) ? 0 : -CORDON_ENOTSUP;
+    return is_aligned(op->gpa.v | op->len, CORDON_PAGE_SIZE) ? check_type(ctx, op->flags)
+                                                             : -CORDON_EALIGN;
 }
 
 int txn_check_flags(const struct cordon_ctx *ctx, uint32_t flags)
 {
-    if (!flags_legal(flags, false)) {
-        return -CORDON_EINVAL;
-    }
-    return type_known(ctx, flags) ? 0 : -CORDON_ENOTSUP;
+    return flags_legal(flags, false) ? check_type(ctx, flags) : -CORDON_EINVAL;
 }
 
 static int check_op(struct txn *t, const struct cordon_op *op)

@@ -1,5 +1,5 @@
 /*
- * Domains: made, their views filled, undone.
+ * Domains: made and undone.
  */
 #include "map/domain.h"
 #include "core/ctx.h"

@@ -243,15 +243,7 @@ static int claim_resources(struct txn *t, const struct cordon_op *op, cordon_hpa
                           bad);
 }
 
-/* A guest, or one of two that share it, may read past the caches: memory says what they do. */
-static void flush_op(struct txn *t, const struct cordon_op *op)
-{
-    for (uint64_t i = 0; i < op->extent_count && (op->flags & CORDON_REGION_MMIO) == 0; i++) {
-        cordon_port_flush(t->d->ctx->cookie, op->extents[i].hpa, op->extents[i].len);
-    }
-}
-
-static int claim_frames(struct txn *t, const struct cordon_op *op)
+static int claim_op(struct txn *t, const struct cordon_op *op)
 {
     cordon_hpa bad;
     int err;
@@ -267,16 +259,6 @@ static int claim_frames(struct txn *t, const struct cordon_op *op)
         err = frames_claim(t->d->ctx, &claim, &bad);
     }
     return err == -CORDON_EPERM ? refusal(t, op, bad) : err;
-}
-
-static int claim_op(struct txn *t, const struct cordon_op *op)
-{
-    int err = claim_frames(t, op);
-
-    if (err == 0 && t->d->ctx->pbmt) {
-        flush_op(t, op);
-    }
-    return err;
 }
 
 static void unclaim_op(struct txn *t, const struct cordon_op *op)
@@ -335,6 +317,19 @@ void txn_undo(struct txn *t)
     span_trim(&t->d->regions.set);
 }
 
+/* A guest, or one of two that share it, may read past the caches: memory says what they do. */
+static void flush_claims(const struct txn *t)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        const struct cordon_op *op = &t->ops[i];
+        bool mmio = (op->flags & CORDON_REGION_MMIO) != 0;
+
+        for (uint64_t k = 0; k < op->extent_count && !mmio; k++) {
+            cordon_port_flush(t->d->ctx->cookie, op->extents[k].hpa, op->extents[k].len);
+        }
+    }
+}
+
 static int reserve_claims(struct txn *t)
 {
     int err = 0;
@@ -344,6 +339,9 @@ static int reserve_claims(struct txn *t)
 
         err = op->kind == CORDON_OP_GRANT ? claim_op(t, op) : 0;
         t->claimed += err == 0;
+    }
+    if (err == 0 && t->d->ctx->pbmt) {
+        flush_claims(t);
     }
     return err;
 }

@@ -152,9 +152,9 @@ class GuestWalk:
     def type(self) -> MemoryType:
         """The memory type at the end: the guest's tables' own, or, where they say none, the map's [Privileged,
         Svpbmt]."""
-        leaves = (*self.steps[-1:], *(self.gstage.steps[-1:] if self.gstage else ()))
-        return next((MemoryType(leaf.value >> 61 & 3) for leaf in leaves if self.leads and leaf.value >> 61 & 3),
-                    MemoryType.PMA)
+        leaves = [step.value for step in self.steps[-1:]]
+        leaves += [step.value for step in self.gstage.steps[-1:]] if self.gstage else []
+        return MemoryType(next((leaf >> 61 & 3 for leaf in leaves if self.leads and leaf >> 61 & 3), 0))
 
     @property
     def leads(self) -> bool:
