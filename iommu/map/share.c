@@ -65,9 +65,10 @@ static int check_owner(const struct cordon_domain *owner, const struct cordon_sh
 static int fill(struct cordon_domain *owner, const struct cordon_share *s)
 {
     uint64_t gfn = s->gpa.v >> CORDON_PAGE_SHIFT, end = gfn + (s->len >> CORDON_PAGE_SHIFT);
+    uint32_t type;
 
     lock_take(&owner->lock);
-    int err = check_owner(owner, s);
+    int err = check_owner(owner, s, &type);
     bool absent = err == 0 && touch_absent(owner, gfn, end) != end;
 
     lock_give(&owner->lock);
