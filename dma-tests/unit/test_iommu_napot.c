@@ -51,6 +51,7 @@ static uint32_t tried(enum fake_napot napot)
 
     sound();
     assert_true(m.iommu[0].asked > 0);
+    assert_int_equal(m.iommu[0].fq.tail, 0); /* an answer is no device's fault */
     assert_int_equal(fake_access(&m.iommu[0], LAST, 0), 258);
     assert_false(fake_holds_page(&m.iommu[0], 0, 0));
     assert_int_equal(cordon_iommu_remove(iommu), 0);

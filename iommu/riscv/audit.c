@@ -154,7 +154,8 @@ static int audit_context(const struct cordon_device *dev, struct cordon_finding 
     bool msi = view->msi_table.v != 0;
     uint64_t root = d->forest.root[dev->view].v;
     const struct audit_word want[DC_WORDS] = {
-        {DC_TC, iommu_marks(dev->iommu) ? 0x81 : 1, "a device context's control word is not ours"},
+        {DC_TC, 1 | (iommu_marks(dev->iommu) ? 0x80 : 0) | (dev->trial ? 0x10 : 0),
+         "a device context's control word is not ours"},
         {DC_IOHGATP, (uint64_t)d->forest.fmt->mode << 60 | (uint64_t)view->gscid << 44 | root >> 12,
          "a device context does not lead to its view"},
         {DC_TA, 0, "a device context has attributes"},

@@ -54,8 +54,8 @@ struct dc dc_make(const struct dc_target *t)
     cordon_assert(t->mode != 0);
     cordon_assert(t->root.v != 0);
     cordon_assert(is_aligned(t->root.v, CORDON_PAGE_SIZE << DC_ROOT_ORDER));
-    /* No ATS, PRI, PDT; faults are reported; little-endian. */
-    dc.word[DC_TC] = DC_TC_V | (t->marks ? DC_TC_GADE : 0);
+    /* No ATS, PRI, PDT; little-endian. */
+    dc.word[DC_TC] = DC_TC_V | (t->marks ? DC_TC_GADE : 0) | (t->quiet ? DC_TC_DTF : 0);
     dc.word[DC_IOHGATP] = field_put(DC_IOHGATP_PPN, t->root.v >> CORDON_PAGE_SHIFT) |
                           field_put(DC_IOHGATP_GSCID, t->gscid) |
                           field_put(DC_IOHGATP_MODE, t->mode);

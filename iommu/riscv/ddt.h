@@ -36,6 +36,7 @@ enum dc_word {
 
 /* [IOMMU 2.1.3] */
 #define DC_TC_V BIT64(0)
+#define DC_TC_DTF BIT64(4)
 #define DC_TC_GADE BIT64(7)
 #define DC_IOHGATP_PPN GENMASK64(43, 0)
 #define DC_IOHGATP_GSCID GENMASK64(59, 44)
@@ -57,6 +58,7 @@ struct dc_target {
     uint8_t mode; /* iohgatp.MODE: 8, 9, 10 */
     uint16_t gscid;
     bool marks; /* the IOMMU sets A and D of second-stage leaves */
+    bool quiet; /* faults of translations are not reported */
     cordon_hpa root;
     cordon_hpa msi_table; /* 0: none */
     uint64_t msi_mask;    /* page-number bits that select a file */

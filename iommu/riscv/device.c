@@ -17,6 +17,7 @@ struct dc device_context(const struct cordon_device *dev)
         .mode = d->forest.fmt->mode,
         .gscid = view->gscid,
         .marks = iommu_marks(dev->iommu),
+        .quiet = dev->trial,
         .root = d->forest.root[dev->view],
         .msi_table = view->msi_table,
         .msi_mask = d->msi.mask,

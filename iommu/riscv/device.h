@@ -22,6 +22,7 @@ struct cordon_device {
     uint32_t drain; /* enum cordon_drain */
     uint32_t view;
     bool own_view;
+    bool trial; /* asks what its IOMMU knows: its faults are answers */
     bool attached;
     bool unconfirmed;
     bool undrained; /* drains by reset, and something was taken from it since its last one */

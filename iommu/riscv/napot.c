@@ -117,6 +117,7 @@ static int attach_and_ask(struct cordon_iommu *iommu, struct cordon_domain *d, c
     if (err) {
         return err;
     }
+    dev->trial = true;
     err = cordon_device_attach(d, dev, 0);
     if (!err) {
         turn_size(d);

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#define TC_DTF 0x10u
 #define FQCSR_FIE 2u
 #define FQCSR_FQMF (1u << 8)
 #define FQCSR_FQOF (1u << 9)
@@ -108,9 +109,9 @@ static bool misconfigured(const struct fake_iommu *f, const uint64_t *dc)
                  (mode == 9 && (f->capabilities >> 18 & 1) != 0) ||
                  (mode == 10 && (f->capabilities >> 19 & 1) != 0);
 
-    uint64_t gade = (f->capabilities & FAKE_CAP_AMO_HWAD) != 0 ? 0x80 : 0;
+    uint64_t may = TC_DTF | ((f->capabilities & FAKE_CAP_AMO_HWAD) != 0 ? 0x80 : 0);
 
-    if ((dc[0] & ~gade) != 1 || !known || (dc[1] & 3) != 0 || dc[2] != 0 || dc[3] != 0) {
+    if ((dc[0] & ~may) != 1 || !known || (dc[1] & 3) != 0 || dc[2] != 0 || dc[3] != 0) {
         return true;
     }
     if (!extended) {
@@ -165,6 +166,15 @@ uint32_t fake_access(struct fake_iommu *f, uint32_t device_id, uint64_t page)
 
 /* ---- debug translation [IOMMU 5.26], through Sv39x4 --------------------------------------- */
 
+/* Recorded like a device's, as QEMU 10.0.13 does. */
+static uint64_t debug_fault(struct fake_iommu *f, uint32_t device_id, uint64_t gpa)
+{
+    if ((fake_context(f, device_id)->dc[0] & TC_DTF) == 0) {
+        fake_fault(f, 21, 2, device_id, gpa);
+    }
+    return 1;
+}
+
 uint64_t fake_debug(struct fake_iommu *f, uint32_t device_id, uint64_t gpa)
 {
     const uint64_t *word = NULL;
@@ -178,7 +188,7 @@ uint64_t fake_debug(struct fake_iommu *f, uint32_t device_id, uint64_t gpa)
     for (unsigned level = 3; level-- > 0;) {
         word = fake_ram(f, table + 8 * (gpa >> (12 + 9 * level) & (level == 2 ? 2047 : 511)), 8);
         if (word == NULL || (*word & 1) == 0 || ((*word & 0xe) != 0 && level > 0)) {
-            return 1;
+            return debug_fault(f, device_id, gpa);
         }
         table = (*word & PPN_SHIFTED) << 2;
     }
@@ -187,7 +197,7 @@ uint64_t fake_debug(struct fake_iommu *f, uint32_t device_id, uint64_t gpa)
         return ppn << 10;
     }
     if ((ppn & 15) != 8 && f->napot != FAKE_NAPOT_ANY_SIZE) {
-        return 1;
+        return debug_fault(f, device_id, gpa);
     }
     return f->napot == FAKE_NAPOT_RANGE ? (ppn & ~15ull) << 10 | 7 << 10 | 1 << 9
                                         : ((ppn & ~15ull) | (gpa >> 12 & 15)) << 10;
