@@ -6,6 +6,7 @@ from cordon.backends import BACKENDS
 from cordon.checks import findings
 from cordon.judge import Directory
 from cordon.judge.hart import HartWalker
+from cordon.qemu import differences
 
 RUN = 64 << 10
 GPA = 0x4000_0000
@@ -78,12 +79,17 @@ def test_a_judge_refuses_a_run_whose_words_differ(napot):
     domain.close()
 
 
+def qemu_knows():
+    """10.0.2 takes such a leaf for one of 4 KiB."""
+    return not next(row for row in differences.ROWS if row.id == "napot").nearest(differences.version_of())
+
+
 @pytest.fixture(params=["model", "qemu"])
 def plat(request):
     if why := BACKENDS[request.param].missing():
         pytest.skip(f"{request.param}: {why}")
     with Platform(request.param, ram="64M", napot=True) as p:
-        p.known = request.param == "model"  # QEMU 10.0.2 takes such a leaf for one of 4 KiB
+        p.known = request.param == "model" or qemu_knows()
         yield p
         assert findings(p) == []
 
