@@ -43,8 +43,9 @@ def _left_out(folder, name):
 
 
 def _own():
-    """The environment without what a make around us says to its own kind."""
-    return {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    """The environment without what a make around us says to its own kind: a fault may come with a warning."""
+    makes = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "WERROR")
+    return {name: value for name, value in os.environ.items() if name not in makes}
 
 
 class Tree:
