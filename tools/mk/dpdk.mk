@@ -15,11 +15,14 @@ DPDK_LDFLAGS := -L$(abspath $(DPDK_LIBS)) -Wl,--allow-shlib-undefined -l:librte_
 .PHONY: dpdk check-dpdk test-dpdk soak
 dpdk: $(DPDK)/initramfs.cpio.zst $(DPDK)/flags guest ## guests with DPDK: Debian's, and our programs over it (docs/dpdk.md)
 
+# What a failed test leaves stays until the next run; pytest's own folders go with anybody's third run of anything.
+DPDK_PYTEST = $(PYTEST) dma-tests/dpdk --basetemp=$(DPDK)/tests
+
 test-dpdk: dpdk host hyp ## real drivers in guests: each network card, alone, in pairs and between guests
-	@$(PYTEST) dma-tests/dpdk $(PYTEST_PICK)
+	@$(DPDK_PYTEST) $(PYTEST_PICK)
 
 check-dpdk: dpdk host hyp ## the same in short: one model of card a machine
-	@$(PYTEST) dma-tests/dpdk $(if $(T),$(PYTEST_PICK),--quick)
+	@$(DPDK_PYTEST) $(if $(T),$(PYTEST_PICK),--quick)
 
 soak: dpdk host hyp ## DMA, attacks, resets, deaths and restarts, all at once (SECONDS=600 SEED=7 JSON=FILE)
 	@$(PYTHON) tools/soak --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json '$(JSON)')
