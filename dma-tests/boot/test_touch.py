@@ -200,7 +200,8 @@ def test_linux_boots_with_a_part_of_its_memory(boots, linux_images, tmp_path):
         told, last = red.memory(), history.sample()
         assert first < last <= red.memory().resident_bytes
         history.picture(tmp_path / "red.svg")
-        assert {size for row in history.rows() for size in row} == {0, 1}  # absent, or 4 KiB
+        sizes = {size for row in history.rows() for size in row}
+        assert sizes >= {0, 1}  # absent, and 4 KiB; what has come together since, too
         assert 16 * MIB < told.resident_bytes < 256 * MIB < told.ram_bytes
         assert told.touches > 1000
         machine.audit()
