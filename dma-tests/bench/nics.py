@@ -30,14 +30,14 @@ KVM_MMIO = 25_400 * 50  # for a million packets: KVM with VFIO on the same emula
 def _testpmd(size, seconds):
     """The order that has testpmd forward packets of SIZE, CRC included, and count them for some SECONDS, by its
     guest's clock: it is told to begin once it asks for commands, and to count once packets go round."""
-    said = (f"until grep -q testpmd. /tmp/said; do sleep 0.1; done; "
+    said = (f"until grep -q testpmd. /tmp/s; do sleep 0.1; done; "
             f"echo set fwd io; echo set txpkts {size - 4}; echo start tx_first 8; sleep 1; "
-            f"cat /proc/uptime >/tmp/times; echo clear fwd stats all; sleep {seconds}; "
-            f"echo show fwd stats all; cat /proc/uptime >>/tmp/times; echo stop; echo quit")
+            f"cat /proc/uptime >/tmp/t; echo clear fwd stats all; sleep {seconds}; "
+            f"echo show fwd stats all; cat /proc/uptime >>/tmp/t; echo stop; echo quit")
     room = "--mbuf-size=10240 --max-pkt-len=9014" if size > 1518 else ""
-    return (f": >/tmp/said; ( {said} ) | dpdk-testpmd -l 0-1 --no-telemetry -- -i --total-num-mbufs=8192 "
-            f"--no-lsc-interrupt {room} >/tmp/said 2>&1; status=$?; cat /tmp/said; "
-            f"awk '{{ print \"at \" $1 }}' /tmp/times; exit $status")
+    return (f": >/tmp/s; ( {said} ) | dpdk-testpmd -l 0-1 --no-telemetry -- -i "
+            f"--total-num-mbufs=2048 --rxd=256 --txd=256 --no-lsc-interrupt {room} >/tmp/s 2>&1; status=$?; cat /tmp/s; "
+            f"awk '{{ print \"at \" $1 }}' /tmp/t; exit $status")
 
 
 def _forwarded(machine, size, seconds):
@@ -60,7 +60,7 @@ def _checked(machine, size, seconds):
     """Packets a second that sg has found right, of as many as take about so many SECONDS."""
     order, count = f"sg --size {size - 4} --segments 4 --packets", 5000
     for again in (True, False):
-        done = machine.order(f"{order} {count}", 60 + 10 * seconds)
+        done = machine.order(f"{order} {count} -- --legacy-mem", 60 + 10 * seconds)
         if done.status != 0:
             raise BenchError(f"sg: {done.text[-1500:]}")
         rate = done.result["packets_per_second"]
