@@ -11,10 +11,12 @@ PBMTE, CBIE = 1 << 62, 0x30
 SHELL = linux("red")["bootargs"].replace("poweroff", "shell")
 
 
-@pytest.mark.parametrize("flushes", [True, False])
-def test_guest_reads_past_the_caches_only_where_they_can_be_flushed(boots, payload, flushes):
+@pytest.mark.parametrize("has,flushes", [
+    ("zicbom=true", True), ("zicbom=false", False), ("zicbom=true,cbom_blocksize=128", True),
+    ("zicbom=true,cbom_blocksize=96", False)])
+def test_guest_reads_past_the_caches_only_where_they_can_be_flushed(boots, payload, has, flushes):
     run = boots.run({"guest": payload("uncached")}, {"solo": bare()},
-                    cpu=f"{CPU},zicbom={'true' if flushes else 'false'}")
+                    cpu=f"{CPU},{has}")
     said = run.of("solo")
     assert [line for line in said if line.startswith("not ok")] == []
     assert said[-1] == "PASSED" and ("memory is read past the caches" in said) == flushes

@@ -141,6 +141,27 @@ static void test_a_hart_is_read_from_the_list_or_else_the_string(void **state)
     assert_int_equal(cpu.mmu, HOST_MMU_NONE);
 }
 
+static void test_a_block_that_cannot_be_is_none(void **state)
+{
+    struct tree *t = *state;
+    static const char list[] = "i\0zicbom\0zicbop\0zicboz";
+    static const uint32_t bad[] = {0, 8, 48, 8192, UINT32_C(1) << 31, UINT32_MAX};
+    struct host_cpu cpu;
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        int node = cpu_node(t->dt, list, sizeof list, "rv64i", NULL);
+
+        assert_int_equal(fdt_setprop_u32(t->dt, node, "riscv,cbom-block-size", bad[i]), 0);
+        assert_int_equal(fdt_setprop_u32(t->dt, node, "riscv,cbop-block-size", 4096), 0);
+        assert_int_equal(fdt_setprop_u32(t->dt, node, "riscv,cboz-block-size", 16), 0);
+        assert_int_equal(host_cpu_read(t->dt, node, &cpu), 0);
+        expect_set(cpu.isa, "rv64i_zicbop_zicboz");
+        assert_int_equal(cpu.cbom_bytes, 0);
+        assert_int_equal(cpu.cbop_bytes, 4096);
+        assert_int_equal(cpu.cboz_bytes, 16);
+    }
+}
+
 static void test_malformed_harts_are_refused(void **state)
 {
     struct tree *t = *state;
@@ -201,6 +222,7 @@ int main(void)
         TEST(test_odd_strings_are_survived_or_refused),
         TEST(test_an_extension_is_offered_only_with_all_it_needs),
         TEST(test_a_hart_is_read_from_the_list_or_else_the_string),
+        TEST(test_a_block_that_cannot_be_is_none),
         TEST(test_malformed_harts_are_refused),
         TEST(test_harts_that_differ_are_joined_to_what_both_have),
         TEST(test_list_and_string_name_the_same),

@@ -4,15 +4,14 @@
 #include "boot/boot.h"
 #include "boot/layout.h"
 #include "boot/tables.h"
+#include "core/cbo.h"
 #include "core/console.h"
-#include "core/flush.h"
 #include "core/hart_init.h"
 #include "core/memory.h"
 #include "core/panic.h"
 #include "core/sbi_call.h"
 #include "core/tick.h"
 #include "core/work.h"
-#include "core/zero.h"
 
 #define START_TIMEOUT_US 2000000u
 
@@ -82,6 +81,5 @@ void harts_start_others(void)
         ready += atomic_load(&harts[i].online) == HART_READY;
     }
     log_line("harts: %u of %u can run guests", ready, hart_count);
-    zero_choose();
-    flush_choose();
+    cbo_choose();
 }

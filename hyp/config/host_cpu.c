@@ -8,6 +8,9 @@
 
 #include "config/isa.h"
 
+#define BLOCK_MIN 16u
+#define BLOCK_MAX 4096u
+
 /* The string property NAME; null if it is missing or no string. */
 static const char *cpu_text(const void *tree, int node, const char *name)
 {
@@ -23,6 +26,15 @@ static uint32_t cpu_u32(const void *tree, int node, const char *name)
     const void *cell = fdt_getprop(tree, node, name, &len);
 
     return cell != NULL && len == 4 ? fdt32_ld(cell) : 0;
+}
+
+/* The size of a cache block; 0 if it is missing, no power of two, or beyond a page: who worked on
+ * such blocks would leave some out. */
+static uint32_t cpu_block(const void *tree, int node, const char *name)
+{
+    uint32_t bytes = cpu_u32(tree, node, name);
+
+    return bytes >= BLOCK_MIN && bytes <= BLOCK_MAX && (bytes & (bytes - 1)) == 0 ? bytes : 0;
 }
 
 /* riscv,isa-extensions, a list of strings. */
@@ -82,9 +94,9 @@ int host_cpu_read(const void *tree, int node, struct host_cpu *out)
 {
     struct host_cpu cpu = {
         .mmu = read_mmu(tree, node),
-        .cbom_bytes = cpu_u32(tree, node, "riscv,cbom-block-size"),
-        .cbop_bytes = cpu_u32(tree, node, "riscv,cbop-block-size"),
-        .cboz_bytes = cpu_u32(tree, node, "riscv,cboz-block-size"),
+        .cbom_bytes = cpu_block(tree, node, "riscv,cbom-block-size"),
+        .cbop_bytes = cpu_block(tree, node, "riscv,cbop-block-size"),
+        .cboz_bytes = cpu_block(tree, node, "riscv,cboz-block-size"),
     };
     int status = read_isa(tree, node, &cpu.isa);
 

@@ -10,7 +10,7 @@ enum host_mmu { HOST_MMU_NONE = 0, HOST_MMU_SV39 = 39, HOST_MMU_SV48 = 48, HOST_
 struct host_cpu {
     uint64_t isa; /* isa.h: extensions of the hart that are on the list */
     enum host_mmu mmu;
-    uint32_t cbom_bytes, cbop_bytes, cboz_bytes; /* cache block sizes, 0: not said */
+    uint32_t cbom_bytes, cbop_bytes, cboz_bytes; /* cache block sizes, 0: not said, or none */
 };
 
 /* Read the cpu node at NODE of a tree that has passed fdt_check_full. Errors: EINVAL (no rv64 hart:

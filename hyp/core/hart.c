@@ -5,18 +5,17 @@
 
 #include "aia/imsic.h"
 #include "config/isa.h"
+#include "core/cbo.h"
 #include "core/console.h"
-#include "core/flush.h"
 #include "core/hart_init.h"
 #include "core/machine.h"
 #include "core/trap.h"
-#include "core/zero.h"
 
 _Static_assert(offsetof(struct hart, vcpu) == HART_VCPU, "hart_offsets.h");
 _Static_assert(offsetof(struct hart, emergency) == HART_EMERGENCY, "hart_offsets.h");
 
 /* A guest's cbo.inval works as cbo.flush: to drop a line would let memory show what it held
- * before it was scrubbed. So would a page that is not cached: PBMTE comes only with what flush.h
+ * before it was scrubbed. So would a page that is not cached: PBMTE comes only with what cbo.h
  * asks for. */
 #define HENVCFG_WANTED                                                                 \
     (HENVCFG_STCE | HENVCFG_CBIE_FLUSH | HENVCFG_CBCFE | HENVCFG_CBZE | HENVCFG_ADUE | \
@@ -135,8 +134,7 @@ bool hart_init_here(struct hart *hart)
     if (imsic_init_here(hart) == 0) {
         csr_write(CSR_SIE, IRQ_SEI | IRQ_STI);
     }
-    zero_probe_here(hart);
-    flush_probe_here(hart);
+    cbo_probe_here(hart);
     lacks = zero_block > hart->zero_bytes     ? "cbo.zero, which the others use"
             : flush_block > hart->flush_bytes ? "cbo.flush, which the others use"
                                               : missing(hart);

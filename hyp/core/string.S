@@ -5,7 +5,7 @@
     .text
 
 /*
- * Whole pages of zeroes: each frame that comes to a guest. By cache blocks where zero.c allows it,
+ * Whole pages of zeroes: each frame that comes to a guest. By cache blocks where cbo.c allows it,
  * 136 instructions a page of blocks of 64 bytes; else by stores, 546.
  */
 zero_pages:

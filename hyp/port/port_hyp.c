@@ -1,9 +1,9 @@
 /* What the isolation layer runs on: this hypervisor [cordon/port.h]. */
 #include <cordon/cordon.h>
 
+#include "core/cbo.h"
 #include "core/console.h"
 #include "core/csr.h"
-#include "core/flush.h"
 #include "core/hart.h"
 #include "core/memory.h"
 #include "core/panic.h"

@@ -152,7 +152,7 @@ void owner_note_run(void *cookie, enum port_note note, uint64_t hfn, uint64_t pa
 /* Zeroes over one frame; what it held is gone. */
 static inline void frame_scrub(void *cookie, const struct frame_pool *p, uint64_t hfn)
 {
-    memset(pool_ptr(p, hfn), 0, CORDON_PAGE_SIZE); /* by the page: see core/zero.h */
+    memset(pool_ptr(p, hfn), 0, CORDON_PAGE_SIZE); /* by the page: see core/cbo.h */
     block_note(cookie, PORT_NOTE_SCRUB, hfn, 1, 0);
 }
 

@@ -72,7 +72,7 @@ $(OUT)/fuzz/bin/pci_config $(OUT)/fuzz/bin/pci_machine: $(FUZZ_PCI_OBJ)
 # The targets of guests' tables and of public calls link the core with the host's port.
 FUZZ_CORE := $(CORE_SRC) $(sort $(wildcard iommu/port/host/*.c))
 FUZZ_CORE_OBJ := $(FUZZ_CORE:%.c=$(OUT)/fuzz/obj/%.o)
-FUZZ_CALLS := $(MODEL_SRC) dma-tests/fuzz/calls_world.c
+FUZZ_CALLS := $(MODEL_SRC) dma-tests/fuzz/calls_space.c dma-tests/fuzz/calls_world.c
 FUZZ_CALLS_OBJ := $(FUZZ_CALLS:%.c=$(OUT)/fuzz/obj/%.o)
 $(FUZZ_CORE_OBJ): FUZZ_FLAGS += -Iiommu -Iiommu/port/host
 $(OUT)/fuzz/bin/calls: $(FUZZ_CALLS_OBJ)
