@@ -40,7 +40,7 @@ def test_linux_that_hashes_on_every_vcpu_does_not_notice_that_its_frames_move(ha
         moves, refused = red.move(1, seed, length)
         assert (moves.pages, refused) == (length // 4096, 0)
         told.append(moves)
-    assert sum(m.pages for m in told) > 1000
+    assert red.memory().moved == sum(m.pages for m in told) > 1000
     made = hashing.compact(8 * MIB, align=2 * MIB)
     assert made.run is not None and made.run.hpa.v % (2 * MIB) == 0
     hashing.audit()
@@ -117,6 +117,16 @@ def test_one_command_moves_no_more_than_64_mib(boots, payload):
         made = machine.compact(200 * MIB)
         assert (made.run, made.why, made.moves.pages) == (None, "a fixed limit is reached", 0)
         assert machine.compact(8 * MIB).run is not None
+        machine.audit()
+
+
+def test_pool_is_made_where_host_memory_is_in_pieces(boots, payload):
+    blob = bundle.make({"echo": payload("echo")},
+                       {"red": bare("echo", memory=120 * MIB, pool=8 * MIB, **{"scatter-pieces": 1, "scatter-seed": 9})})
+    with boots.machine(blob, ram="256M") as machine:
+        red = machine.guests["red"]
+        red.wait("ready")
+        assert red.memory().moved > 0
         machine.audit()
 
 

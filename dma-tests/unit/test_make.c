@@ -368,7 +368,7 @@ static void test_borrowed_frames_never_move(void **state)
 static void test_what_is_relocated_stands_elsewhere_with_the_same_contents(void **state)
 {
     struct cordon_entry entry = {.size = sizeof(entry)};
-    struct cordon_moves moves;
+    struct cordon_moves moves, all;
 
     (void)state;
     seed = 21;
@@ -392,6 +392,10 @@ static void test_what_is_relocated_stands_elsewhere_with_the_same_contents(void 
                      0);
     assert_int_equal(moves.large, 512);
     assert_int_equal(moves.stops, 1);
+    assert_int_equal(cordon_domain_moves(dom[0], &all), 0);
+    assert_int_equal(all.pages, 552);
+    assert_int_equal(all.large, 512);
+    assert_int_equal(all.stops, 4);
     bench_sound(&b);
     check_marks();
     assert_int_equal(cordon_domain_leave(dom[0], 0), 0);

@@ -80,13 +80,17 @@ static void send_memory(struct vm *vm)
 {
     struct vcpu_counts c = sum_counts(vm);
     struct manage_event e;
+    struct cordon_moves moves;
     struct json *j;
     uint64_t resident;
+    int err;
 
     if (!vm_hold(vm)) {
         return;
     }
     resident = vm_memory_resident(vm);
+    err = cordon_domain_moves(vm->domain, &moves);
+    cordon_assert(err == 0);
     vm_let_go(vm);
     j = manage_event_of(&e, "vm-memory", vm);
     json_u64(j, "ram_bytes", vm->config->ram_len);
@@ -96,6 +100,8 @@ static void send_memory(struct vm *vm)
     json_u64(j, "touches", c.touch);
     json_u64(j, "touches_2m", c.touch_large);
     json_u64(j, "spurious", c.spurious);
+    json_u64(j, "moved", moves.pages);
+    json_u64(j, "longest_us", moves.longest_us);
     manage_event_send(&e);
 }
 

@@ -108,13 +108,13 @@ static int build_pool(struct vm *vm)
 {
     struct cordon_run_want want = {
         .size = sizeof(want), .len = vm->config->pool_len, .align = GUEST_POOL_ALIGN};
-    struct cordon_extent run;
-    int err = cordon_run_alloc(guests_ctx(), &want, &run.hpa);
+    struct cordon_run_made made;
+    int err = cordon_run_make(guests_ctx(), &want, 0, &made);
 
     if (err != 0) {
         return err;
     }
-    run.len = want.len;
+    const struct cordon_extent run = {made.hpa, want.len};
     const struct cordon_node node = {.size = sizeof(node),
                                      .id = VM_NODE_POOL,
                                      .kind = CORDON_NODE_RAM,

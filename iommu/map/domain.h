@@ -7,6 +7,7 @@
 #include "map/region.h"
 #include "pt/pt.h"
 #include <cordon/device.h>
+#include <cordon/move.h>
 
 /* A device view. The G-stage (view 0) has no GSCID; devices that share a view share all of this. */
 struct domain_view {
@@ -50,6 +51,7 @@ struct cordon_domain {
     struct listening *listeners; /* map/tell.h, the first added first */
     uint32_t listener_ids;       /* given so far */
     uint32_t spaces;             /* that lead changes of it: space/space.h */
+    struct cordon_moves moved;   /* so far */
 };
 
 /* True if device views hold a region with these flags. */

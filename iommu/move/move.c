@@ -315,7 +315,7 @@ static void isolate_old(const struct move_batch *b)
 
 /* ---- all of it ---------------------------------------------------------------------------- */
 
-static void tell(const struct move_batch *b, struct cordon_moves *told, uint64_t us)
+static void count(const struct move_batch *b, struct cordon_moves *told, uint64_t us)
 {
     told->pages += b->count * leaf_pages(b);
     told->large += b->level != 0 ? b->count * leaf_pages(b) : 0;
@@ -341,7 +341,10 @@ int move_batch(struct move_batch *b, struct cordon_moves *told)
     copy(b);
     claim_new(b);
     make_leaves(b);
-    tell(b, told, cordon_port_time_us(d->ctx->cookie) - start);
+    uint64_t us = cordon_port_time_us(d->ctx->cookie) - start;
+
+    count(b, told, us);
+    count(b, &d->moved, us);
     if (err == 0) {
         isolate_old(b);
     }

@@ -126,6 +126,22 @@ int cordon_relocate(cordon_domain *d, cordon_gpa gpa, uint64_t len, struct cordo
     return err;
 }
 
+int cordon_domain_moves(const cordon_domain *d, struct cordon_moves *out)
+{
+    if (d == NULL || out == NULL) {
+        return -CORDON_EINVAL;
+    }
+    if (!handle_is(d, HANDLE_DOMAIN)) {
+        return -CORDON_EHANDLE;
+    }
+    struct lock *lock = &((struct cordon_domain *)(uintptr_t)d)->lock; /* only it is written to */
+
+    lock_take(lock);
+    *out = d->moved;
+    lock_give(lock);
+    return 0;
+}
+
 /* ---- what could move ---------------------------------------------------------------------- */
 
 /* Frames of a domain from INDEX on whose GPAs follow: where they end. */

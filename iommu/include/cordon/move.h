@@ -89,6 +89,10 @@ CORDON_API CORDON_MUST_CHECK int cordon_run_make(cordon_ctx *ctx,
 CORDON_API CORDON_MUST_CHECK int cordon_relocate(cordon_domain *d, cordon_gpa gpa, uint64_t len,
                                                  struct cordon_moves *out);
 
+/* What was moved of D's frames so far, whoever asked for it. Errors: EINVAL, EHANDLE. */
+CORDON_API CORDON_MUST_CHECK int cordon_domain_moves(const cordon_domain *d,
+                                                     struct cordon_moves *out);
+
 /*
  * Hold a domain: while it is held, none of its frames moves. For who reaches guest memory at
  * addresses of the host, between the question where it is and the last access. Each hold is ended

@@ -22,7 +22,8 @@ from .vcpu import NoSuchVcpu, Vcpu
 COMMAND_BYTES = 512  # of hyp/manage/manage.h
 UART_BYTES = 1024    # that a guest has not read yet
 _EXITS = ("sbi", "mmio", "interrupt", "virtual", "absent", "spurious", "touch", "logged")
-_MEMORY = ("ram_bytes", "resident_bytes", "first_touch", "overcommit", "touches", "touches_2m", "spurious")
+_MEMORY = ("ram_bytes", "resident_bytes", "first_touch", "overcommit", "touches", "touches_2m", "spurious",
+           "moved", "longest_us")
 
 
 class GuestState(enum.StrEnum):
@@ -55,7 +56,8 @@ class Exits:
 class GuestMemory:
     """How much of its memory a guest has. `resident_bytes` of its `ram_bytes` have frames; with `first_touch` the
     others come when they are touched, and with `overcommit` nobody promises that there will be some. `touches` is
-    how often its vCPUs had a page brought, `touches_2m` of them 2 MiB at once; `spurious` faults found it there."""
+    how often its vCPUs had a page brought, `touches_2m` of them 2 MiB at once; `spurious` faults found it there.
+    `moved` pages have got other frames, whoever needed theirs, for which some were absent `longest_us` at most."""
 
     ram_bytes: int
     resident_bytes: int
@@ -64,6 +66,8 @@ class GuestMemory:
     touches: int
     touches_2m: int
     spurious: int
+    moved: int
+    longest_us: int
 
     @classmethod
     def of(cls, event: Event) -> "GuestMemory":
@@ -287,8 +291,8 @@ class MachineGuest:
         return Coalesced(told["mega"], told["giga"], told["looked"], told["napot"])
 
     def coalescing(self, on: bool = True) -> None:
-        """Whether the hypervisor does so by itself, in the background, behind each change of the map. It does at
-        first; an event `vm-merged` tells what came of it."""
+        """Whether the hypervisor does so by itself, in the background, behind changes of the map and first touches.
+        It does at first; an event `vm-merged` tells what came of it."""
         self._order(f"coalesce {self.name} {'on' if on else 'off'}", "vm-coalescing", vm=self.name)
 
     def map(self) -> GuestMap:
@@ -398,9 +402,8 @@ class Guests(Mapping[str, MachineGuest]):
         except ChannelError as why:
             told = self._channel.seen("vm-started") or self._channel.seen("vm-refused")
             if not told or not self._channel.gone:
-                self._console.wait_closed(5.0 if self._channel.gone else 0.0)
-                raise ChannelError(f"the hypervisor has not started its guests: {why}; the console ends with:\n"
-                                   + self._console.tail()) from None
+                tail = "" if self._channel.gone else "\nthe console ends with:\n" + self._console.tail()
+                raise ChannelError(f"the hypervisor has not started its guests: {why}{tail}") from None
 
     def known(self) -> list[MachineGuest]:
         """Those that somebody has looked at; nothing is waited for."""
