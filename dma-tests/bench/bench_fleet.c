@@ -16,7 +16,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include "model/cordon_model.h"
+#include "model/model_port.h"
 #include <cordon/cordon.h>
 
 #define GIB (UINT64_C(1) << 30)
@@ -79,16 +79,6 @@ static void shuffle(struct fleet *f, struct cordon_extent *e, uint64_t count)
 
 /* ---- the machine --------------------------------------------------------------------------- */
 
-static uint64_t mmio_read(void *user, uint64_t hpa, uint32_t width)
-{
-    return cordon_model_read(user, (uint32_t)(hpa - IOMMU_BASE), width);
-}
-
-static void mmio_write(void *user, uint64_t hpa, uint32_t width, uint64_t value)
-{
-    cordon_model_write(user, (uint32_t)(hpa - IOMMU_BASE), width, value);
-}
-
 static void hart_fence(void *user, uint64_t harts, uint16_t vmid, uint64_t gpa, uint64_t len)
 {
     (void)user, (void)harts, (void)vmid, (void)gpa, (void)len; /* no hart runs a guest here */
@@ -124,11 +114,7 @@ static void open_fleet(struct fleet *f)
 {
     uint64_t guests = (f->domains * GUEST + RUN - 1) / RUN * RUN;
     const struct cordon_extent bank = {{RAM_BASE}, guests + guests / 64 + RUN};
-    static struct cordon_port_ops port = {.size = sizeof(port),
-                                          .mmio_read = mmio_read,
-                                          .mmio_write = mmio_write,
-                                          .hart_fence = hart_fence,
-                                          .time_us = time_us};
+    static struct cordon_port_ops port;
     struct cordon_config cfg = {.size = sizeof(cfg),
                                 .cookie = &port,
                                 .banks = &bank,
@@ -145,7 +131,9 @@ static void open_fleet(struct fleet *f)
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     must(mcfg.ram == MAP_FAILED ? -CORDON_ENOMEM : 0, "address space");
     must(cordon_model_create(&mcfg, &f->model) == 0 ? 0 : -CORDON_ENOMEM, "the software IOMMU");
-    port.user = f->model;
+    port = model_port(f->model);
+    port.hart_fence = hart_fence;
+    port.time_us = time_us;
     cfg.ram_offset = (uint64_t)(uintptr_t)mcfg.ram - RAM_BASE;
     must(cordon_ctx_create(&cfg, &f->ctx), "context");
     must(cordon_iommu_add(f->ctx, &icfg, &f->iommu), "IOMMU");

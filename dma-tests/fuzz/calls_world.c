@@ -3,23 +3,13 @@
 
 #include <string.h>
 
+#include "model/model_port.h"
+
 #define IOMMU_HPA UINT64_C(0x3010000)
 #define FIRMWARE_LEN (16 * PAGE)
 #define DEVICE_ID 8u
 
 struct world w;
-
-static uint64_t mmio_read(void *user, uint64_t hpa, uint32_t width)
-{
-    (void)user;
-    return cordon_model_read(w.model, (uint32_t)(hpa - IOMMU_HPA), width);
-}
-
-static void mmio_write(void *user, uint64_t hpa, uint32_t width, uint64_t value)
-{
-    (void)user;
-    cordon_model_write(w.model, (uint32_t)(hpa - IOMMU_HPA), width, value);
-}
 
 /* Whoever waits does not wait long. */
 static uint64_t time_us(void *user)
@@ -82,10 +72,8 @@ void world_open(uint32_t flags)
 
     w = (struct world){.ram = ram};
     must(cordon_model_create(&model, &w.model) == 0);
-    w.port = (struct cordon_port_ops){.size = sizeof(w.port),
-                                      .mmio_read = mmio_read,
-                                      .mmio_write = mmio_write,
-                                      .time_us = time_us};
+    w.port = model_port(w.model);
+    w.port.time_us = time_us;
     cfg.cookie = &w.port;
     must(cordon_ctx_create(&cfg, &w.ctx) == 0);
     must(cordon_iommu_add(w.ctx, &iommu, &w.iommu) == 0);
@@ -102,6 +90,30 @@ void world_open(uint32_t flags)
 void world_put(cordon_gpa gpa, uint64_t len)
 {
     w.place[w.places++ % PLACES] = (struct range){gpa, len};
+}
+
+void world_hold(struct cordon_extent e)
+{
+    if (w.held_count < HELD) {
+        w.held[w.held_count++] = e;
+    } else {
+        must(cordon_run_free(w.ctx, e.hpa, e.len) == 0);
+    }
+}
+
+void world_forget_given(void)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < w.held_count; i++) {
+        struct cordon_frame_info info;
+
+        must(cordon_frame_query(w.ctx, w.held[i].hpa, &info) == 0);
+        if (info.state == CORDON_FRAME_HELD) {
+            w.held[kept++] = w.held[i];
+        }
+    }
+    w.held_count = kept;
 }
 
 void world_check(void)

@@ -18,6 +18,8 @@
 #define DEVICES 3u
 #define HELD 8u
 #define PLACES 8u
+#define OPS 3u        /* of one call */
+#define MAP_WORDS 16u /* of a harvest: so many pages at most are asked for */
 
 struct world {
     uint8_t *ram;
@@ -56,6 +58,10 @@ int world_domain(unsigned n);
 int world_device(unsigned n);
 /* Something was put there. */
 void world_put(cordon_gpa gpa, uint64_t len);
+/* A run that is HELD is offered to later calls, if there is room, or freed. */
+void world_hold(struct cordon_extent e);
+/* What is HELD no more is not offered any longer. */
+void world_forget_given(void);
 /* As a caller who did everything right. */
 void world_end_domain(unsigned n);
 

@@ -1,32 +1,9 @@
 /* Random changes of two maps, held against plain arrays, with an audit after each step. */
-#include "map_bench.h"
+#include "map_arrays.h"
 #include "pt/pt.h"
 
-#include <stdlib.h>
-
-#define DOMAINS 2u
-#define WINDOW 1536u     /* guest pages that are played with: three leaf tables */
-#define BASE (3 * BLOCK) /* where they stand */
-#define FRAMES (24 * MIB / PAGE)
 #define OPS 4u
 
-/* What a guest page should be. */
-struct page {
-    uint64_t hpa; /* 0: absent, or not in the map */
-    uint32_t perms, flags;
-    bool dirty; /* while it is logged */
-    bool in;    /* the map */
-};
-
-struct guest {
-    cordon_domain *d;
-    struct page page[WINDOW];
-    uint32_t views; /* bit mask, view 0 included */
-    uint32_t typed; /* of these, whose leaves say memory types */
-};
-
-static struct map_bench b;
-static struct guest guest[DOMAINS];
 static struct cordon_extent extent[OPS][64];
 static uint64_t seed;
 static uint32_t ctx_flags;
@@ -36,51 +13,10 @@ static uint64_t pick(uint64_t n)
     return bench_random(&seed) % n;
 }
 
-/* ---- the oracle --------------------------------------------------------------------------- */
-
-static bool view_holds(uint32_t view, uint32_t flags)
+/* One of the next MOST allocations fails. */
+static void fail_one(bool may_fail, uint64_t most)
 {
-    if (view == 0) {
-        return true;
-    }
-    return (flags & CORDON_REGION_MMIO) != 0 ? (flags & CORDON_REGION_PEER) != 0
-                                             : (flags & CORDON_REGION_NODMA) == 0;
-}
-
-static void check_page(const struct guest *g, uint64_t i)
-{
-    const struct page *p = &g->page[i];
-    uint64_t gpa = BASE + i * PAGE;
-
-    for (uint32_t view = 0; view < CORDON_MAX_VIEWS; view++) {
-        struct cordon_hit hit = {.perms = 0};
-        int err = cordon_translate(g->d, view, cordon_gpa_make(gpa), 0, &hit);
-
-        if ((g->views >> view & 1) == 0) {
-            assert_int_equal(err, -CORDON_EINVAL);
-        } else if (p->hpa == 0 || !view_holds(view, p->flags)) {
-            assert_int_equal(err, -CORDON_EFAULT);
-        } else {
-            assert_int_equal(err, 0);
-            assert_int_equal(hit.hpa.v, p->hpa);
-            assert_int_equal(hit.perms, p->perms);
-            assert_int_equal(hit.type,
-                             (g->typed >> view & 1) != 0 ? p->flags & CORDON_REGION_TYPES : 0);
-        }
-    }
-}
-
-static void check_region(const struct guest *g, uint64_t i)
-{
-    struct cordon_region_info r = {.len = 0};
-    const struct page *p = &g->page[i];
-    int err = cordon_region_find(g->d, cordon_gpa_make(BASE + i * PAGE), false, &r);
-
-    assert_int_equal(err, p->in ? 0 : -CORDON_ENOENT);
-    if (err == 0) {
-        assert_int_equal(r.perms, p->perms);
-        assert_int_equal(r.flags, p->flags);
-    }
+    b.record.fail_at = may_fail ? b.record.allocations + 1 + pick(most) : 0;
 }
 
 static void check_some(void)
@@ -91,16 +27,6 @@ static void check_some(void)
 
         check_page(g, i);
         check_region(g, i);
-    }
-}
-
-static void check_all(void)
-{
-    for (unsigned n = 0; n < DOMAINS; n++) {
-        for (uint64_t i = 0; i < WINDOW; i++) {
-            check_page(&guest[n], i);
-            check_region(&guest[n], i);
-        }
     }
 }
 
@@ -212,79 +138,6 @@ static void forget(const struct cordon_op *op)
     }
 }
 
-static void apply_grant(struct guest *g, const struct cordon_op *op)
-{
-    uint64_t at = (op->gpa.v - BASE) / PAGE;
-
-    for (uint64_t i = at; i < at + op->len / PAGE; i++) {
-        g->page[i] = (struct page){.in = true, .perms = op->perms, .flags = op->flags};
-    }
-    for (uint64_t k = 0; k < op->extent_count; k++) {
-        for (uint64_t off = 0; off < op->extents[k].len; off += PAGE) {
-            g->page[at++].hpa = op->extents[k].hpa.v + off;
-        }
-    }
-}
-
-static void apply(struct guest *g, const struct cordon_op *op)
-{
-    uint64_t first = (op->gpa.v - BASE) / PAGE;
-
-    if (op->kind == CORDON_OP_GRANT) {
-        apply_grant(g, op);
-        return;
-    }
-    for (uint64_t i = first; i < first + op->len / PAGE; i++) {
-        struct page *p = &g->page[i];
-
-        if (op->kind == CORDON_OP_PROTECT) {
-            p->perms = op->perms;
-            continue;
-        }
-        if (op->kind == CORDON_OP_MARK) {
-            p->dirty &= (p->flags & op->flags & CORDON_REGION_LOG) != 0;
-            p->flags = (p->flags & ~CORDON_REGION_MARKS) | op->flags;
-            continue;
-        }
-        bool keep = (p->flags & CORDON_REGION_KEEP) != 0;
-
-        assert_true(p->hpa == 0 ||
-                    bench_frame(&b, p->hpa) == (keep ? CORDON_FRAME_HELD : CORDON_FRAME_FREE));
-        if (keep) {
-            assert_int_equal(cordon_run_free(b.ctx, cordon_hpa_make(p->hpa), PAGE), 0);
-        }
-        p->hpa = 0;
-        p->dirty = false;
-        if (op->kind == CORDON_OP_REVOKE) {
-            *p = (struct page){.in = false};
-        }
-    }
-}
-
-/* Pages that came, as the tables have them now, are the oracle's from here on: zeroes each, and
- * dirty where that is logged. */
-static void learn(struct guest *g)
-{
-    for (uint64_t i = 0; i < WINDOW; i++) {
-        struct page *p = &g->page[i];
-        uint64_t hpa = p->in && p->hpa == 0 ? bench_leads(g->d, 0, BASE + i * PAGE, 0) : UINT64_MAX;
-
-        if (hpa == UINT64_MAX) {
-            continue;
-        }
-        uint64_t *word = bench_word(&b, cordon_hpa_make(hpa)), sum = 0;
-
-        for (uint64_t k = 0; k < PAGE / sizeof(*word); k++) {
-            sum |= word[k];
-            word[k] = UINT64_C(0xa5a5a5a5a5a5a5a5);
-        }
-        assert_int_equal(sum, 0);
-        assert_true((p->flags & CORDON_REGION_DEMAND) != 0);
-        p->hpa = hpa;
-        p->dirty = (p->flags & CORDON_REGION_LOG) != 0;
-    }
-}
-
 /* A fault, or many ahead of them. */
 static void random_touch(struct guest *g, bool may_fail)
 {
@@ -294,7 +147,7 @@ static void random_touch(struct guest *g, bool may_fail)
     cordon_gpa gpa = cordon_gpa_make(BASE + i * PAGE);
     bool absent = p->in && p->hpa == 0, promised = (p->flags & CORDON_REGION_PROMISED) != 0;
 
-    b.record.fail_at = may_fail ? b.record.allocations + 1 + pick(4) : 0;
+    fail_one(may_fail, 4);
     if (pick(3) == 0) {
         (void)!cordon_populate(g->d, gpa, pages * PAGE);
     } else {
@@ -331,7 +184,7 @@ static void random_change(struct guest *g, bool may_fail)
     }
     uint64_t before = may_fail ? bench_state(&b) : 0;
 
-    b.record.fail_at = may_fail ? b.record.allocations + 1 + pick(6) : 0;
+    fail_one(may_fail, 6);
     int err = cordon_change(g->d, ops, count);
 
     b.record.fail_at = 0;
@@ -347,17 +200,6 @@ static void random_change(struct guest *g, bool may_fail)
         }
     }
     learn(g); /* what was pinned has come */
-}
-
-/* What nobody was asked about since counts as written by the devices behind a view. */
-static void view_went(struct guest *g)
-{
-    for (uint64_t i = 0; i < WINDOW; i++) {
-        struct page *p = &g->page[i];
-
-        p->dirty |= (p->flags & CORDON_REGION_LOG) != 0 && (p->flags & CORDON_REGION_NODMA) == 0 &&
-                    (p->perms & CORDON_WRITE) != 0;
-    }
 }
 
 /* Harts write to logged pages; some are harvested; what is not logged becomes large again. */
@@ -394,7 +236,7 @@ static void random_log(struct guest *g)
     assert_int_equal(cordon_coalesce(g->d, &whole, &made), 0);
 }
 
-static void random_view(struct guest *g)
+static void random_view(struct guest *g, bool may_fail)
 {
     uint32_t view;
     bool waits = false, types = (ctx_flags & CORDON_CTX_PBMT) != 0 && pick(2) == 0;
@@ -404,6 +246,7 @@ static void random_view(struct guest *g)
 
         waits |= p->in && p->hpa == 0 && (p->flags & CORDON_REGION_NODMA) == 0;
     }
+    fail_one(may_fail, 4);
     if (g->views != 1 && pick(2) == 0) {
         view = 31u - (uint32_t)__builtin_clz(g->views);
         domain_view_remove(g->d, view);
@@ -416,70 +259,36 @@ static void random_view(struct guest *g)
         g->views |= 1u << view;
         g->typed |= (uint32_t)types << view;
     }
+    b.record.fail_at = 0;
 }
 
-static void open_guests(void)
+/* STEPS by random numbers from FROM on; with MAY_FAIL, allocations fail in them. */
+static void run(uint64_t from, unsigned steps, bool may_fail)
 {
-    bench_open_flags(&b, FRAMES * PAGE, ctx_flags);
-    if ((ctx_flags & CORDON_CTX_PBMT) != 0) {
-        record_expect_flushes(&b.record);
-    }
-    memset(guest, 0, sizeof(guest));
-    for (unsigned n = 0; n < DOMAINS; n++) {
-        guest[n].d = bench_domain(&b);
-        guest[n].views = 1;
-        guest[n].typed = 1;
-    }
-}
-
-static void close_guests(void)
-{
-    struct cordon_memory_stats s;
-
-    for (unsigned n = 0; n < DOMAINS; n++) {
-        for (uint32_t view = 1; view < CORDON_MAX_VIEWS; view++) {
-            if ((guest[n].views >> view & 1) != 0) {
-                domain_view_remove(guest[n].d, view);
-            }
+    open_guests(ctx_flags);
+    seed = from;
+    for (unsigned step = 0; step < steps; step++) {
+        if (pick(12) == 0) {
+            random_view(&guest[pick(DOMAINS)], may_fail);
+        } else if (pick(8) == 0) {
+            random_log(&guest[pick(DOMAINS)]);
+        } else if (pick(3) == 0) {
+            random_touch(&guest[pick(DOMAINS)], may_fail);
+        } else {
+            random_change(&guest[pick(DOMAINS)], may_fail);
         }
-        assert_int_equal(cordon_domain_destroy(guest[n].d), 0);
         bench_sound(&b);
+        check_some();
     }
-    /* What KEEP left HELD is given back page by page. */
-    for (uint64_t at = 0; at < FRAMES * PAGE; at += PAGE) {
-        if (bench_frame(&b, BENCH_RAM + at) == CORDON_FRAME_HELD) {
-            assert_int_equal(cordon_run_free(b.ctx, cordon_hpa_make(BENCH_RAM + at), PAGE), 0);
-        }
-    }
-    s = bench_stats(&b);
-    assert_int_equal(s.owned + s.held + s.table + s.revoking, 0);
-    bench_close(&b);
+    check_all();
+    close_guests();
 }
 
 static void test_maps_agree_with_arrays(void **state)
 {
     (void)state;
-    for (seed = 1; seed <= 3; seed++) {
-        uint64_t start = seed;
-
-        open_guests();
-        seed = start * 7919;
-        for (unsigned step = 0; step < 500; step++) {
-            if (pick(12) == 0) {
-                random_view(&guest[pick(DOMAINS)]);
-            } else if (pick(8) == 0) {
-                random_log(&guest[pick(DOMAINS)]);
-            } else if (pick(3) == 0) {
-                random_touch(&guest[pick(DOMAINS)], false);
-            } else {
-                random_change(&guest[pick(DOMAINS)], false);
-            }
-            bench_sound(&b);
-            check_some();
-        }
-        check_all();
-        close_guests();
-        seed = start;
+    for (uint64_t i = 1; i <= 3; i++) {
+        run(i * 7919, 500, false);
     }
 }
 
@@ -502,25 +311,7 @@ static void test_maps_with_memory_types_agree_with_arrays(void **state)
 static void test_maps_agree_with_arrays_when_allocations_fail(void **state)
 {
     (void)state;
-    open_guests();
-    seed = 31337;
-    for (unsigned step = 0; step < 250; step++) {
-        if (pick(12) == 0) {
-            b.record.fail_at = b.record.allocations + 1 + pick(4);
-            random_view(&guest[pick(DOMAINS)]);
-            b.record.fail_at = 0;
-        } else if (pick(8) == 0) {
-            random_log(&guest[pick(DOMAINS)]);
-        } else if (pick(3) == 0) {
-            random_touch(&guest[pick(DOMAINS)], true);
-        } else {
-            random_change(&guest[pick(DOMAINS)], true);
-        }
-        bench_sound(&b);
-        check_some();
-    }
-    check_all();
-    close_guests();
+    run(31337, 250, true);
 }
 
 int main(void)

@@ -2,7 +2,7 @@
  * each store against that. [Priv 12.2.1] */
 #include <cordon/cordon.h>
 
-#include "one_domain.h"
+#include "leaf_bench.h"
 #include "pt/pt.h"
 
 #define GPA (GIB + 4 * BLOCK)
@@ -10,20 +10,7 @@
 
 static cordon_hpa granted(uint64_t blocks, uint32_t flags)
 {
-    struct cordon_run_want want = {.size = sizeof(want), .len = blocks * BLOCK, .align = BLOCK};
-    struct cordon_extent e = {.len = want.len};
-
-    assert_int_equal(cordon_run_alloc(b.ctx, &want, &e.hpa), 0);
-    struct cordon_op op = op_grant(GPA, &e, 1, RWX, flags);
-
-    assert_int_equal(cordon_change(d, &op, 1), 0);
-    return e.hpa;
-}
-
-static void change(struct cordon_op op)
-{
-    assert_int_equal(cordon_change(d, &op, 1), 0);
-    bench_sound(&b);
+    return grant_blocks(GPA, blocks, RWX, flags);
 }
 
 /* Begin and end logging: all leaves are small then. */
@@ -32,25 +19,6 @@ static void shatter(uint64_t gpa, uint64_t pages)
     change(op_mark(gpa, pages, CORDON_REGION_LOG));
     change(op_mark(gpa, pages, 0));
     bench_ran(d, 0); /* a hart remembers the small ones */
-}
-
-static struct cordon_coalesced coalesce(uint64_t gpa, uint64_t len, uint64_t budget)
-{
-    const struct cordon_coalesce what = {
-        .size = sizeof(what), .gpa = cordon_gpa_make(gpa), .len = len, .budget = budget};
-    struct cordon_coalesced out;
-
-    assert_int_equal(cordon_coalesce(d, &what, &out), 0);
-    bench_sound(&b);
-    return out;
-}
-
-static unsigned level_at(uint64_t gpa)
-{
-    struct cordon_hit hit;
-
-    assert_int_equal(cordon_translate(d, 0, cordon_gpa_make(gpa), 0, &hit), 0);
-    return hit.level;
 }
 
 static void test_leaves_that_go_on_become_one_and_their_table_is_freed(void **state)
@@ -128,9 +96,9 @@ static void test_what_differs_stays_apart(void **state)
     (void)bench_grant(&b, d, GPA + 4 * BLOCK, 1, RWX, CORDON_REGION_KEEP); /* another region */
     assert_int_equal(coalesce(GPA, 6 * BLOCK, 0).mega, 1);
     for (unsigned i = 0; i < 5; i++) {
-        assert_int_equal(level_at(GPA + i * BLOCK), 0);
+        assert_int_equal(hit_at(d, GPA + i * BLOCK).level, 0);
     }
-    assert_int_equal(level_at(GPA + 5 * BLOCK), 1);
+    assert_int_equal(hit_at(d, GPA + 5 * BLOCK).level, 1);
     assert_int_equal(bench_leads(d, 0, GPA + 17 * PAGE, CORDON_WRITE), UINT64_MAX);
 }
 
@@ -163,9 +131,9 @@ static void test_a_gib_comes_together_from_small_pages_in_small_steps(void **sta
     (void)state;
     assert_int_equal(cordon_resource_add(b.ctx, e.hpa, GIB), 0);
     change(op_grant(GIB, &e, 1, RW, CORDON_REGION_MMIO));
-    assert_int_equal(level_at(GIB), 2);
+    assert_int_equal(hit_at(d, GIB).level, 2);
     change(op_protect(GIB + 700 * PAGE, 1, CORDON_READ));
-    assert_int_equal(level_at(GIB + 700 * PAGE), 0);
+    assert_int_equal(hit_at(d, GIB + 700 * PAGE).level, 0);
     change(op_protect(GIB + 700 * PAGE, 1, RW));
     while (at < 2 * GIB) {
         struct cordon_coalesced out = coalesce(at, 2 * GIB - at, 1);
@@ -178,7 +146,7 @@ static void test_a_gib_comes_together_from_small_pages_in_small_steps(void **sta
     assert_true(calls >= 512 / 32); /* large leaves count, too */
     assert_int_equal(mega, 1);
     assert_int_equal(giga, 1);
-    assert_int_equal(level_at(GIB), 2);
+    assert_int_equal(hit_at(d, GIB).level, 2);
     assert_int_equal(bench_leads(d, 0, GIB + 700 * PAGE, RW), BIG + 700 * PAGE);
     change(op_revoke(GIB, GIB / PAGE));
     assert_int_equal(cordon_resource_remove(b.ctx, e.hpa), 0);

@@ -1,20 +1,10 @@
 /* Performance counters: the driver over the software IOMMU, which has 7 of 40 bits. */
-#include <cordon/cordon.h>
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
+#include "plain_bench.h"
 
-#include <cmocka.h>
-
-#include "model/cordon_model.h"
-
-#define RAM UINT64_C(0x80000000)
 #define RAM_LEN (UINT64_C(16) << 20)
-#define REGISTERS UINT64_C(0x3010000)
 #define GPA UINT64_C(0x40000000)
-#define PAGE UINT64_C(4096)
 #define PAGES 4u
 #define NIC 0x10u
 #define DISK 0x18u
@@ -29,76 +19,32 @@
 
 static uint8_t *ram;
 static cordon_model *model;
+static struct cordon_port_ops ops;
 static cordon_ctx *ctx;
 static cordon_iommu *iommu;
 static cordon_domain *domain[2];
 static cordon_device *device[2];
 
-static uint64_t on_read(void *user, uint64_t hpa, uint32_t width)
-{
-    (void)user;
-    return cordon_model_read(model, (uint32_t)(hpa - REGISTERS), width);
-}
-
-static void on_write(void *user, uint64_t hpa, uint32_t width, uint64_t value)
-{
-    (void)user;
-    cordon_model_write(model, (uint32_t)(hpa - REGISTERS), width, value);
-}
-
 /* One of the two guests, each with a device. */
 static void open_guest(unsigned i)
 {
-    const struct cordon_domain_config dc = {.size = sizeof(dc), .gpa_limit = UINT64_C(1) << 40};
-    const struct cordon_device_config vc = {.size = sizeof(vc),
-                                            .device_id = i == 0 ? NIC : DISK,
-                                            .drain = CORDON_DRAIN_IOMMU,
-                                            .name = "engine"};
-    const struct cordon_run_want want = {.size = sizeof(want), .len = PAGES * PAGE, .align = PAGE};
-    struct cordon_extent e = {.len = want.len};
-    struct cordon_op op = {.kind = CORDON_OP_GRANT,
-                           .gpa = {GPA},
-                           .len = want.len,
-                           .perms = CORDON_RWX,
-                           .extents = &e,
-                           .extent_count = 1};
-
-    assert_int_equal(cordon_domain_create(ctx, &dc, &domain[i]), 0);
-    assert_int_equal(cordon_run_alloc(ctx, &want, &e.hpa), 0);
-    assert_int_equal(cordon_change(domain[i], &op, 1), 0);
-    assert_int_equal(cordon_device_add(iommu, &vc, &device[i]), 0);
+    domain[i] = plain_domain(ctx);
+    (void)plain_grant(ctx, domain[i], GPA, (struct cordon_run_want){.len = PAGES * PAGE});
+    device[i] = plain_device(iommu, i == 0 ? NIC : DISK);
     assert_int_equal(cordon_device_attach(domain[i], device[i], 0), 0);
 }
-
-static struct cordon_port_ops ops = {
-    .size = sizeof(ops), .mmio_read = on_read, .mmio_write = on_write};
 
 /* FOUND: what firmware left of counters. */
 static void open_machine(uint64_t capabilities, bool found)
 {
-    const struct cordon_extent bank = {{RAM}, RAM_LEN};
-    const struct cordon_model_config mc = {.size = sizeof(mc),
-                                           .ram = ram = aligned_alloc(PAGE, RAM_LEN),
-                                           .ram_hpa = RAM,
-                                           .ram_len = RAM_LEN,
-                                           .capabilities = capabilities};
-    const struct cordon_config cfg = {.size = sizeof(cfg),
-                                      .cookie = &ops,
-                                      .ram_offset = (uint64_t)(uintptr_t)ram - RAM,
-                                      .banks = &bank,
-                                      .bank_count = 1,
-                                      .hart_modes = CORDON_MODE_SV39X4,
-                                      .vmid_bits = 14};
-    const struct cordon_iommu_config ic = {
-        .size = sizeof(ic), .base = {REGISTERS}, .max_device_id = 0xffff};
-
-    memset(ram, 0, RAM_LEN);
-    assert_int_equal(cordon_model_create(&mc, &model), 0);
+    ram = plain_ram(RAM_LEN);
+    model = plain_model(ram, RAM_LEN, capabilities);
     if (found) {
         cordon_model_write(model, IOHPMEVT + 8 * COUNTERS, 8, CORDON_HPM_UNTRANSLATED);
     }
-    assert_int_equal(cordon_ctx_create(&cfg, &ctx), 0);
-    assert_int_equal(cordon_iommu_add(ctx, &ic, &iommu), 0);
+    ops = model_port(model);
+    ctx = plain_ctx(ram, RAM_LEN, 14, &ops);
+    iommu = plain_iommu(ctx, 0xffff);
     open_guest(0);
     open_guest(1);
 }
@@ -112,11 +58,8 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    struct cordon_model_stats stats = {.size = sizeof(stats)};
-    struct cordon_finding found;
-
     (void)state;
-    assert_int_equal(cordon_audit(ctx, &found), 0);
+    plain_sound(ctx);
     for (unsigned i = 0; i < 2; i++) {
         assert_int_equal(cordon_device_detach(device[i]), 0);
         assert_int_equal(cordon_device_remove(device[i]), 0);
@@ -124,11 +67,8 @@ static int teardown(void **state)
     }
     assert_int_equal(cordon_iommu_remove(iommu), 0);
     assert_int_equal(cordon_ctx_destroy(ctx), 0);
-    assert_int_equal(cordon_model_stats_get(model, &stats), 0);
-    assert_int_equal(stats.violations, 0);
-    cordon_model_destroy(model);
-    free(ram);
-    return 0;
+    plain_model_close(model);
+    return munmap(ram, RAM_LEN);
 }
 
 /* COUNT reads of page N. */
@@ -379,22 +319,19 @@ static void test_what_cannot_be_counted_is_refused(void **state)
 
 int main(void)
 {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_requests_misses_and_the_words_of_walks_are_counted,
-                                        setup, teardown),
-        cmocka_unit_test_setup_teardown(test_counting_disturbs_no_cache, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_one_devices_counter_is_not_another_devices, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(test_low_bits_up_to_the_lowest_0_are_any, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_a_gscid_is_its_domains_number, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_cycles_are_always_counted, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_a_narrow_counter_wraps_and_loses_nothing, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(test_all_are_taken_and_one_given_back_begins_at_0, setup,
-                                        teardown),
+        TEST(test_requests_misses_and_the_words_of_walks_are_counted),
+        TEST(test_counting_disturbs_no_cache),
+        TEST(test_one_devices_counter_is_not_another_devices),
+        TEST(test_low_bits_up_to_the_lowest_0_are_any),
+        TEST(test_a_gscid_is_its_domains_number),
+        TEST(test_cycles_are_always_counted),
+        TEST(test_a_narrow_counter_wraps_and_loses_nothing),
+        TEST(test_all_are_taken_and_one_given_back_begins_at_0),
         cmocka_unit_test_teardown(test_what_firmware_counted_stands_still, teardown),
         cmocka_unit_test_teardown(test_an_iommu_without_counters_says_so, teardown),
-        cmocka_unit_test_setup_teardown(test_what_cannot_be_counted_is_refused, setup, teardown),
+        TEST(test_what_cannot_be_counted_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,49 +1,28 @@
 /* The audit finds each planted fault in directory, contexts and MSI tables. INV 2, 5, 6. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "core/ctx.h"
-#include "fake_machine.h"
+#include "one_iommu.h"
 #include "riscv/audit.h"
-#include "riscv/device.h"
-#include "riscv/iommu.h"
 
 #define DEVICE 0x18u
 #define STRANGER 0x19u
 #define WINDOW 0x28000000ull
 #define FILE(n) cordon_hpa_make(MACHINE_FILES + 0x1000ull * (n))
 
-static struct fake_machine machine;
-static struct fake_iommu *const fake = &machine.iommu[0];
-static cordon_iommu *iommu;
-static cordon_domain *domain;
 static cordon_device *dev;
 
-static int setup(void **state)
+static int setup_device(void **state)
 {
-    (void)state;
-    machine_open(&machine);
-    iommu = machine_iommu(&machine, 0, 0xffff);
-    domain = machine_domain(&machine);
-    dev = machine_device(iommu, DEVICE);
+    (void)setup(state);
     assert_int_equal(cordon_msi_window(domain, cordon_gpa_make(WINDOW), 3), 0);
     assert_int_equal(cordon_msi_set(domain, 1, FILE(1)), 0);
-    assert_int_equal(cordon_device_attach(domain, dev, 0), 0);
+    dev = machine_attached(iommu, DEVICE, domain, 0);
     return 0;
 }
 
-static int teardown(void **state)
+static int teardown_device(void **state)
 {
-    (void)state;
-    assert_int_equal(cordon_device_detach(dev), 0);
-    assert_int_equal(cordon_device_remove(dev), 0);
-    assert_int_equal(cordon_domain_destroy(domain), 0);
-    assert_int_equal(cordon_iommu_remove(iommu), 0);
-    machine_close(&machine);
-    return 0;
+    machine_gone(dev);
+    return teardown(state);
 }
 
 static uint64_t *word_at(uint64_t hpa)
@@ -61,22 +40,13 @@ static uint64_t context_of(uint32_t device_id)
     return table + 64 * (device_id & 63);
 }
 
-static void assert_clean(void)
-{
-    struct cordon_finding finding = {.text = ""};
-
-    if (cordon_audit(machine.ctx, &finding) != 0) {
-        fail_msg("INV %u: %s", finding.invariant, finding.text);
-    }
-}
-
 /* With VALUE at HPA, the audit names that word; with the old one, nothing. */
 static void planted(uint64_t hpa, uint64_t value, uint32_t invariant)
 {
     struct cordon_finding finding = {.text = ""};
     uint64_t old = *word_at(hpa);
 
-    assert_clean();
+    machine_sound(&machine);
     *word_at(hpa) = value;
     assert_int_equal(cordon_audit(machine.ctx, &finding), -CORDON_ECORRUPT);
     assert_int_equal(finding.invariant, invariant);
@@ -84,7 +54,7 @@ static void planted(uint64_t hpa, uint64_t value, uint32_t invariant)
     assert_true(finding.value == value);
     assert_true(strlen(finding.text) > 10);
     *word_at(hpa) = old;
-    assert_clean();
+    machine_sound(&machine);
 }
 
 static void test_a_valid_context_without_a_device_is_found(void **state)
@@ -150,7 +120,7 @@ static void test_a_changed_ddtp_is_found(void **state)
         assert_true(finding.value == changed[i]);
     }
     fake->ddtp = ddtp;
-    assert_clean();
+    machine_sound(&machine);
 }
 
 static void test_a_shared_gscid_is_found(void **state)
@@ -166,7 +136,7 @@ static void test_a_shared_gscid_is_found(void **state)
     assert_int_equal(finding.invariant, 6);
     domain->view[1].gscid = gscid;
     *second ^= (uint64_t)(gscid ^ 2) << 44;
-    assert_clean();
+    machine_sound(&machine);
 }
 
 static void test_every_changed_msi_entry_is_found(void **state)
@@ -190,7 +160,7 @@ static void test_the_unused_half_of_an_msi_entry_stays_empty(void **state)
     assert_int_equal(cordon_audit(machine.ctx, &finding), -CORDON_ECORRUPT);
     assert_int_equal(finding.invariant, 2);
     *word_at(table + 24) = 0;
-    assert_clean();
+    machine_sound(&machine);
 }
 
 static void test_an_msi_to_a_file_of_another_domain_is_found(void **state)
@@ -212,11 +182,11 @@ static void test_an_msi_to_a_file_of_another_domain_is_found(void **state)
     *word_at(own) = *word_at(copy) = old | 1ull << 9; /* its own file, a reserved bit */
     assert_int_equal(cordon_audit(machine.ctx, &finding), -CORDON_ECORRUPT);
     *word_at(own) = *word_at(copy) = old;
-    assert_clean();
+    machine_sound(&machine);
     assert_int_equal(cordon_domain_destroy(other), 0);
 }
 
-#define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define T(test) cmocka_unit_test_setup_teardown(test, setup_device, teardown_device)
 
 int main(void)
 {

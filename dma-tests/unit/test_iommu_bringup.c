@@ -1,11 +1,5 @@
 /* An IOMMU is taken over, closed and turned off: order, features, depths, refusals. [IOMMU 6.2] */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "fake_machine.h"
+#include "no_iommu.h"
 
 #define REG_FCTL 0x008u
 #define REG_DDTP 0x010u
@@ -19,32 +13,6 @@
 #define CMD_DDT_ALL 0x3ull
 #define CMD_MASK_OP 0x3ffull
 #define CMD_IOFENCE 0x2ull
-
-static struct fake_machine machine;
-
-static int setup(void **state)
-{
-    (void)state;
-    machine_open(&machine);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    if (machine.ram != NULL) {
-        machine_drop(&machine);
-    }
-    return 0;
-}
-
-static int try_add(uint32_t number, uint32_t max_device_id, cordon_iommu **out)
-{
-    struct cordon_iommu_config cfg = machine_iommu_config(number);
-
-    cfg.max_device_id = max_device_id;
-    return cordon_iommu_add(machine.ctx, &cfg, out);
-}
 
 /* Index of the first event from FROM on, or of none: the number of events. */
 static uint32_t find(enum fake_event_kind kind, uint32_t reg, uint64_t mask, uint64_t value,
@@ -85,7 +53,7 @@ static void test_queues_are_on_before_the_directory(void **state)
     uint32_t logged;
 
     (void)state;
-    assert_int_equal(try_add(0, 0xffff, &iommu), 0);
+    assert_int_equal(machine_try_iommu(&machine, 0, 0xffff, &iommu), 0);
     logged = machine.iommu[0].logged;
     assert_true(find_write(REG_CQB, 0, 0, 0) < find_write(REG_CQCSR, 1, 1, 0));
     assert_true(find_write(REG_FQB, 0, 0, 0) < find_write(REG_FQCSR, 1, 1, 0));
@@ -101,7 +69,7 @@ static void test_caches_are_flushed_before_and_after_the_directory_is_set(void *
     cordon_iommu *iommu;
 
     (void)state;
-    assert_int_equal(try_add(0, 0xffff, &iommu), 0);
+    assert_int_equal(machine_try_iommu(&machine, 0, 0xffff, &iommu), 0);
     directory = find_write(REG_DDTP, 15, 4, 0);
     assert_true(find_command(CMD_DDT_ALL, 0) < directory);
     assert_true(find_command(CMD_VMA_ALL, 0) < directory);
@@ -128,7 +96,7 @@ static void test_what_firmware_left_on_is_closed_first(void **state)
     f->capabilities |= FAKE_CAP_ATS;
     f->pq.csr = 0x10001;
     f->fctl = 1; /* big-endian */
-    assert_int_equal(try_add(0, 0xffff, &iommu), 0);
+    assert_int_equal(machine_try_iommu(&machine, 0, 0xffff, &iommu), 0);
     cordon_iommu_info(iommu, &info);
     assert_int_equal(info.found_mode, 4);
     assert_int_equal(f->log[0].reg, REG_DDTP);
@@ -151,7 +119,7 @@ static void test_a_directory_from_firmware_leads_no_device_any_more(void **state
     dc[0] = 1;
     dc[1] = 8ull << 60 | 5ull << 44;
     assert_int_equal(fake_access(f, 0, 0x10), 0);
-    assert_int_equal(try_add(0, 0xffff, &iommu), 0);
+    assert_int_equal(machine_try_iommu(&machine, 0, 0xffff, &iommu), 0);
     assert_int_equal(fake_access(f, 0, 0x10), 258);
     assert_false(fake_holds_page(f, 5, 0x10));
     remove_and_close(iommu);
@@ -178,7 +146,7 @@ static void test_the_fewest_levels_that_cover_the_widest_id_are_used(void **stat
 
         machine.iommu[0].capabilities =
             FAKE_CAPABILITIES & ~(cases[i].extended ? 0 : FAKE_CAP_MSI_FLAT);
-        assert_int_equal(try_add(0, cases[i].max_device_id, &iommu), 0);
+        assert_int_equal(machine_try_iommu(&machine, 0, cases[i].max_device_id, &iommu), 0);
         cordon_iommu_info(iommu, &info);
         assert_int_equal(info.directory_levels, cases[i].levels);
         assert_int_equal(info.extended, cases[i].extended);
@@ -195,7 +163,7 @@ static void test_a_deeper_directory_serves_where_the_smallest_is_not_offered(voi
 
     (void)state;
     machine.iommu[0].ddtp_modes = 0x13; /* Off, Bare, 3LVL */
-    assert_int_equal(try_add(0, 5, &iommu), 0);
+    assert_int_equal(machine_try_iommu(&machine, 0, 5, &iommu), 0);
     cordon_iommu_info(iommu, &info);
     assert_int_equal(info.directory_levels, 3);
     remove_and_close(iommu);
@@ -219,7 +187,7 @@ static void test_each_mode_is_told_by_its_own_bit(void **state)
         cordon_iommu *iommu;
 
         machine.iommu[0].capabilities = (FAKE_CAPABILITIES & ~(7ull << 17)) | cases[i].capabilities;
-        assert_int_equal(try_add(0, 0xffff, &iommu), 0);
+        assert_int_equal(machine_try_iommu(&machine, 0, 0xffff, &iommu), 0);
         cordon_iommu_info(iommu, &info);
         assert_int_equal(info.modes, cases[i].modes);
         assert_int_equal(cordon_iommu_remove(iommu), 0);
@@ -233,7 +201,7 @@ static void test_a_shorter_queue_is_used_when_the_hardware_has_no_longer_one(voi
 
     (void)state;
     machine.iommu[0].log2_max = 2;
-    assert_int_equal(try_add(0, 0xffff, &iommu), 0);
+    assert_int_equal(machine_try_iommu(&machine, 0, 0xffff, &iommu), 0);
     assert_int_equal(machine.iommu[0].cq.base & 31, 1);
     assert_int_equal(machine.iommu[0].fq.base & 31, 1);
     remove_and_close(iommu);
@@ -246,7 +214,7 @@ static void test_its_interrupts_are_wires_where_it_has_them(void **state)
     cordon_iommu *iommu;
 
     (void)state;
-    assert_int_equal(try_add(0, 0xffff, &iommu), 0);
+    assert_int_equal(machine_try_iommu(&machine, 0, 0xffff, &iommu), 0);
     assert_int_equal(machine.iommu[0].fctl, 2);
     assert_int_equal(machine.iommu[0].icvec, 0x3210);
     assert_int_equal(machine.iommu[0].fq.csr & 3, 3); /* fqen, fie */
@@ -262,7 +230,7 @@ static void test_its_messages_are_masked_where_it_has_no_wires(void **state)
     machine.iommu[0].capabilities = FAKE_CAPABILITIES & ~FAKE_CAP_IGS;
     machine.iommu[0].icvec_bits = 2;
     machine.iommu[0].fctl_fixed = 7;
-    assert_int_equal(try_add(0, 0xffff, &iommu), 0);
+    assert_int_equal(machine_try_iommu(&machine, 0, 0xffff, &iommu), 0);
     assert_int_equal(machine.iommu[0].fctl, 0);
     for (uint32_t i = 0; i < 4; i++) {
         assert_int_equal(machine.iommu[0].msi_ctl[i], 1);
@@ -285,7 +253,7 @@ static void test_each_allocation_that_fails_leaves_nothing_behind(void **state)
 
         machine.record.allocations = 0;
         machine.record.fail_at = failures + 1;
-        err = try_add(0, 0xffff, &iommu);
+        err = machine_try_iommu(&machine, 0, 0xffff, &iommu);
         machine.record.fail_at = 0;
         if (err != 0) {
             assert_int_equal(err, -CORDON_ENOMEM);
@@ -323,7 +291,7 @@ static void test_each_answer_that_never_comes_ends_the_bring_up(void **state)
         machine.iommu[0].cq.csr = 0x10001;
         machine.iommu[0].fq.csr = 0x10001;
         machine.iommu[0].never_at = n;
-        err = try_add(0, 0xffff, &iommu);
+        err = machine_try_iommu(&machine, 0, 0xffff, &iommu);
         assert_int_equal(machine.iommu[0].violations, 0);
         if (err != 0) {
             assert_int_equal(err, -CORDON_ETIMEOUT);
@@ -331,7 +299,8 @@ static void test_each_answer_that_never_comes_ends_the_bring_up(void **state)
             assert_true(machine_stats(&machine).table == table || !is_off(&machine.iommu[0]));
             assert_true(machine_stats(&machine).table > table || is_off(&machine.iommu[0]));
             fake_answer_all(&machine.iommu[0]);
-            assert_int_equal(try_add(0, 0xffff, &iommu), 0); /* it can be tried again */
+            assert_int_equal(machine_try_iommu(&machine, 0, 0xffff, &iommu),
+                             0); /* it can be tried again */
             assert_int_equal(cordon_iommu_remove(iommu), 0);
             machine_drop(&machine);
         }
@@ -347,7 +316,7 @@ static void test_a_slow_iommu_comes_up_all_the_same(void **state)
 
     (void)state;
     machine.iommu[0].delay = 10;
-    assert_int_equal(try_add(0, 0xffff, &iommu), 0);
+    assert_int_equal(machine_try_iommu(&machine, 0, 0xffff, &iommu), 0);
     remove_and_close(iommu);
 }
 
@@ -358,7 +327,7 @@ static void test_a_clock_that_stands_still_ends_no_wait_too_late(void **state)
     (void)state;
     machine.tick_us = 0;
     machine.iommu[0].never_from = 1;
-    assert_int_equal(try_add(0, 0xffff, &iommu), -CORDON_ETIMEOUT);
+    assert_int_equal(machine_try_iommu(&machine, 0, 0xffff, &iommu), -CORDON_ETIMEOUT);
 }
 
 int main(void)

@@ -1,64 +1,10 @@
 /* MSI tables: the window, who may be led where, and what is taken away. INV 2, 6. [IOMMU 2.3.3] */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "core/ctx.h"
-#include "fake_machine.h"
-#include "riscv/device.h"
-#include "riscv/iommu.h"
+#include "one_iommu.h"
 
 #define WINDOW 0x28000000ull
 #define FILE(n) cordon_hpa_make(MACHINE_FILES + 0x1000ull * (n))
 #define NOWHERE cordon_hpa_make(0)
-
-static struct fake_machine machine;
-static struct fake_iommu *const fake = &machine.iommu[0];
-static cordon_iommu *iommu;
-static cordon_domain *domain;
-
-static int setup(void **state)
-{
-    (void)state;
-    machine_open(&machine);
-    iommu = machine_iommu(&machine, 0, 0xffff);
-    domain = machine_domain(&machine);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    assert_int_equal(cordon_domain_destroy(domain), 0);
-    assert_int_equal(cordon_iommu_remove(iommu), 0);
-    machine_close(&machine);
-    return 0;
-}
-
-static void assert_clean(void)
-{
-    struct cordon_finding finding = {.text = ""};
-
-    if (cordon_audit(machine.ctx, &finding) != 0) {
-        fail_msg("INV %u: %s", finding.invariant, finding.text);
-    }
-}
-
-static cordon_device *attached(uint32_t device_id, uint32_t flags)
-{
-    cordon_device *dev = machine_device(iommu, device_id);
-
-    assert_int_equal(cordon_device_attach(domain, dev, flags), 0);
-    return dev;
-}
-
-static void gone(cordon_device *dev)
-{
-    assert_int_equal(cordon_device_detach(dev), 0);
-    assert_int_equal(cordon_device_remove(dev), 0);
-}
 
 /* Where the hardware sends a device's write to PAGE: the file, or a cause below 4096. Follows the
  * context's own words. [IOMMU 2.3.3] */
@@ -135,7 +81,8 @@ static void test_files_of_the_map_lead_the_tables_by_themselves(void **state)
     assert_int_equal(grant_with(domain, WINDOW, FILE(0), CORDON_REGION_FILE), 0);
     assert_int_equal(cordon_msi_window(domain, cordon_gpa_make(WINDOW), 3), 0);
     assert_int_equal(grant_file(domain, WINDOW + 0x1000, FILE(1)), 0); /* a BAR, say */
-    cordon_device *dev = attached(5, 0), *own = attached(6, CORDON_ATTACH_OWN_VIEW);
+    cordon_device *dev = machine_attached(iommu, 5, domain, 0);
+    cordon_device *own = machine_attached(iommu, 6, domain, CORDON_ATTACH_OWN_VIEW);
 
     assert_int_equal(cordon_space_create(domain, &s), 0);
     assert_int_equal(cordon_space_update(s, &e, 1), 0);
@@ -157,9 +104,9 @@ static void test_files_of_the_map_lead_the_tables_by_themselves(void **state)
     e.kind = CORDON_TREE_REMOVE;
     assert_int_equal(cordon_space_update(s, &e, 1), 0);
     assert_int_equal(led_to(5, (WINDOW >> 12) + 3), 262);
-    assert_clean();
-    gone(dev);
-    gone(own);
+    machine_sound(&machine);
+    machine_gone(dev);
+    machine_gone(own);
     assert_int_equal(cordon_space_destroy(s), 0);
 }
 
@@ -172,7 +119,7 @@ static void test_each_page_of_the_window_leads_to_its_own_file(void **state)
     assert_int_equal(cordon_msi_window(domain, cordon_gpa_make(WINDOW), 9), 0);
     assert_int_equal(cordon_msi_set(domain, 0, FILE(0)), 0);
     assert_int_equal(cordon_msi_set(domain, 1, FILE(1)), 0);
-    dev = attached(8, 0);
+    dev = machine_attached(iommu, 8, domain, 0);
     assert_int_equal(cordon_msi_set(domain, 2, FILE(5)), 0); /* with a device attached too */
     assert_int_equal(led_to(8, 0x28000), FILE(0).v);
     assert_int_equal(led_to(8, 0x28001), FILE(1).v);
@@ -180,8 +127,8 @@ static void test_each_page_of_the_window_leads_to_its_own_file(void **state)
     assert_int_equal(led_to(8, 0x28009), 262);
     assert_int_equal(led_to(8, 0x28002), 1);
     assert_int_equal(led_to(8, 0x28010), 1);
-    assert_clean();
-    gone(dev);
+    machine_sound(&machine);
+    machine_gone(dev);
 }
 
 static void test_bad_windows_are_refused(void **state)
@@ -217,9 +164,9 @@ static void test_the_window_does_not_move_under_a_device(void **state)
     (void)state;
     assert_int_equal(cordon_msi_window(domain, cordon_gpa_make(WINDOW), 3), 0);
     assert_int_equal(cordon_msi_window(domain, cordon_gpa_make(WINDOW), 1), 0);
-    dev = attached(8, 0);
+    dev = machine_attached(iommu, 8, domain, 0);
     assert_int_equal(cordon_msi_window(domain, cordon_gpa_make(WINDOW), 3), -CORDON_EBUSY);
-    gone(dev);
+    machine_gone(dev);
     assert_int_equal(cordon_msi_set(domain, 0, FILE(0)), 0);
     assert_int_equal(cordon_msi_window(domain, cordon_gpa_make(WINDOW), 3), -CORDON_EBUSY);
     assert_int_equal(cordon_msi_set(domain, 0, NOWHERE), 0);
@@ -242,7 +189,7 @@ static void test_base_contexts_have_no_msi_tables(void **state)
     domain = machine_domain(&machine);
     assert_int_equal(cordon_msi_window(domain, cordon_gpa_make(WINDOW), 3), -CORDON_ENOTSUP);
     assert_int_equal(cordon_device_attach(domain, dev, 0), 0);
-    gone(dev);
+    machine_gone(dev);
 }
 
 /* ---- files -------------------------------------------------------------------------------- */
@@ -265,7 +212,7 @@ static void test_only_files_of_the_domain_or_of_nobody_are_led_to(void **state)
     assert_int_equal(cordon_msi_set(domain, 1, FILE(2)), 0); /* nobody's, and ours from now on */
     assert_int_equal(cordon_msi_set(other, 1, FILE(2)), -CORDON_EPERM);
     assert_int_equal(grant_file(other, WINDOW + 0x1000, FILE(2)), -CORDON_EPERM);
-    assert_clean();
+    machine_sound(&machine);
     assert_int_equal(cordon_msi_set(domain, 1, NOWHERE), 0);
     assert_int_equal(cordon_msi_set(other, 1, FILE(2)), 0); /* free again */
     assert_int_equal(cordon_domain_destroy(other), 0);
@@ -295,8 +242,8 @@ static void test_every_view_is_led_alike_by_a_table_of_its_own(void **state)
     (void)state;
     assert_int_equal(cordon_msi_window(domain, cordon_gpa_make(WINDOW), 3), 0);
     assert_int_equal(cordon_msi_set(domain, 0, FILE(0)), 0);
-    common = attached(8, 0);
-    own = attached(16, CORDON_ATTACH_OWN_VIEW);
+    common = machine_attached(iommu, 8, domain, 0);
+    own = machine_attached(iommu, 16, domain, CORDON_ATTACH_OWN_VIEW);
     assert_int_equal(cordon_msi_set(domain, 1, FILE(1)), 0);
     for (uint32_t id = 8; id <= 16; id += 8) {
         assert_int_equal(led_to(id, 0x28000), FILE(0).v);
@@ -306,9 +253,9 @@ static void test_every_view_is_led_alike_by_a_table_of_its_own(void **state)
     assert_int_equal(cordon_msi_set(domain, 0, NOWHERE), 0);
     assert_int_equal(led_to(8, 0x28000), 262);
     assert_int_equal(led_to(16, 0x28000), 262);
-    assert_clean();
-    gone(common);
-    gone(own);
+    machine_sound(&machine);
+    machine_gone(common);
+    machine_gone(own);
 }
 
 static void test_a_changed_entry_is_forgotten_by_every_gscid(void **state)
@@ -318,15 +265,15 @@ static void test_a_changed_entry_is_forgotten_by_every_gscid(void **state)
     (void)state;
     assert_int_equal(cordon_msi_window(domain, cordon_gpa_make(WINDOW), 3), 0);
     assert_int_equal(cordon_msi_set(domain, 1, FILE(1)), 0);
-    common = attached(8, 0);
-    own = attached(16, CORDON_ATTACH_OWN_VIEW);
+    common = machine_attached(iommu, 8, domain, 0);
+    own = machine_attached(iommu, 16, domain, CORDON_ATTACH_OWN_VIEW);
     assert_int_equal(led_to(8, 0x28001), FILE(1).v);
     assert_int_equal(led_to(16, 0x28001), FILE(1).v);
     assert_int_equal(cordon_msi_set(domain, 1, FILE(2)), 0);
     assert_false(fake_holds_page(fake, domain->view[1].gscid, 0x28001));
     assert_false(fake_holds_page(fake, domain->view[2].gscid, 0x28001));
-    gone(common);
-    gone(own);
+    machine_gone(common);
+    machine_gone(own);
 }
 
 static void test_a_file_that_the_map_takes_away_is_led_to_no_more(void **state)
@@ -337,19 +284,19 @@ static void test_a_file_that_the_map_takes_away_is_led_to_no_more(void **state)
     assert_int_equal(cordon_msi_window(domain, cordon_gpa_make(WINDOW), 3), 0);
     assert_int_equal(grant_file(domain, WINDOW, FILE(0)), 0);
     assert_int_equal(cordon_msi_set(domain, 0, FILE(0)), 0);
-    dev = attached(8, 0);
+    dev = machine_attached(iommu, 8, domain, 0);
     assert_int_equal(led_to(8, 0x28000), FILE(0).v);
     assert_int_equal(machine_revoke(domain, WINDOW, 1), 0);
     assert_int_equal(led_to(8, 0x28000), 262);
-    assert_clean();
-    gone(dev);
+    machine_sound(&machine);
+    machine_gone(dev);
     assert_int_equal(grant_file(domain, WINDOW, FILE(0)), 0);
     assert_int_equal(cordon_msi_set(domain, 0, FILE(0)), 0);
     assert_int_equal(machine_revoke(domain, WINDOW, 1), 0); /* without a device */
-    dev = attached(8, 0);
+    dev = machine_attached(iommu, 8, domain, 0);
     assert_int_equal(led_to(8, 0x28000), 262);
-    assert_clean();
-    gone(dev);
+    machine_sound(&machine);
+    machine_gone(dev);
 }
 
 static void test_a_file_is_nobody_elses_until_the_iommu_has_answered(void **state)
@@ -361,14 +308,14 @@ static void test_a_file_is_nobody_elses_until_the_iommu_has_answered(void **stat
     assert_int_equal(cordon_msi_window(domain, cordon_gpa_make(WINDOW), 3), 0);
     assert_int_equal(cordon_msi_window(other, cordon_gpa_make(WINDOW), 3), 0);
     assert_int_equal(cordon_msi_set(domain, 0, FILE(0)), 0);
-    dev = attached(8, 0);
-    fake->never_from = fake->operations + 1;
+    dev = machine_attached(iommu, 8, domain, 0);
+    fake_answer_none(fake);
     assert_int_equal(cordon_msi_set(domain, 0, NOWHERE), -CORDON_EPENDING);
     assert_int_equal(cordon_msi_set(other, 0, FILE(0)), -CORDON_EPERM);
     fake_answer_all(fake);
     assert_int_equal(cordon_retire(domain), 0);
     assert_int_equal(cordon_msi_set(other, 0, FILE(0)), 0);
-    gone(dev);
+    machine_gone(dev);
     assert_int_equal(cordon_domain_destroy(other), 0);
 }
 

@@ -33,15 +33,6 @@ static uint32_t found(cordon_iommu *iommu)
     return info.napot;
 }
 
-static void sound(void)
-{
-    struct cordon_finding f;
-
-    assert_int_equal(cordon_audit(m.ctx, &f), 0);
-    assert_null(record_broken(&m.record));
-    assert_int_equal(m.iommu[0].violations, 0);
-}
-
 /* What the trial leaves: nothing that leads anywhere, and no memory but directory pages. */
 static uint32_t tried(enum fake_napot napot)
 {
@@ -49,7 +40,7 @@ static uint32_t tried(enum fake_napot napot)
     cordon_iommu *iommu = machine_iommu(&m, 0, LAST);
     uint32_t what = found(iommu);
 
-    sound();
+    machine_sound(&m);
     assert_true(m.iommu[0].asked > 0);
     assert_int_equal(m.iommu[0].fq.tail, 0); /* an answer is no device's fault */
     assert_int_equal(fake_access(&m.iommu[0], LAST, 0), 258);
@@ -171,19 +162,10 @@ static uint64_t coalesced(cordon_domain *d)
 /* A domain with two runs. */
 static cordon_domain *domain(void)
 {
-    const struct cordon_run_want want = {.size = sizeof(want), .len = 128 << 10, .align = 64 << 10};
+    const struct cordon_run_want want = {.len = 128 << 10, .align = 64 << 10};
     cordon_domain *d = machine_domain(&m);
-    struct cordon_extent e = {.len = want.len};
 
-    assert_int_equal(cordon_run_alloc(m.ctx, &want, &e.hpa), 0);
-    const struct cordon_op op = {.kind = CORDON_OP_GRANT,
-                                 .gpa = cordon_gpa_make(GPA),
-                                 .len = e.len,
-                                 .perms = CORDON_RW,
-                                 .extents = &e,
-                                 .extent_count = 1};
-
-    assert_int_equal(cordon_change(d, &op, 1), 0);
+    (void)machine_grant_run(&m, d, GPA, want, 0);
     assert_int_equal(runs(d, 0), 2);
     return d;
 }
@@ -197,10 +179,10 @@ static void test_a_device_behind_one_that_knows_them_shares_them(void **state)
     cordon_domain *d = domain();
 
     assert_int_equal(cordon_device_attach(d, dev, 0), 0);
-    sound();
+    machine_sound(&m);
     assert_int_equal(runs(d, 1), 2);
     assert_int_equal(machine_revoke(d, GPA + 5 * 4096, 1), 0);
-    sound();
+    machine_sound(&m);
     assert_int_equal(runs(d, 0), 1);
     assert_int_equal(runs(d, 1), 1);
     assert_int_equal(cordon_device_detach(dev), 0);
@@ -220,14 +202,14 @@ static void test_a_device_behind_one_that_does_not_takes_them_apart(void **state
     uint32_t fences = m.hart_fences;
 
     assert_int_equal(cordon_device_attach(d, dev, 0), 0);
-    sound();
+    machine_sound(&m);
     assert_int_equal(runs(d, 0) + runs(d, 1), 0);
     assert_int_equal(m.hart_fences, fences + 1);
     assert_int_equal(coalesced(d), 0);
     (void)machine_grant(&m, d, 2 * GPA, 64);
     assert_int_equal(runs(d, 0), 0);
     assert_int_equal(cordon_device_detach(dev), 0);
-    sound();
+    machine_sound(&m);
     assert_int_equal(coalesced(d), 2); /* nobody is left who does not know them */
     assert_int_equal(cordon_device_remove(dev), 0);
     assert_int_equal(cordon_domain_destroy(d), 0);
@@ -247,7 +229,7 @@ static void test_one_of_two_iommus_that_does_not_know_them_decides(void **state)
     assert_int_equal(cordon_device_attach(d, first, 0), 0);
     assert_int_equal(runs(d, 1), 2);
     assert_int_equal(cordon_device_attach(d, second, CORDON_ATTACH_OWN_VIEW), 0);
-    sound();
+    machine_sound(&m);
     assert_int_equal(runs(d, 0) + runs(d, 1) + runs(d, 2), 0);
     assert_int_equal(cordon_device_detach(first), 0);
     assert_int_equal(coalesced(d), 0);

@@ -1,42 +1,23 @@
 /* The order in which words become visible and go, seen by the recording port. INV 7. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "fake_machine.h"
-#include "riscv/device.h"
-#include "riscv/iommu.h"
+#include "one_iommu.h"
 
 #define DEVICE 0x18u
 #define REG_CQT 0x024u
 
-static struct fake_machine machine;
-static struct fake_iommu *const fake = &machine.iommu[0];
-static cordon_iommu *iommu;
-static cordon_domain *domain;
 static cordon_device *dev;
 
-static int setup(void **state)
+static int setup_device(void **state)
 {
-    (void)state;
-    machine_open(&machine);
-    iommu = machine_iommu(&machine, 0, 0xffff);
-    domain = machine_domain(&machine);
+    (void)setup(state);
     dev = machine_device(iommu, DEVICE);
     assert_int_equal(cordon_msi_window(domain, cordon_gpa_make(0x28000000), 3), 0);
     return 0;
 }
 
-static int teardown(void **state)
+static int teardown_device(void **state)
 {
-    (void)state;
     assert_int_equal(cordon_device_remove(dev), 0);
-    assert_int_equal(cordon_domain_destroy(domain), 0);
-    assert_int_equal(cordon_iommu_remove(iommu), 0);
-    machine_close(&machine);
-    return 0;
+    return teardown(state);
 }
 
 static uint64_t context_hpa(void)
@@ -150,7 +131,7 @@ static void test_an_iommu_is_told_before_frames_go(void **state)
     record_expect_views(&machine.record, cordon_domain_number(domain), 0);
 }
 
-#define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define T(test) cmocka_unit_test_setup_teardown(test, setup_device, teardown_device)
 
 int main(void)
 {

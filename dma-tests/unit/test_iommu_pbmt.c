@@ -20,37 +20,18 @@ static cordon_iommu *iommu[2];
 static cordon_device *device[2];
 static cordon_domain *red;
 
-static void expect_sound(void)
-{
-    struct cordon_finding f;
-
-    assert_int_equal(cordon_audit(m.ctx, &f), 0);
-    assert_null(record_broken(&m.record));
-}
-
 static void grant(uint64_t gpa, uint64_t pages, uint32_t flags)
 {
-    const struct cordon_run_want want = {
-        .size = sizeof(want), .len = pages * 4096, .align = 2 << 20};
-    struct cordon_extent e = {.len = want.len};
-    struct cordon_op op = {.kind = CORDON_OP_GRANT,
-                           .flags = flags,
-                           .gpa = {gpa},
-                           .len = want.len,
-                           .perms = CORDON_RW,
-                           .extents = &e,
-                           .extent_count = 1};
+    const struct cordon_run_want want = {.len = pages * 4096, .align = 2 << 20};
 
-    assert_int_equal(cordon_run_alloc(m.ctx, &want, &e.hpa), 0);
-    assert_int_equal(cordon_change(red, &op, 1), 0);
-    expect_sound();
+    (void)machine_grant_run(&m, red, gpa, want, flags);
+    machine_sound(&m);
 }
 
 /* IOMMU 0 has what CAPABILITIES say, IOMMU 1 nothing of it. */
 static void open_as(uint64_t capabilities)
 {
     machine_open_flags(&m, CORDON_CTX_PBMT);
-    record_expect_flushes(&m.record);
     m.iommu[0].capabilities |= capabilities;
     for (uint32_t i = 0; i < 2; i++) {
         iommu[i] = machine_iommu(&m, i, LAST);
@@ -68,7 +49,7 @@ static void close_all(void)
         assert_true(err == 0 || err == -CORDON_ENOENT); /* it was not attached */
         assert_int_equal(cordon_device_remove(device[i]), 0);
     }
-    expect_sound();
+    machine_sound(&m);
     assert_int_equal(cordon_domain_destroy(red), 0);
     for (uint32_t i = 0; i < 2; i++) {
         assert_int_equal(cordon_iommu_remove(iommu[i]), 0);
@@ -91,14 +72,14 @@ static void test_an_iommu_without_svpbmt_meets_no_type(void **state)
     (void)state;
     open_as(0);
     assert_int_equal(cordon_device_attach(red, device[0], 0), 0);
-    expect_sound();
+    machine_sound(&m);
     grant(2 * GPA, PAGES, CORDON_REGION_IO); /* what comes later, and what changes */
     for (uint64_t gpa = GPA; gpa <= 2 * GPA; gpa += GPA) {
         expect_types(0, gpa, PAGES, gpa == GPA ? CORDON_REGION_NC : CORDON_REGION_IO);
         expect_types(1, gpa, PAGES, 0);
     }
     assert_int_equal(machine_revoke(red, GPA + 5 * 4096, 1), 0);
-    expect_sound();
+    machine_sound(&m);
     expect_types(0, GPA + 6 * 4096, 8, CORDON_REGION_NC);
     expect_types(1, GPA + 6 * 4096, 8, 0);
     close_all();
@@ -111,7 +92,7 @@ static void test_an_iommu_with_svpbmt_shares_the_harts_tables(void **state)
     (void)state;
     open_as(FAKE_CAP_SVPBMT);
     assert_int_equal(cordon_device_attach(red, device[0], 0), 0);
-    expect_sound();
+    machine_sound(&m);
     expect_types(1, GPA, PAGES, CORDON_REGION_NC);
     before = machine_stats(&m).table;
     grant(2 * GPA, 8, CORDON_REGION_IO);
@@ -126,9 +107,9 @@ static void test_a_device_without_svpbmt_gets_no_view_that_says_types(void **sta
     open_as(FAKE_CAP_SVPBMT);
     assert_int_equal(cordon_device_attach(red, device[0], 0), 0);
     assert_int_equal(cordon_device_attach(red, device[1], 0), -CORDON_ENOTSUP);
-    expect_sound();
+    machine_sound(&m);
     assert_int_equal(cordon_device_attach(red, device[1], CORDON_ATTACH_OWN_VIEW), 0);
-    expect_sound();
+    machine_sound(&m);
     expect_types(1, GPA, PAGES, CORDON_REGION_NC);
     expect_types(2, GPA, PAGES, 0);
     close_all();

@@ -1,37 +1,5 @@
 /* What an IOMMU is refused for, and that a refusal leaves nothing behind. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "fake_machine.h"
-
-static struct fake_machine machine;
-
-static int setup(void **state)
-{
-    (void)state;
-    machine_open(&machine);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    if (machine.ram != NULL) {
-        machine_drop(&machine);
-    }
-    return 0;
-}
-
-static int try_add(uint32_t number, uint32_t max_device_id, cordon_iommu **out)
-{
-    struct cordon_iommu_config cfg = machine_iommu_config(number);
-
-    cfg.max_device_id = max_device_id;
-    return cordon_iommu_add(machine.ctx, &cfg, out);
-}
+#include "no_iommu.h"
 
 static void refused(int err, uint64_t capabilities, uint32_t max_device_id)
 {
@@ -40,7 +8,7 @@ static void refused(int err, uint64_t capabilities, uint32_t max_device_id)
     cordon_iommu *iommu = NULL;
 
     machine.iommu[0].capabilities = capabilities;
-    assert_int_equal(try_add(0, max_device_id, &iommu), err);
+    assert_int_equal(machine_try_iommu(&machine, 0, max_device_id, &iommu), err);
     assert_null(iommu);
     assert_int_equal(machine.iommu[0].ddtp & 15, 0);
     assert_int_equal((machine.iommu[0].cq.csr | machine.iommu[0].fq.csr) & 0x10001, 0);
@@ -86,7 +54,7 @@ static void test_hardware_that_does_not_go_off_is_refused(void **state)
     (void)state;
     machine.iommu[0].ddtp = 4;
     machine.iommu[0].ddtp_ignores_off = true;
-    assert_int_equal(try_add(0, 0xffff, &iommu), -CORDON_EHW);
+    assert_int_equal(machine_try_iommu(&machine, 0, 0xffff, &iommu), -CORDON_EHW);
     assert_null(iommu);
 }
 
@@ -121,9 +89,9 @@ static void test_the_same_registers_are_not_taken_twice(void **state)
     uint32_t logged;
 
     (void)state;
-    assert_int_equal(try_add(0, 0xffff, &iommu), 0);
+    assert_int_equal(machine_try_iommu(&machine, 0, 0xffff, &iommu), 0);
     logged = machine.iommu[0].logged;
-    assert_int_equal(try_add(0, 0xffff, &second), -CORDON_EEXIST);
+    assert_int_equal(machine_try_iommu(&machine, 0, 0xffff, &second), -CORDON_EEXIST);
     assert_null(second);
     assert_int_equal(machine.iommu[0].logged, logged);
     assert_int_equal(
@@ -140,11 +108,11 @@ static void test_there_are_at_most_so_many_iommus(void **state)
 
     (void)state;
     for (uint32_t i = 0; i < CORDON_MAX_IOMMUS; i++) {
-        assert_int_equal(try_add(i, 0xffff, &iommu[i]), 0);
+        assert_int_equal(machine_try_iommu(&machine, i, 0xffff, &iommu[i]), 0);
     }
-    assert_int_equal(try_add(CORDON_MAX_IOMMUS, 0xffff, &more), -CORDON_ELIMIT);
+    assert_int_equal(machine_try_iommu(&machine, CORDON_MAX_IOMMUS, 0xffff, &more), -CORDON_ELIMIT);
     assert_int_equal(cordon_iommu_remove(iommu[3]), 0);
-    assert_int_equal(try_add(CORDON_MAX_IOMMUS, 0xffff, &iommu[3]), 0);
+    assert_int_equal(machine_try_iommu(&machine, CORDON_MAX_IOMMUS, 0xffff, &iommu[3]), 0);
     for (uint32_t i = 0; i < CORDON_MAX_IOMMUS; i++) {
         assert_int_equal(cordon_iommu_remove(iommu[i]), 0);
     }
@@ -157,7 +125,7 @@ static void test_memory_is_kept_until_the_iommu_is_off(void **state)
     cordon_iommu *iommu;
 
     (void)state;
-    assert_int_equal(try_add(0, 0xffff, &iommu), 0);
+    assert_int_equal(machine_try_iommu(&machine, 0, 0xffff, &iommu), 0);
     up = machine_stats(&machine);
     machine.iommu[0].never_from = 1;
     assert_int_equal(cordon_iommu_remove(iommu), -CORDON_ETIMEOUT);

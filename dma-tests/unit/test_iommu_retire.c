@@ -1,13 +1,5 @@
 /* The end of translations: what IOMMUs are told, and what happens when they do not answer. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "fake_machine.h"
-#include "riscv/device.h"
-#include "riscv/iommu.h"
+#include "two_iommus.h"
 
 #define GPA 0x40010000ull
 #define PAGE (GPA >> 12)
@@ -15,52 +7,9 @@
 #define CMD_GVMA_PAGE (0x81ull | 1ull << 10)
 #define CMD_KIND 0x7ffull /* opcode, func3, AV */
 
-static struct fake_machine machine;
-static struct fake_iommu *const fake = &machine.iommu[0];
-static cordon_iommu *iommu[2];
-static cordon_domain *domain;
-
-static int setup(void **state)
-{
-    (void)state;
-    machine_open(&machine);
-    iommu[0] = machine_iommu(&machine, 0, 0xffff);
-    iommu[1] = machine_iommu(&machine, 1, 0xffff);
-    domain = machine_domain(&machine);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    assert_int_equal(cordon_domain_destroy(domain), 0);
-    assert_int_equal(cordon_iommu_remove(iommu[0]), 0);
-    assert_int_equal(cordon_iommu_remove(iommu[1]), 0);
-    machine_close(&machine);
-    return 0;
-}
-
-static void assert_clean(void)
-{
-    struct cordon_finding finding = {.text = ""};
-
-    if (cordon_audit(machine.ctx, &finding) != 0) {
-        fail_msg("INV %u: %s", finding.invariant, finding.text);
-    }
-}
-
 static cordon_device *attached(uint32_t number, uint32_t device_id, uint32_t flags)
 {
-    cordon_device *dev = machine_device(iommu[number], device_id);
-
-    assert_int_equal(cordon_device_attach(domain, dev, flags), 0);
-    return dev;
-}
-
-static void gone(cordon_device *dev)
-{
-    assert_int_equal(cordon_device_detach(dev), 0);
-    assert_int_equal(cordon_device_remove(dev), 0);
+    return machine_attached(iommu[number], device_id, domain, flags);
 }
 
 /* Commands of one kind that an IOMMU has executed since its log was emptied. */
@@ -93,8 +42,8 @@ static void test_few_pages_are_told_one_by_one_to_each_view(void **state)
     assert_int_equal(told(0, CMD_GVMA_PAGE), 6);
     assert_int_equal(told(0, CMD_GVMA), 0);
     assert_int_equal(fake_count(fake, 0x7f, 2), 1); /* one fence for all of it */
-    gone(shared);
-    gone(own);
+    machine_gone(shared);
+    machine_gone(own);
 }
 
 static void test_many_pages_are_told_by_gscid(void **state)
@@ -111,7 +60,7 @@ static void test_many_pages_are_told_by_gscid(void **state)
     assert_int_equal(fake_count(fake, 0x7f, 2), 1);
     assert_int_equal(machine_revoke(domain, GPA + 99 * 0x1000, 1), 0);
     assert_false(fake_holds_page(fake, domain->view[1].gscid, PAGE + 99));
-    gone(dev);
+    machine_gone(dev);
 }
 
 static void test_pages_beyond_one_batch_are_told_by_gscid(void **state)
@@ -126,7 +75,7 @@ static void test_pages_beyond_one_batch_are_told_by_gscid(void **state)
     assert_int_equal(machine_revoke(domain, GPA + 0x40000, 33), 0);
     assert_int_equal(told(0, CMD_GVMA_PAGE), 32);
     assert_int_equal(told(0, CMD_GVMA), 1);
-    gone(dev);
+    machine_gone(dev);
 }
 
 static void test_a_superpage_is_told_by_gscid(void **state)
@@ -144,7 +93,7 @@ static void test_a_superpage_is_told_by_gscid(void **state)
     for (uint64_t page = 0; page < 8; page++) {
         assert_false(fake_holds_page(fake, domain->view[1].gscid, (gpa >> 12) + 64 * page));
     }
-    gone(dev);
+    machine_gone(dev);
 }
 
 static void test_every_iommu_that_serves_the_domain_is_told_and_no_other(void **state)
@@ -166,9 +115,9 @@ static void test_every_iommu_that_serves_the_domain_is_told_and_no_other(void **
     assert_int_equal(machine_revoke(domain, GPA + 0x1000, 1), 0);
     assert_false(fake_holds_page(&machine.iommu[0], domain->view[1].gscid, PAGE + 1));
     assert_false(fake_holds_page(&machine.iommu[1], domain->view[1].gscid, PAGE + 1));
-    gone(first);
-    gone(second);
-    gone(stranger);
+    machine_gone(first);
+    machine_gone(second);
+    machine_gone(stranger);
     assert_int_equal(cordon_domain_destroy(other), 0);
 }
 
@@ -180,7 +129,7 @@ static void test_a_detached_device_is_forgotten_with_all_that_was_translated_for
     (void)state;
     assert_int_equal(fake_access(fake, 8, PAGE), 0);
     fake->logged = 0;
-    gone(dev);
+    machine_gone(dev);
     assert_int_equal(fake_access(fake, 8, PAGE), 258);
     assert_false(fake_holds_page(fake, gscid, PAGE));
     assert_int_equal(fake_count(fake, ~0ull, 0x3ull | 1ull << 33 | 8ull << 40), 1);
@@ -196,10 +145,10 @@ static void test_the_last_device_of_a_shared_view_takes_it_along(void **state)
     uint64_t root = domain->forest.root[1].v;
 
     (void)state;
-    gone(first);
+    machine_gone(first);
     assert_int_equal(fake_access(fake, 16, PAGE), 0);
     assert_int_equal(machine_frame_state(&machine, cordon_hpa_make(root)), CORDON_FRAME_TABLE);
-    gone(second);
+    machine_gone(second);
     assert_int_equal(machine_frame_state(&machine, cordon_hpa_make(root)), CORDON_FRAME_FREE);
 }
 
@@ -212,7 +161,7 @@ static void test_frames_stay_revoking_until_the_iommu_has_answered(void **state)
 
     (void)state;
     assert_int_equal(fake_access(fake, 8, PAGE), 0);
-    fake->never_from = fake->operations + 1;
+    fake_answer_none(fake);
     assert_int_equal(machine_revoke(domain, GPA, 4), -CORDON_EPENDING);
     assert_int_equal(machine_frame_state(&machine, hpa), CORDON_FRAME_REVOKING);
     assert_int_equal(cordon_retire(domain), -CORDON_EPENDING);
@@ -222,7 +171,7 @@ static void test_frames_stay_revoking_until_the_iommu_has_answered(void **state)
     assert_int_equal(cordon_retire(domain), 0);
     assert_int_equal(machine_frame_state(&machine, hpa), CORDON_FRAME_FREE);
     assert_false(fake_holds_page(fake, domain->view[1].gscid, PAGE));
-    gone(dev);
+    machine_gone(dev);
 }
 
 static void test_an_iommu_that_another_domain_woke_up_has_forgotten_ours_too(void **state)
@@ -236,7 +185,7 @@ static void test_an_iommu_that_another_domain_woke_up_has_forgotten_ours_too(voi
     assert_int_equal(cordon_device_attach(other, theirs, 0), 0);
     (void)machine_grant(&machine, other, GPA, 4);
     assert_int_equal(fake_access(fake, 8, PAGE), 0);
-    fake->never_from = fake->operations + 1;
+    fake_answer_none(fake);
     assert_int_equal(machine_revoke(domain, GPA, 4), -CORDON_EPENDING);
     fake_answer_all(fake);
     assert_int_equal(machine_revoke(other, GPA, 1), 0);
@@ -244,8 +193,8 @@ static void test_an_iommu_that_another_domain_woke_up_has_forgotten_ours_too(voi
     assert_int_equal(machine_frame_state(&machine, hpa), CORDON_FRAME_REVOKING);
     assert_int_equal(cordon_retire(domain), 0);
     assert_int_equal(machine_frame_state(&machine, hpa), CORDON_FRAME_FREE);
-    gone(dev);
-    gone(theirs);
+    machine_gone(dev);
+    machine_gone(theirs);
     assert_int_equal(cordon_domain_destroy(other), 0);
 }
 
@@ -259,7 +208,7 @@ static void test_a_detach_without_an_answer_keeps_view_and_gscid(void **state)
 
     (void)state;
     assert_int_equal(fake_access(fake, 8, PAGE), 0);
-    fake->never_from = fake->operations + 1;
+    fake_answer_none(fake);
     assert_int_equal(cordon_device_detach(dev), -CORDON_EPENDING);
     assert_int_equal(fake_access(fake, 8, PAGE), 0); /* still in its cache: that is why */
     assert_int_equal(machine_frame_state(&machine, cordon_hpa_make(root)), CORDON_FRAME_TABLE);
@@ -270,14 +219,14 @@ static void test_a_detach_without_an_answer_keeps_view_and_gscid(void **state)
     assert_true(domain->forest.root[next->view].v != root);
     assert_int_equal(machine_revoke(domain, GPA, 4), -CORDON_EPENDING);
     assert_int_equal(machine_frame_state(&machine, hpa), CORDON_FRAME_REVOKING);
-    assert_clean();
+    machine_sound(&machine);
     fake_answer_all(fake);
     assert_int_equal(cordon_retire(domain), 0);
     assert_int_equal(machine_frame_state(&machine, hpa), CORDON_FRAME_FREE);
     assert_int_equal(machine_frame_state(&machine, cordon_hpa_make(root)), CORDON_FRAME_FREE);
     assert_int_equal(fake_access(fake, 8, PAGE), 258);
     assert_int_equal(cordon_device_remove(dev), 0);
-    gone(next);
+    machine_gone(next);
 }
 
 static void test_a_domain_whose_device_is_not_confirmed_lives_on(void **state)
@@ -289,7 +238,7 @@ static void test_a_domain_whose_device_is_not_confirmed_lives_on(void **state)
 
     (void)state;
     assert_int_equal(cordon_device_attach(d, dev, 0), 0);
-    fake->never_from = fake->operations + 1;
+    fake_answer_none(fake);
     assert_int_equal(cordon_device_detach(dev), -CORDON_EPENDING);
     assert_int_equal(cordon_domain_destroy(d), -CORDON_EPENDING);
     next = machine_domain(&machine);
@@ -306,14 +255,14 @@ static void test_an_attach_without_an_answer_changes_nothing(void **state)
     cordon_device *dev = machine_device(iommu[0], 8);
 
     (void)state;
-    fake->never_from = fake->operations + 1;
+    fake_answer_none(fake);
     assert_int_equal(cordon_device_attach(domain, dev, 0), -CORDON_ETIMEOUT);
     assert_int_equal(domain->forest.views, 1);
     assert_null(domain->devices);
     fake_answer_all(fake);
     assert_int_equal(fake_access(fake, 8, PAGE), 258);
     assert_int_equal(cordon_device_attach(domain, dev, 0), 0);
-    gone(dev);
+    machine_gone(dev);
     assert_true(machine_stats(&machine).table <= before.table + 2 * CORDON_PAGE_SIZE);
 }
 

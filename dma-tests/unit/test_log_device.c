@@ -23,41 +23,22 @@ static uint64_t dirty[WORDS];
 
 static int setup(void **state)
 {
+    const struct cordon_run_want want = {.len = PAGES * 4096, .align = 2 << 20};
+
     (void)state;
     machine_open(&machine);
     machine.iommu[0].capabilities |= FAKE_CAP_AMO_HWAD;
     marking = machine_iommu(&machine, 0, 0xffff);
     plain = machine_iommu(&machine, 1, 0xffff);
     domain = machine_domain(&machine);
-    struct cordon_run_want want = {.size = sizeof(want), .len = PAGES * 4096, .align = 2 << 20};
-    struct cordon_extent e = {.len = want.len};
-
-    assert_int_equal(cordon_run_alloc(machine.ctx, &want, &e.hpa), 0);
-    struct cordon_op op = {.kind = CORDON_OP_GRANT,
-                           .gpa = {GPA},
-                           .len = e.len,
-                           .perms = CORDON_RWX,
-                           .extents = &e,
-                           .extent_count = 1};
-
-    assert_int_equal(cordon_change(domain, &op, 1), 0);
+    (void)machine_grant_run(&machine, domain, GPA, want, 0);
     return 0;
-}
-
-static void sound(void)
-{
-    struct cordon_finding found;
-
-    if (cordon_audit(machine.ctx, &found) != 0) {
-        fail_msg("invariant %u: %s", found.invariant, found.text);
-    }
-    assert_null(record_broken(&machine.record));
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    sound();
+    machine_sound(&machine);
     assert_int_equal(cordon_domain_destroy(domain), 0);
     assert_int_equal(cordon_iommu_remove(marking), 0);
     assert_int_equal(cordon_iommu_remove(plain), 0);
@@ -73,7 +54,7 @@ static cordon_device *attached(cordon_iommu *iommu, uint32_t id, uint32_t drain,
     cfg.drain = drain;
     assert_int_equal(cordon_device_add(iommu, &cfg, &dev), 0);
     assert_int_equal(cordon_device_attach(domain, dev, flags), 0);
-    sound();
+    machine_sound(&machine);
     return dev;
 }
 
@@ -82,7 +63,7 @@ static void leave(cordon_device *dev)
     assert_int_equal(cordon_device_detach(dev), 0);
     assert_int_equal(cordon_device_drained(dev), 0);
     assert_int_equal(cordon_device_remove(dev), 0);
-    sound();
+    machine_sound(&machine);
 }
 
 static void mark(uint32_t flags)
@@ -91,7 +72,7 @@ static void mark(uint32_t flags)
         .kind = CORDON_OP_MARK, .flags = flags, .gpa = {GPA}, .len = PAGES * 4096};
 
     assert_int_equal(cordon_change(domain, &op, 1), 0);
-    sound();
+    machine_sound(&machine);
 }
 
 static struct cordon_harvested harvest(void)
@@ -101,7 +82,7 @@ static struct cordon_harvested harvest(void)
     struct cordon_harvested out;
 
     assert_int_equal(cordon_log_harvest(domain, &what, &out), 0);
-    sound();
+    machine_sound(&machine);
     return out;
 }
 
@@ -234,13 +215,12 @@ static void test_an_iommu_that_does_not_answer_makes_all_unknown_until_it_does(v
     (void)state;
     mark(CORDON_REGION_LOG);
     written(dev->view, 500);
-    fake->never_from = fake->operations + 1;
+    fake_answer_none(fake);
     struct cordon_harvested out = harvest();
 
     assert_int_equal(out.dirty, PAGES);
     assert_int_equal(out.unknown, PAGES - 1);
     assert_int_equal(harvest().unknown, PAGES);
-    fake->never_from = 0;
     fake_answer_all(fake);
     assert_int_equal(harvest().unknown, PAGES); /* it answers, but for what was before it did not */
     assert_int_equal(harvest().dirty, 0);
@@ -261,6 +241,48 @@ static void test_a_device_that_translates_ahead_is_never_told_by_marks(void **st
     assert_int_equal(harvest().dirty, PAGES); /* it may have, until just now */
     assert_int_equal(harvest().dirty, 0);
     assert_int_equal(cordon_device_remove(dev), 0);
+}
+
+static int take_writes(uint64_t page)
+{
+    struct cordon_op op = {
+        .kind = CORDON_OP_PROTECT, .gpa = {GPA + page * 4096}, .len = 4096, .perms = CORDON_READ};
+
+    return cordon_change(domain, &op, 1);
+}
+
+static void test_what_a_device_may_have_written_is_told_when_it_may_no_more(void **state)
+{
+    cordon_device *dev = attached(plain, 8, CORDON_DRAIN_IOMMU, 0);
+
+    (void)state;
+    mark(CORDON_REGION_LOG);
+    (void)harvest();
+    assert_int_equal(take_writes(5), 0);
+    (void)harvest();
+    assert_true(has(5));
+    (void)harvest();
+    assert_false(has(5));
+    leave(dev);
+}
+
+static void test_a_device_that_translates_ahead_may_write_what_it_might_until_its_reset(
+    void **state)
+{
+    cordon_device *dev = attached(plain, 8, CORDON_DRAIN_RESET, 0);
+
+    (void)state;
+    mark(CORDON_REGION_LOG);
+    assert_int_equal(take_writes(5), -CORDON_EPENDING);
+    (void)harvest();
+    (void)harvest();
+    assert_true(has(5)); /* by a translation from before */
+    assert_int_equal(cordon_device_drained(dev), 0);
+    (void)harvest();
+    assert_true(has(5)); /* until just now */
+    (void)harvest();
+    assert_false(has(5));
+    leave(dev);
 }
 
 static void test_a_device_that_comes_while_logging_gets_a_view_of_its_own(void **state)
@@ -316,6 +338,8 @@ int main(void)
         T(test_an_iommu_that_marks_tells_what_its_devices_wrote),
         T(test_an_iommu_that_does_not_answer_makes_all_unknown_until_it_does),
         T(test_a_device_that_translates_ahead_is_never_told_by_marks),
+        T(test_what_a_device_may_have_written_is_told_when_it_may_no_more),
+        T(test_a_device_that_translates_ahead_may_write_what_it_might_until_its_reset),
         T(test_a_device_that_comes_while_logging_gets_a_view_of_its_own),
         T(test_a_view_tells_nothing_once_a_device_that_does_not_mark_joins),
     };

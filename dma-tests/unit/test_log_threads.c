@@ -5,21 +5,12 @@
  *
  * Also built for ThreadSanitizer: `make check-threads`.
  */
-#define _GNU_SOURCE /* MAP_ANONYMOUS; locks that a writer is not kept from for ever */
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS, kinds of locks */
 
-#include <cordon/cordon.h>
+#include "plain_bench.h"
+#include "thread_bench.h"
+#include "tlb_lock.h"
 
-#include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdatomic.h>
-#include <string.h>
-#include <sys/mman.h>
-
-#include <cmocka.h>
-
-#define PAGE UINT64_C(4096)
-#define RAM UINT64_C(0x80000000)
 #define RAM_LEN (UINT64_C(24) << 20)
 #define GPA UINT64_C(0x40000000)
 #define ASIDE UINT64_C(0x50000000) /* logged and large in turn */
@@ -34,27 +25,14 @@ static cordon_domain *domain;
 static uint64_t *leaf[PAGES];
 static atomic_ulong page[PAGES]; /* what a page holds */
 static unsigned long copy[PAGES];
-static pthread_rwlock_t tlb; /* held for reading: a store is under way */
-static atomic_ulong generation;
 static atomic_uint running, rounds;
 
-static void hart_fence(void *user, uint64_t harts, uint16_t vmid, uint64_t gpa, uint64_t len)
-{
-    (void)user;
-    (void)harts;
-    (void)vmid;
-    (void)gpa;
-    (void)len;
-    pthread_rwlock_wrlock(&tlb);
-    atomic_fetch_add(&generation, 1);
-    pthread_rwlock_unlock(&tlb);
-}
-
 struct hart {
-    pthread_t thread;
     unsigned long kept[PAGES]; /* the generation in which the TLB took it, with D */
     uint64_t seed;
 };
+
+static struct hart hart[HARTS];
 
 /* One store. False: it faulted. */
 static bool hart_store(struct hart *h, unsigned i)
@@ -62,7 +40,7 @@ static bool hart_store(struct hart *h, unsigned i)
     unsigned long now;
 
     pthread_rwlock_rdlock(&tlb);
-    now = atomic_load(&generation);
+    now = atomic_load(&tlb_generation);
     if (h->kept[i] != now && (__atomic_load_n(leaf[i], __ATOMIC_ACQUIRE) & PTE_D) != 0) {
         h->kept[i] = now;
     }
@@ -77,17 +55,19 @@ static bool hart_store(struct hart *h, unsigned i)
 
 static void *hart_run(void *arg)
 {
-    struct hart *h = arg;
+    struct hart *h = &hart[(uintptr_t)arg];
     struct cordon_touched done;
 
+    h->seed = 7 + (uintptr_t)arg;
     for (unsigned n = 0; n < STORES || atomic_load(&rounds) < ROUNDS; n++) {
-        h->seed = h->seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
-        unsigned i = (unsigned)(h->seed >> 33) % PAGES;
+        unsigned i = (unsigned)pick(&h->seed, PAGES);
 
         while (!hart_store(h, i)) {
             int err = cordon_touch(domain, cordon_gpa_make(GPA + i * PAGE), CORDON_WRITE, &done);
 
-            assert_int_equal(err, 0);
+            if (!MUST(err == 0)) {
+                break;
+            }
         }
     }
     atomic_fetch_sub(&running, 1);
@@ -115,7 +95,7 @@ static void mark(uint64_t gpa, uint32_t flags)
     struct cordon_op op = {
         .kind = CORDON_OP_MARK, .flags = flags, .gpa = {gpa}, .len = PAGES * PAGE};
 
-    assert_int_equal(cordon_change(domain, &op, 1), 0);
+    MUST(cordon_change(domain, &op, 1) == 0);
 }
 
 /* The same map is cut up and put together elsewhere, all the while. */
@@ -129,25 +109,9 @@ static void *aside_run(void *arg)
     while (atomic_load(&running) > 0) {
         mark(ASIDE, CORDON_REGION_LOG);
         mark(ASIDE, 0);
-        assert_int_equal(cordon_coalesce(domain, &what, &out), 0);
+        MUST(cordon_coalesce(domain, &what, &out) == 0);
     }
     return NULL;
-}
-
-static void grant(uint64_t gpa)
-{
-    struct cordon_run_want want = {
-        .size = sizeof(want), .len = PAGES * PAGE, .align = UINT64_C(2) << 20};
-    struct cordon_extent e = {.len = want.len};
-    struct cordon_op op = {.kind = CORDON_OP_GRANT,
-                           .gpa = {gpa},
-                           .len = want.len,
-                           .perms = CORDON_RWX,
-                           .extents = &e,
-                           .extent_count = 1};
-
-    assert_int_equal(cordon_run_alloc(ctx, &want, &e.hpa), 0);
-    assert_int_equal(cordon_change(domain, &op, 1), 0);
 }
 
 static void find_leaves(const uint8_t *ram)
@@ -163,62 +127,42 @@ static void find_leaves(const uint8_t *ram)
 
 static void test_harvests_beside_harts_that_write_lose_no_dirty_page(void **state)
 {
-    const struct cordon_extent bank = {{RAM}, RAM_LEN};
-    struct cordon_port_ops ops = {.size = sizeof(ops), .hart_fence = hart_fence};
-    struct cordon_entry entry = {.size = sizeof(entry)};
-    struct cordon_domain_config dc = {.size = sizeof(dc), .gpa_limit = UINT64_C(1) << 31};
-    uint8_t *ram = mmap(NULL, RAM_LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    const struct cordon_config cfg = {.size = sizeof(cfg),
-                                      .cookie = &ops,
-                                      .ram_offset = (uint64_t)(uintptr_t)ram - RAM,
-                                      .banks = &bank,
-                                      .bank_count = 1,
-                                      .hart_modes = CORDON_MODE_SV39X4,
-                                      .vmid_bits = 14};
-    static struct hart hart[HARTS];
-    pthread_rwlockattr_t fair;
-    pthread_t aside;
-    struct cordon_finding found;
+    const struct cordon_run_want want = {.len = PAGES * PAGE, .align = UINT64_C(2) << 20};
+    struct cordon_port_ops ops = {.size = sizeof(ops), .hart_fence = tlb_fence};
+    uint8_t *ram = plain_ram(RAM_LEN);
+    pthread_t writer[HARTS], aside;
     uint64_t dirty = 0;
 
     (void)state;
-    pthread_rwlockattr_init(&fair);
-    pthread_rwlockattr_setkind_np(&fair, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-    pthread_rwlock_init(&tlb, &fair);
-    atomic_store(&generation, 1);
-    assert_ptr_not_equal(ram, MAP_FAILED);
-    assert_int_equal(cordon_ctx_create(&cfg, &ctx), 0);
-    assert_int_equal(cordon_domain_create(ctx, &dc, &domain), 0);
-    assert_int_equal(cordon_domain_enter(domain, 0, &entry), 0); /* for all of them */
-    grant(GPA);
-    grant(ASIDE);
+    tlb_open();
+    ctx = plain_ctx(ram, RAM_LEN, 14, &ops);
+    domain = plain_domain(ctx);
+    plain_enter(domain, 0); /* for all of them */
+    (void)plain_grant(ctx, domain, GPA, want);
+    (void)plain_grant(ctx, domain, ASIDE, want);
     mark(GPA, CORDON_REGION_LOG);
     find_leaves(ram);
     atomic_store(&running, HARTS);
-    for (unsigned i = 0; i < HARTS; i++) {
-        hart[i].seed = 7 + i;
-        assert_int_equal(pthread_create(&hart[i].thread, NULL, hart_run, &hart[i]), 0);
-    }
-    assert_int_equal(pthread_create(&aside, NULL, aside_run, NULL), 0);
+    threads_start(hart_run, HARTS, writer);
+    threads_start(aside_run, 1, &aside);
     while (atomic_load(&running) > 0) {
         dirty += copy_dirty();
         atomic_fetch_add(&rounds, 1);
     }
-    for (unsigned i = 0; i < HARTS; i++) {
-        assert_int_equal(pthread_join(hart[i].thread, NULL), 0);
-    }
-    assert_int_equal(pthread_join(aside, NULL), 0);
+    threads_join(HARTS, writer);
+    threads_join(1, &aside);
+    threads_judge();
     dirty += copy_dirty();
     assert_true(dirty >= PAGES / 2);
     for (unsigned i = 0; i < PAGES; i++) {
         assert_int_equal(copy[i], atomic_load(&page[i]));
     }
-    assert_int_equal(cordon_audit(ctx, &found), 0);
+    plain_sound(ctx);
     assert_int_equal(cordon_domain_leave(domain, 0), 0);
     assert_int_equal(cordon_domain_destroy(domain), 0);
     assert_int_equal(cordon_ctx_destroy(ctx), 0);
     munmap(ram, RAM_LEN);
-    pthread_rwlock_destroy(&tlb);
+    tlb_close();
 }
 
 int main(void)

@@ -1,7 +1,7 @@
 /* Frames that devices reach never move; others do, and wait for hardware that does not answer. */
 #include "map_bench.h"
 
-#include "fake_machine.h"
+#include "one_iommu.h"
 
 #include <cordon/move.h>
 
@@ -9,35 +9,19 @@
 #define G_HIDDEN UINT64_C(0x50000000)
 #define PAGES 40u
 
-static struct fake_machine machine;
-static cordon_iommu *iommu;
 static cordon_device *dev;
-static cordon_domain *domain;
 
-static int setup(void **state)
+static int setup_device(void **state)
 {
-    struct cordon_device_config cfg = machine_device_config(8, "disk");
-
-    (void)state;
-    machine_open(&machine);
-    iommu = machine_iommu(&machine, 0, 0xff);
-    domain = machine_domain(&machine);
-    assert_int_equal(cordon_device_add(iommu, &cfg, &dev), 0);
+    (void)setup(state);
+    dev = machine_device(iommu, 8);
     return 0;
 }
 
-static int teardown(void **state)
+static int teardown_device(void **state)
 {
-    struct cordon_finding found;
-
-    (void)state;
-    assert_int_equal(cordon_audit(machine.ctx, &found), 0);
-    assert_null(record_broken(&machine.record));
-    assert_int_equal(cordon_domain_destroy(domain), 0);
     assert_int_equal(cordon_device_remove(dev), 0);
-    assert_int_equal(cordon_iommu_remove(iommu), 0);
-    machine_close(&machine);
-    return 0;
+    return teardown(state);
 }
 
 static void attach(bool on)
@@ -50,14 +34,6 @@ static void attach(bool on)
 static void hidden_only(void)
 {
     record_expect_views(&machine.record, cordon_domain_number(domain), 0);
-}
-
-static void silence(bool on)
-{
-    machine.iommu[0].never_from = on ? machine.iommu[0].operations + 1 : 0;
-    if (!on) {
-        fake_answer_all(&machine.iommu[0]);
-    }
 }
 
 /* Single frames, each with its own contents. */
@@ -160,13 +136,13 @@ static void test_a_frame_waits_for_an_iommu_that_does_not_answer(void **state)
     hidden_only();
     uint64_t before = bench_leads(domain, 0, G_HIDDEN, RWX);
 
-    silence(true);
+    fake_answer_none(fake);
     assert_int_equal(relocate(G_HIDDEN, 1, &moves), -CORDON_EPENDING);
     assert_int_equal(moves.pages, 1);
     assert_int_not_equal(bench_leads(domain, 0, G_HIDDEN, RWX), before);
     assert_int_equal(machine_frame_state(&machine, cordon_hpa_make(before)), CORDON_FRAME_REVOKING);
     check_contents(G_HIDDEN);
-    silence(false);
+    fake_answer_all(fake);
     assert_int_equal(cordon_retire(domain), 0);
     assert_int_equal(machine_frame_state(&machine, cordon_hpa_make(before)), CORDON_FRAME_FREE);
     attach(false);
@@ -194,7 +170,7 @@ static void test_a_run_fails_cleanly_when_hardware_does_not_answer(void **state)
     }
     struct cordon_memory_stats before = machine_stats(&machine);
 
-    silence(true);
+    fake_answer_none(fake);
     assert_int_equal(cordon_run_make(machine.ctx, &want, 0, &made), -CORDON_EPENDING);
     struct cordon_memory_stats after = machine_stats(&machine);
 
@@ -204,7 +180,7 @@ static void test_a_run_fails_cleanly_when_hardware_does_not_answer(void **state)
     assert_int_equal(after.held, before.held);
     assert_int_equal(after.free + after.revoking, before.free);
     assert_int_equal(cordon_audit(machine.ctx, &found), 0);
-    silence(false);
+    fake_answer_all(fake);
     assert_int_equal(cordon_retire(domain), 0);
     assert_int_equal(machine_stats(&machine).free, before.free);
     assert_int_equal(cordon_run_make(machine.ctx, &want, 0, &made), 0);
@@ -266,7 +242,7 @@ static void test_a_call_waits_once_for_who_holds_a_domain(void **state)
     assert_int_equal(cordon_run_free(machine.ctx, made.hpa, want.len), 0);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, setup_device, teardown_device)
 
 int main(void)
 {

@@ -45,6 +45,8 @@ static void test_what_cannot_be_relocated_is_refused(void **state)
     uint64_t before = bench_state(&b);
 
     assert_int_equal(cordon_relocate(NULL, cordon_gpa_make(G_RAM), PAGE, &moves), -CORDON_EINVAL);
+    assert_int_equal(cordon_domain_moves(NULL, &moves), -CORDON_EINVAL);
+    assert_int_equal(cordon_domain_moves(dom[0], NULL), -CORDON_EINVAL);
     assert_int_equal(cordon_relocate(dom[0], cordon_gpa_make(G_RAM + 1), PAGE, &moves),
                      -CORDON_EALIGN);
     assert_int_equal(cordon_relocate(dom[0], cordon_gpa_make(G_RAM), 1, &moves), -CORDON_EALIGN);

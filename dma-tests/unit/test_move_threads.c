@@ -11,21 +11,11 @@
  */
 #define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 
-#include <cordon/cordon.h>
-
-#include <pthread.h>
 #include <sched.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
 
-#include <cmocka.h>
+#include "plain_bench.h"
+#include "thread_bench.h"
 
-#define PAGE UINT64_C(4096)
-#define RAM UINT64_C(0x80000000)
 #define RAM_LEN (UINT64_C(16) << 20)
 #define G_RAM UINT64_C(0x40000000)
 #define HARTS 4u /* two a domain */
@@ -35,7 +25,6 @@
 #define RUNS 12u
 
 struct hart {
-    pthread_t thread;
     atomic_bool inside; /* it may use what it has cached */
     atomic_uint seen;   /* the last fence that it has answered */
     uint64_t last[PAGES];
@@ -49,42 +38,23 @@ static struct {
     cordon_domain *domain[DOMAINS];
     struct hart hart[HARTS];
     atomic_uint fences;
-    atomic_bool stop;
-    atomic_int failed; /* the line of the first failure */
 } t;
 
-static void must(bool cond, int line)
-{
-    int none = 0;
-
-    if (!cond) {
-        atomic_compare_exchange_strong(&t.failed, &none, line);
-        atomic_store(&t.stop, true);
-    }
-}
-
-#define MUST(cond) must((cond), __LINE__)
-
 /* All harts forget; the layer waits for each. */
-static void fence(void)
+static void on_fence(void *user, uint64_t harts, uint16_t vmid, uint64_t gpa, uint64_t len)
 {
     unsigned number = atomic_fetch_add(&t.fences, 1) + 1;
 
-    for (unsigned i = 0; i < HARTS; i++) {
-        while (atomic_load(&t.hart[i].inside) && (int)(atomic_load(&t.hart[i].seen) - number) < 0) {
-            (void)sched_yield();
-        }
-    }
-}
-
-static void on_fence(void *user, uint64_t harts, uint16_t vmid, uint64_t gpa, uint64_t len)
-{
     (void)user;
     (void)harts;
     (void)vmid;
     (void)gpa;
     (void)len;
-    fence();
+    for (unsigned i = 0; i < HARTS; i++) {
+        while (atomic_load(&t.hart[i].inside) && (int)(atomic_load(&t.hart[i].seen) - number) < 0) {
+            (void)sched_yield();
+        }
+    }
 }
 
 /* ---- harts -------------------------------------------------------------------------------- */
@@ -95,8 +65,7 @@ static uint64_t *enter(struct hart *h, cordon_domain *d, uint64_t page)
     unsigned before = atomic_load(&t.fences);
     struct cordon_touched at;
 
-    if (cordon_touch(d, cordon_gpa_make(G_RAM + page * PAGE), CORDON_WRITE, &at) != 0) {
-        MUST(false);
+    if (!MUST(cordon_touch(d, cordon_gpa_make(G_RAM + page * PAGE), CORDON_WRITE, &at) == 0)) {
         return NULL;
     }
     atomic_store(&h->seen, before);
@@ -129,11 +98,10 @@ static void *run(void *arg)
 {
     unsigned number = (unsigned)(uintptr_t)arg;
     struct hart *h = &t.hart[number];
-    uint64_t random = number + 1;
+    uint64_t seed = number + 1;
 
-    while (!atomic_load(&t.stop)) {
-        random = random * UINT64_C(6364136223846793005) + 1442695040888963407u;
-        access_page(h, number, (random >> 33) % PAGES);
+    while (!atomic_load(&threads.stop)) {
+        access_page(h, number, pick(&seed, PAGES));
     }
     return NULL;
 }
@@ -147,7 +115,7 @@ static void *make_runs(void *arg)
     uint64_t moved = 0;
 
     (void)arg;
-    for (unsigned i = 0; i < RUNS && !atomic_load(&t.stop); i++) {
+    for (unsigned i = 0; i < RUNS && !atomic_load(&threads.stop); i++) {
         struct cordon_run_made made;
         int err = cordon_run_make(t.ctx, &want, 0, &made);
 
@@ -169,7 +137,7 @@ static void *come_and_go(void *arg)
     const struct cordon_domain_config cfg = {.size = sizeof(cfg), .gpa_limit = UINT64_C(1) << 40};
 
     (void)arg;
-    while (!atomic_load(&t.stop)) {
+    while (!atomic_load(&threads.stop)) {
         struct cordon_extent list[64];
         size_t count = 64;
         cordon_domain *d = NULL;
@@ -196,11 +164,10 @@ static void *come_and_go(void *arg)
 
 static void move_about(void)
 {
-    uint64_t random = 99;
+    uint64_t seed = 99;
 
-    for (unsigned i = 0; i < MOVES && !atomic_load(&t.stop); i++) {
-        random = random * UINT64_C(6364136223846793005) + 1442695040888963407u;
-        uint64_t page = (random >> 33) % (PAGES - 20), count = (random >> 60) + 1;
+    for (unsigned i = 0; i < MOVES && !atomic_load(&threads.stop); i++) {
+        uint64_t page = pick(&seed, PAGES - 20), count = 1 + pick(&seed, 16);
         int err = cordon_relocate(t.domain[i % DOMAINS], cordon_gpa_make(G_RAM + page * PAGE),
                                   count * PAGE, NULL);
 
@@ -214,12 +181,11 @@ static void move_about(void)
 static void open_domains(void)
 {
     static struct cordon_extent list[PAGES];
-    const struct cordon_domain_config cfg = {.size = sizeof(cfg), .gpa_limit = UINT64_C(1) << 40};
 
     for (unsigned i = 0; i < DOMAINS; i++) {
         size_t count = PAGES;
 
-        assert_int_equal(cordon_domain_create(t.ctx, &cfg, &t.domain[i]), 0);
+        t.domain[i] = plain_domain(t.ctx);
         assert_int_equal(cordon_scatter_alloc(t.ctx, PAGES * PAGE, 1, i + 1, list, &count), 0);
         const struct cordon_op op = {.kind = CORDON_OP_GRANT,
                                      .gpa = {G_RAM},
@@ -234,51 +200,34 @@ static void open_domains(void)
 
 static void open_all(void)
 {
-    const struct cordon_extent bank = {{RAM}, RAM_LEN};
-    struct cordon_config cfg = {.size = sizeof(cfg),
-                                .banks = &bank,
-                                .bank_count = 1,
-                                .hart_modes = CORDON_MODE_SV39X4,
-                                .vmid_bits = 7};
-
-    t.ram = mmap(NULL, RAM_LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    assert_true(t.ram != MAP_FAILED);
+    t.ram = plain_ram(RAM_LEN);
     t.ops = (struct cordon_port_ops){.size = sizeof(t.ops), .hart_fence = on_fence};
-    cfg.cookie = &t.ops;
-    cfg.ram_offset = (uint64_t)(uintptr_t)t.ram - RAM;
-    assert_int_equal(cordon_ctx_create(&cfg, &t.ctx), 0);
+    t.ctx = plain_ctx(t.ram, RAM_LEN, 7, &t.ops);
     open_domains();
-    for (unsigned i = 0; i < DOMAINS; i++) { /* a number of a hart for all that run it */
-        struct cordon_entry entry = {.size = sizeof(entry)};
-
-        assert_int_equal(cordon_domain_enter(t.domain[i], i, &entry), 0);
+    for (unsigned i = 0; i < DOMAINS; i++) {
+        plain_enter(t.domain[i], i); /* a number of a hart for all that run it */
     }
 }
 
 static void test_guests_that_run_see_no_wrong_byte_while_their_frames_move(void **state)
 {
-    struct cordon_finding found;
-    pthread_t maker, other;
+    pthread_t hart[HARTS], maker, other;
 
     (void)state;
     open_all();
-    for (unsigned i = 0; i < HARTS; i++) {
-        assert_int_equal(pthread_create(&t.hart[i].thread, NULL, run, (void *)(uintptr_t)i), 0);
-    }
-    assert_int_equal(pthread_create(&maker, NULL, make_runs, NULL), 0);
-    assert_int_equal(pthread_create(&other, NULL, come_and_go, NULL), 0);
+    threads_start(run, HARTS, hart);
+    threads_start(make_runs, 1, &maker);
+    threads_start(come_and_go, 1, &other);
     move_about();
-    (void)pthread_join(maker, NULL);
-    atomic_store(&t.stop, true);
-    (void)pthread_join(other, NULL);
+    threads_join(1, &maker);
+    atomic_store(&threads.stop, true);
+    threads_join(1, &other);
+    threads_join(HARTS, hart);
+    threads_judge();
     for (unsigned i = 0; i < HARTS; i++) {
-        (void)pthread_join(t.hart[i].thread, NULL);
         assert_int_not_equal(t.hart[i].done, 0);
     }
-    if (atomic_load(&t.failed) != 0) {
-        fail_msg("line %d", atomic_load(&t.failed));
-    }
-    assert_int_equal(cordon_audit(t.ctx, &found), 0);
+    plain_sound(t.ctx);
     for (unsigned i = 0; i < DOMAINS; i++) {
         assert_int_equal(cordon_domain_leave(t.domain[i], i), 0);
         assert_int_equal(cordon_domain_destroy(t.domain[i]), 0);

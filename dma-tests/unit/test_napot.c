@@ -1,9 +1,8 @@
 /* Leaves of 64 KiB: where they are made, and that every change of a part takes them apart first, so
  * that nothing leads past it. The record's order checker counts each of the 16 words for all the
  * pages. [Priv Svnapot] */
-#include "map_bench.h"
+#include "leaf_bench.h"
 
-#include <cordon/log.h>
 #include <cordon/move.h>
 #include <cordon/shape.h>
 #include <cordon/touch.h>
@@ -16,35 +15,10 @@
 #define RUN (64 * UINT64_C(1024))
 #define N BIT64(63)
 
-static struct map_bench b;
-static cordon_domain *red;
-
-static int open_as(uint32_t flags)
-{
-    bench_open_flags(&b, 32 * MIB, flags);
-    red = bench_domain(&b);
-    return 0;
-}
-
-static int setup(void **state)
+static int setup_napot(void **state)
 {
     (void)state;
-    return open_as(CORDON_CTX_NAPOT);
-}
-
-static int setup_without(void **state)
-{
-    (void)state;
-    return open_as(0);
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    bench_sound(&b);
-    assert_int_equal(cordon_domain_destroy(red), 0);
-    bench_close(&b);
-    return 0;
+    return one_domain_open(CORDON_CTX_NAPOT);
 }
 
 /* PAGES at GPA + AT pages, from a run that begins SHIFT pages behind a multiple of 64 KiB. */
@@ -59,57 +33,35 @@ static cordon_hpa granted(uint64_t at, uint64_t pages, uint64_t shift, uint32_t 
         assert_int_equal(cordon_run_free(b.ctx, hpa, shift * PAGE), 0);
     }
     const struct cordon_extent e = {cordon_hpa_add(hpa, shift * PAGE), pages * PAGE};
-    struct cordon_op op = op_grant(GPA + at * PAGE, &e, 1, RW, flags);
 
-    assert_int_equal(cordon_change(red, &op, 1), 0);
-    bench_sound(&b);
-    bench_ran(red, 0); /* a hart remembers all of it */
+    change(op_grant(GPA + at * PAGE, &e, 1, RW, flags));
+    bench_ran(d, 0); /* a hart remembers all of it */
     return e.hpa;
 }
 
-static void change(struct cordon_op op)
+static struct cordon_hit hit_of(uint64_t page)
 {
-    assert_int_equal(cordon_change(red, &op, 1), 0);
-    bench_sound(&b);
-}
-
-static struct cordon_hit hit_at(uint64_t page)
-{
-    struct cordon_hit hit;
-
-    assert_int_equal(cordon_translate(red, 0, cordon_gpa_make(GPA + page * PAGE), 0, &hit), 0);
-    return hit;
-}
-
-static unsigned shift_at(uint64_t page)
-{
-    return hit_at(page).shift;
+    return hit_at(d, GPA + page * PAGE);
 }
 
 static struct cordon_shape shaped(void)
 {
     struct cordon_shape s = {.size = sizeof(s)};
 
-    assert_int_equal(cordon_shape(red, 0, &s), 0);
+    assert_int_equal(cordon_shape(d, 0, &s), 0);
     return s;
 }
 
 static struct cordon_coalesced coalesced(void)
 {
-    const struct cordon_coalesce what = {
-        .size = sizeof(what), .gpa = cordon_gpa_make(GPA), .len = 16 * MIB};
-    struct cordon_coalesced out;
-
-    assert_int_equal(cordon_coalesce(red, &what, &out), 0);
-    bench_sound(&b);
-    return out;
+    return coalesce(GPA, 16 * MIB, 0);
 }
 
 /* Every page leads where it led, but for those of [from, from + gone). */
 static void expect_pages(cordon_hpa hpa, uint64_t pages, uint64_t from, uint64_t gone)
 {
     for (uint64_t i = 0; i < pages; i++) {
-        uint64_t leads = bench_leads(red, 0, GPA + i * PAGE, 0);
+        uint64_t leads = bench_leads(d, 0, GPA + i * PAGE, 0);
 
         assert_true(leads == (i >= from && i < from + gone ? UINT64_MAX : hpa.v + i * PAGE));
     }
@@ -135,15 +87,15 @@ static void test_what_is_aligned_alike_is_granted_as_64_kib(void **state)
     assert_int_equal(s.napot, 2);
     assert_int_equal(s.leaves[0], 8);
     assert_int_equal(s.mapped, 40 * PAGE);
-    assert_int_equal(shift_at(31), 16);
-    assert_int_equal(shift_at(32), 12);
-    assert_int_equal(hit_at(5).span, 11 * PAGE);
-    assert_int_equal(hit_at(5).level, 0);
+    assert_int_equal(hit_of(31).shift, 16);
+    assert_int_equal(hit_of(32).shift, 12);
+    assert_int_equal(hit_of(5).span, 11 * PAGE);
+    assert_int_equal(hit_of(5).level, 0);
     expect_pages(hpa, 40, 0, 0);
     for (unsigned i = 0; i < 32; i++) { /* [Priv Svnapot] N, and a PPN that ends in 1000b */
         uint64_t run = (hpa.v + i / 16 * RUN) >> 12;
 
-        assert_true(*bench_leaf(&b, red, 0, GPA + i * PAGE) == (N | (run | 8) << 10 | 0xd7));
+        assert_true(*bench_leaf(&b, d, 0, GPA + i * PAGE) == (N | (run | 8) << 10 | 0xd7));
     }
 }
 
@@ -162,7 +114,7 @@ static void test_without_the_extension_none_is_made(void **state)
     cordon_hpa hpa = granted(0, 1024, 0, 0);
 
     (void)state;
-    assert_int_equal(bench_revoke(red, GPA + 5 * PAGE, 1), 0);
+    assert_int_equal(bench_revoke(d, GPA + 5 * PAGE, 1), 0);
     assert_int_equal(coalesced().napot, 0);
     assert_int_equal(shaped().napot, 0);
     expect_pages(hpa, 1024, 5, 1);
@@ -207,7 +159,7 @@ static void test_runs_of_64_kib_become_2_mib(void **state)
 
     (void)state;
     hpa = granted(0, 512, 0, 0);
-    if (shift_at(0) == 21) {
+    if (hit_of(0).shift == 21) {
         change(op_protect(GPA, 1, CORDON_READ)); /* apart, and the same again */
         change(op_protect(GPA, 1, RW));
     }
@@ -265,29 +217,26 @@ static void test_rights_of_a_part_take_it_apart_and_of_all_do_not(void **state)
     (void)granted(0, 32, 0, 0);
     change(op_protect(GPA, 16, CORDON_READ));
     assert_int_equal(shaped().napot, 2);
-    assert_int_equal(hit_at(9).perms, CORDON_READ);
+    assert_int_equal(hit_of(9).perms, CORDON_READ);
     uint64_t since = b.record.sequence;
 
     change(op_protect(GPA + 18 * PAGE, 2, CORDON_READ));
     assert_int_equal(shaped().napot, 1);
     for (uint64_t i = 16; i < 32; i++) {
-        assert_int_equal(hit_at(i).perms, i == 18 || i == 19 ? CORDON_READ : RW);
+        assert_int_equal(hit_of(i).perms, i == 18 || i == 19 ? CORDON_READ : RW);
     }
     expect_whole_fence(since);
 }
 
 static void test_a_superpage_is_split_into_runs(void **state)
 {
-    const struct cordon_run_want want = {.size = sizeof(want), .len = BLOCK, .align = BLOCK};
-    struct cordon_extent e = {.len = BLOCK};
+    cordon_hpa hpa = grant_blocks(GPA, 1, RW, 0);
 
     (void)state;
-    assert_int_equal(cordon_run_alloc(b.ctx, &want, &e.hpa), 0);
-    change(op_grant(GPA, &e, 1, RW, 0));
-    bench_ran(red, 0);
-    assert_int_equal(shift_at(0), 21);
+    bench_ran(d, 0);
+    assert_int_equal(hit_of(0).shift, 21);
     change(op_revoke(GPA + 100 * PAGE, 1));
-    expect_pages(e.hpa, 512, 100, 1);
+    expect_pages(hpa, 512, 100, 1);
     assert_int_equal(shaped().napot, 31);
     assert_int_equal(shaped().leaves[0], 15);
 }
@@ -307,13 +256,12 @@ static void test_what_is_logged_is_of_4_kib(void **state)
     change(op_mark(GPA + 20 * PAGE, 1, CORDON_REGION_LOG));
     expect_whole_fence(since);
     assert_int_equal(shaped().napot, 2);
-    assert_int_equal(cordon_log_harvest(red, &what, &out), 0);
+    assert_int_equal(cordon_log_harvest(d, &what, &out), 0);
     assert_int_equal(out.dirty, 0);
-    assert_int_equal(cordon_touch(red, cordon_gpa_make(GPA + 20 * PAGE), CORDON_WRITE, &touched),
-                     0);
+    assert_int_equal(cordon_touch(d, cordon_gpa_make(GPA + 20 * PAGE), CORDON_WRITE, &touched), 0);
     assert_int_equal(touched.what, CORDON_TOUCH_LOGGED);
     assert_int_equal(coalesced().napot, 0);
-    assert_int_equal(cordon_log_harvest(red, &what, &out), 0);
+    assert_int_equal(cordon_log_harvest(d, &what, &out), 0);
     assert_int_equal(out.dirty, 1);
     change(op_mark(GPA + 20 * PAGE, 1, 0));
     assert_int_equal(coalesced().napot, 1);
@@ -329,10 +277,10 @@ static void test_a_harvest_leaves_64_kib_alone(void **state)
 
     (void)state;
     (void)granted(0, 16, 0, 0);
-    before = *bench_leaf(&b, red, 0, GPA);
-    pt_marks_harvest(&red->forest, 0, cordon_gpa_make(GPA), 16, &h);
+    before = *bench_leaf(&b, d, 0, GPA);
+    pt_marks_harvest(&d->forest, 0, cordon_gpa_make(GPA), 16, &h);
     assert_int_equal(dirty[0], 0xffff);
-    assert_true(*bench_leaf(&b, red, 0, GPA + 15 * PAGE) == before);
+    assert_true(*bench_leaf(&b, d, 0, GPA + 15 * PAGE) == before);
 }
 
 static void test_a_frame_is_moved_out_of_64_kib(void **state)
@@ -345,13 +293,13 @@ static void test_a_frame_is_moved_out_of_64_kib(void **state)
     for (uint64_t i = 0; i < 32; i++) {
         *bench_word(&b, cordon_hpa_add(hpa, i * PAGE)) = 1000 + i;
     }
-    assert_int_equal(cordon_relocate(red, cordon_gpa_make(GPA + 7 * PAGE), PAGE, &moves), 0);
+    assert_int_equal(cordon_relocate(d, cordon_gpa_make(GPA + 7 * PAGE), PAGE, &moves), 0);
     bench_sound(&b);
     assert_int_equal(moves.pages, 1);
     assert_int_equal(shaped().napot, 1);
     expect_whole_fence(since);
     for (uint64_t i = 0; i < 32; i++) {
-        uint64_t leads = bench_leads(red, 0, GPA + i * PAGE, 0);
+        uint64_t leads = bench_leads(d, 0, GPA + i * PAGE, 0);
 
         assert_int_equal(leads == hpa.v + i * PAGE, i != 7);
         assert_int_equal(*bench_word(&b, cordon_hpa_make(leads)), 1000 + i);
@@ -370,7 +318,7 @@ static void test_a_loan_has_runs_of_its_own(void **state)
     struct cordon_hit hit;
 
     (void)state;
-    assert_int_equal(cordon_share(red, blue, &what), 0);
+    assert_int_equal(cordon_share(d, blue, &what), 0);
     bench_sound(&b);
     assert_int_equal(cordon_translate(blue, 0, cordon_gpa_make(2 * GPA + PAGE), 0, &hit), 0);
     assert_int_equal(hit.shift, 16);
@@ -394,14 +342,14 @@ static void test_a_view_is_filled_without_what_it_must_not_hold(void **state)
     (void)granted(40, 24, 8, CORDON_REGION_NODMA);
     (void)granted(64, 16, 0, 0);
     assert_int_equal(shaped().napot, 2 + 1 + 1);
-    assert_int_equal(domain_view_add(red, &view), 0);
+    assert_int_equal(domain_view_add(d, &view), 0);
     bench_sound(&b);
     for (uint64_t i = 0; i < 80; i++) {
         bool held = i < 40 || i >= 64;
 
-        assert_int_equal(bench_leads(red, view, GPA + i * PAGE, 0) != UINT64_MAX, held);
+        assert_int_equal(bench_leads(d, view, GPA + i * PAGE, 0) != UINT64_MAX, held);
     }
-    domain_view_remove(red, view);
+    domain_view_remove(d, view);
 }
 
 /* ---- told, audited ------------------------------------------------------------------------ */
@@ -414,13 +362,13 @@ static void test_a_walk_tells_the_word_and_where_the_page_is(void **state)
     struct cordon_hit hit;
 
     (void)state;
-    assert_int_equal(cordon_walk(red, 0, cordon_gpa_add(gpa, 0x123), CORDON_READ, &walk), 0);
+    assert_int_equal(cordon_walk(d, 0, cordon_gpa_add(gpa, 0x123), CORDON_READ, &walk), 0);
     assert_int_equal(walk.end, CORDON_WALK_LEADS);
     assert_int_equal(walk.step[walk.step_count - 1].value >> 63, 1);
     assert_int_equal(walk.hit.hpa.v, hpa.v + 19 * PAGE + 0x123);
     assert_int_equal(walk.hit.shift, 16);
     assert_int_equal(walk.hit.span, 13 * PAGE - 0x123);
-    assert_int_equal(cordon_leaf_next(red, 0, &gpa, &hit), 0);
+    assert_int_equal(cordon_leaf_next(d, 0, &gpa, &hit), 0);
     assert_int_equal(gpa.v, GPA + 16 * PAGE);
     assert_int_equal(hit.hpa.v, hpa.v + 16 * PAGE);
     assert_int_equal(hit.span, RUN);
@@ -429,7 +377,7 @@ static void test_a_walk_tells_the_word_and_where_the_page_is(void **state)
 static void test_an_audit_finds_a_run_whose_words_differ(void **state)
 {
     cordon_hpa hpa = granted(0, 32, 0, 0);
-    uint64_t *word = bench_leaf(&b, red, 0, GPA + 7 * PAGE), was = *word;
+    uint64_t *word = bench_leaf(&b, d, 0, GPA + 7 * PAGE), was = *word;
 
     (void)state;
     *word = pt_page_leaf(word); /* says the same of its own page: the 15 others still lead there */
@@ -441,16 +389,16 @@ static void test_an_audit_finds_a_run_whose_words_differ(void **state)
     *word = was & ~PTE_D;
     (void)bench_breaks(&b, 1);
     *word = was;
-    red->forest.napot = false; /* nobody was to have any */
+    d->forest.napot = false; /* nobody was to have any */
     (void)bench_breaks(&b, 1);
-    red->forest.napot = true;
+    d->forest.napot = true;
     expect_pages(hpa, 32, 0, 0);
 }
 
 static void test_a_run_that_leads_to_another_frame_is_found(void **state)
 {
     cordon_hpa hpa = granted(0, 32, 0, 0);
-    uint64_t *word = bench_leaf(&b, red, 0, GPA);
+    uint64_t *word = bench_leaf(&b, d, 0, GPA);
 
     (void)state;
     for (unsigned i = 0; i < 16; i++) { /* to the run behind it */
@@ -463,31 +411,29 @@ static void test_a_run_that_leads_to_another_frame_is_found(void **state)
     expect_pages(hpa, 32, 0, 0);
 }
 
-#define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
-
 int main(void)
 {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup_napot, teardown)
     const struct CMUnitTest tests[] = {
-        WITH(test_what_is_aligned_alike_is_granted_as_64_kib),
-        WITH(test_what_is_not_aligned_alike_is_not),
-        cmocka_unit_test_setup_teardown(test_without_the_extension_none_is_made, setup_without,
-                                        teardown),
-        WITH(test_pages_that_came_one_by_one_are_coalesced),
-        WITH(test_differing_rights_are_not_coalesced),
-        WITH(test_runs_of_64_kib_become_2_mib),
-        WITH(test_a_page_is_revoked_out_of_64_kib_and_15_stay),
-        WITH(test_a_revoke_from_the_middle_of_one_to_the_middle_of_another),
-        WITH(test_a_whole_run_goes_without_touching_its_neighbours),
-        WITH(test_rights_of_a_part_take_it_apart_and_of_all_do_not),
-        WITH(test_a_superpage_is_split_into_runs),
-        WITH(test_what_is_logged_is_of_4_kib),
-        WITH(test_a_harvest_leaves_64_kib_alone),
-        WITH(test_a_frame_is_moved_out_of_64_kib),
-        WITH(test_a_loan_has_runs_of_its_own),
-        WITH(test_a_view_is_filled_without_what_it_must_not_hold),
-        WITH(test_a_walk_tells_the_word_and_where_the_page_is),
-        WITH(test_an_audit_finds_a_run_whose_words_differ),
-        WITH(test_a_run_that_leads_to_another_frame_is_found),
+        TEST(test_what_is_aligned_alike_is_granted_as_64_kib),
+        TEST(test_what_is_not_aligned_alike_is_not),
+        cmocka_unit_test_setup_teardown(test_without_the_extension_none_is_made, setup, teardown),
+        TEST(test_pages_that_came_one_by_one_are_coalesced),
+        TEST(test_differing_rights_are_not_coalesced),
+        TEST(test_runs_of_64_kib_become_2_mib),
+        TEST(test_a_page_is_revoked_out_of_64_kib_and_15_stay),
+        TEST(test_a_revoke_from_the_middle_of_one_to_the_middle_of_another),
+        TEST(test_a_whole_run_goes_without_touching_its_neighbours),
+        TEST(test_rights_of_a_part_take_it_apart_and_of_all_do_not),
+        TEST(test_a_superpage_is_split_into_runs),
+        TEST(test_what_is_logged_is_of_4_kib),
+        TEST(test_a_harvest_leaves_64_kib_alone),
+        TEST(test_a_frame_is_moved_out_of_64_kib),
+        TEST(test_a_loan_has_runs_of_its_own),
+        TEST(test_a_view_is_filled_without_what_it_must_not_hold),
+        TEST(test_a_walk_tells_the_word_and_where_the_page_is),
+        TEST(test_an_audit_finds_a_run_whose_words_differ),
+        TEST(test_a_run_that_leads_to_another_frame_is_found),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,33 +2,14 @@
  * INV 4. */
 #include "map_bench.h"
 
-#include "fake_machine.h"
+#include "one_iommu.h"
 
-static struct fake_machine machine;
-static cordon_iommu *iommu;
 static cordon_device *dev;
-static cordon_domain *domain;
 
-static int machine_setup(void **state)
+static int teardown_device(void **state)
 {
-    (void)state;
-    machine_open(&machine);
-    iommu = machine_iommu(&machine, 0, 0xff);
-    domain = machine_domain(&machine);
-    return 0;
-}
-
-static int machine_teardown(void **state)
-{
-    struct cordon_finding found;
-
-    (void)state;
-    assert_int_equal(cordon_audit(machine.ctx, &found), 0);
-    assert_int_equal(cordon_domain_destroy(domain), 0);
     assert_int_equal(cordon_device_remove(dev), 0);
-    assert_int_equal(cordon_iommu_remove(iommu), 0);
-    machine_close(&machine);
-    return 0;
+    return teardown(state);
 }
 
 static void attach(uint32_t drain)
@@ -47,24 +28,6 @@ static void detach(void)
     record_expect_views(&machine.record, cordon_domain_number(domain), 0);
 }
 
-static void silence(bool on)
-{
-    machine.iommu[0].never_from = on ? machine.iommu[0].operations + 1 : 0;
-    if (!on) {
-        fake_answer_all(&machine.iommu[0]);
-    }
-}
-
-static void sound(void)
-{
-    struct cordon_finding found;
-
-    if (cordon_audit(machine.ctx, &found) != 0) {
-        fail_msg("invariant %u: %s", found.invariant, found.text);
-    }
-    assert_null(record_broken(&machine.record));
-}
-
 static void test_frames_and_tables_wait_for_an_iommu_that_does_not_answer(void **state)
 {
     (void)state;
@@ -72,9 +35,9 @@ static void test_frames_and_tables_wait_for_an_iommu_that_does_not_answer(void *
     cordon_hpa one = machine_grant(&machine, domain, 0x40000000, 3);
     struct cordon_memory_stats before = machine_stats(&machine);
 
-    silence(true);
+    fake_answer_none(fake);
     assert_int_equal(machine_revoke(domain, 0x40000000, 3), -CORDON_EPENDING);
-    sound();
+    machine_sound(&machine);
     assert_int_equal(machine_frame_state(&machine, one), CORDON_FRAME_REVOKING);
     struct cordon_memory_stats pending = machine_stats(&machine);
 
@@ -87,14 +50,14 @@ static void test_frames_and_tables_wait_for_an_iommu_that_does_not_answer(void *
     cordon_hpa two = machine_grant(&machine, domain, 0x40000000, 1);
 
     assert_int_not_equal(two.v, one.v);
-    sound();
-    silence(false);
+    machine_sound(&machine);
+    fake_answer_all(fake);
     assert_int_equal(cordon_retire(domain), 0);
     assert_int_equal(machine_stats(&machine).revoking, 0);
     assert_int_equal(machine_frame_state(&machine, one), CORDON_FRAME_FREE);
     assert_int_equal(machine_stats(&machine).table, before.table);
     assert_int_equal(cordon_retire(domain), 0);
-    sound();
+    machine_sound(&machine);
     detach();
 }
 
@@ -105,11 +68,11 @@ static void test_a_later_revoke_ends_what_waited(void **state)
     cordon_hpa one = machine_grant(&machine, domain, 0x40000000, 3);
     cordon_hpa two = machine_grant(&machine, domain, 0x50000000, 3);
 
-    silence(true);
+    fake_answer_none(fake);
     assert_int_equal(machine_revoke(domain, 0x40000000, 3), -CORDON_EPENDING);
-    silence(false);
+    fake_answer_all(fake);
     assert_int_equal(machine_revoke(domain, 0x50001000, 1), 0);
-    sound();
+    machine_sound(&machine);
     assert_int_equal(machine_frame_state(&machine, one), CORDON_FRAME_FREE);
     assert_int_equal(machine_frame_state(&machine, cordon_hpa_add(two, PAGE)), CORDON_FRAME_FREE);
     assert_int_equal(machine_frame_state(&machine, two), CORDON_FRAME_OWNED);
@@ -127,13 +90,13 @@ static void test_a_view_that_goes_takes_no_waiting_table_along(void **state)
     assert_int_equal(cordon_device_add(iommu, &cfg, &other), 0);
     assert_int_equal(cordon_device_attach(domain, other, CORDON_ATTACH_OWN_VIEW), 0);
     (void)machine_grant(&machine, domain, 0x40000000, 3);
-    silence(true);
+    fake_answer_none(fake);
     assert_int_equal(machine_revoke(domain, 0x40000000, 3), -CORDON_EPENDING);
-    silence(false);
+    fake_answer_all(fake);
     uint64_t tables = machine_stats(&machine).table;
 
     assert_int_equal(cordon_device_detach(other), 0);
-    sound();
+    machine_sound(&machine);
     assert_int_equal(machine_stats(&machine).table, tables);
     assert_int_equal(cordon_retire(domain), 0);
     assert_true(machine_stats(&machine).table < tables);
@@ -176,7 +139,7 @@ static void test_what_no_device_could_reach_does_not_wait_for_a_reset(void **sta
     assert_int_equal(machine_frame_state(&machine, e.hpa), CORDON_FRAME_FREE);
     assert_int_equal(machine_frame_state(&machine, seen), CORDON_FRAME_REVOKING);
     assert_true(machine_stats(&machine).table >= tables);
-    sound();
+    machine_sound(&machine);
     assert_int_equal(cordon_retire(domain), -CORDON_EPENDING);
     assert_int_equal(cordon_device_drained(dev), 0);
     assert_true(machine_stats(&machine).table < tables);
@@ -207,10 +170,10 @@ static void test_rights_that_are_only_added_wait_for_nobody(void **state)
 
     assert_int_equal(cordon_change(domain, &most, 1), -CORDON_EPENDING);
     assert_int_equal(cordon_device_drained(dev), 0);
-    silence(true); /* not even for an IOMMU that does not answer */
+    fake_answer_none(fake); /* not even for an IOMMU that does not answer */
     assert_int_equal(cordon_change(domain, &more, 1), 0);
     assert_int_equal(cordon_retire(domain), 0);
-    silence(false);
+    fake_answer_all(fake);
     detach();
     assert_int_equal(cordon_device_drained(dev), 0);
 }
@@ -282,7 +245,7 @@ static void test_an_attached_domain_is_not_destroyed(void **state)
     /* Detached and undrained: everything is revoked, and waits. */
     record_expect_views(&machine.record, cordon_domain_number(domain), 0);
     assert_int_equal(cordon_domain_destroy(domain), -CORDON_EPENDING);
-    sound();
+    machine_sound(&machine);
     assert_int_equal(machine_stats(&machine).revoking, 2 * PAGE);
     assert_int_equal(cordon_domain_destroy(domain), -CORDON_EPENDING);
     assert_int_equal(cordon_device_drained(dev), 0);
@@ -291,7 +254,7 @@ static void test_an_attached_domain_is_not_destroyed(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, machine_setup, machine_teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown_device)
     const struct CMUnitTest tests[] = {
         TEST(test_frames_and_tables_wait_for_an_iommu_that_does_not_answer),
         TEST(test_a_later_revoke_ends_what_waited),

@@ -36,24 +36,6 @@ static int change(uint32_t kind, uint64_t page, uint64_t pages, uint32_t flags)
     return cordon_change(red, &op, 1);
 }
 
-static void silence(bool on)
-{
-    machine.iommu[0].never_from = on ? machine.iommu[0].operations + 1 : 0;
-    if (!on) {
-        fake_answer_all(&machine.iommu[0]);
-    }
-}
-
-static void audit(void)
-{
-    struct cordon_finding found;
-
-    if (cordon_audit(machine.ctx, &found) != 0) {
-        fail_msg("invariant %u: %s", found.invariant, found.text);
-    }
-    assert_null(record_broken(&machine.record));
-}
-
 /* Whatever anybody can have is taken. */
 static void take_all(void)
 {
@@ -86,19 +68,19 @@ static int setup(void **state)
     assert_int_equal(demand(red, PAGES, RED), 0);
     assert_int_equal(demand(green, OTHERS, CORDON_REGION_DEMAND | CORDON_REGION_PROMISED), 0);
     assert_int_equal(cordon_populate(red, cordon_gpa_make(AT), PAGES * PAGE), 0);
-    silence(true);
+    fake_answer_none(&machine.iommu[0]);
     assert_int_equal(change(CORDON_OP_DISCARD, 0, PAGES, 0), -CORDON_EPENDING);
-    audit();
+    machine_sound(&machine);
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    silence(false);
+    fake_answer_all(&machine.iommu[0]);
     give_back();
     assert_int_equal(cordon_retire(red), 0);
-    audit();
+    machine_sound(&machine);
     assert_int_equal(cordon_populate(red, cordon_gpa_make(AT), PAGES * PAGE), 0);
     assert_int_equal(cordon_device_detach(dev), 0);
     assert_int_equal(cordon_domain_destroy(red), 0);
@@ -120,7 +102,7 @@ static void test_what_is_owed_is_taken_from_nobody(void **state)
     assert_true(machine_stats(&machine).free < (OTHERS + 1024) * PAGE);
     assert_int_equal(cordon_touch(red, cordon_gpa_make(AT), 0, &out), -CORDON_ENOMEM);
     assert_int_equal(change(CORDON_OP_MARK, 0, PAGES, CORDON_REGION_PIN), -CORDON_ENOMEM);
-    audit();
+    machine_sound(&machine);
     assert_int_equal(cordon_populate(green, cordon_gpa_make(AT), OTHERS * PAGE), 0);
 }
 
@@ -128,12 +110,12 @@ static void test_what_is_owed_is_promised_once_it_is_free(void **state)
 {
     (void)state;
     take_all();
-    silence(false);
+    fake_answer_all(&machine.iommu[0]);
     assert_int_equal(cordon_retire(red), 0);
-    audit();
+    machine_sound(&machine);
     take_all();
     assert_int_equal(cordon_populate(red, cordon_gpa_make(AT), PAGES * PAGE), 0);
-    audit();
+    machine_sound(&machine);
 }
 
 static void test_an_owed_page_may_come_out_of_what_is_free(void **state)
@@ -145,10 +127,10 @@ static void test_an_owed_page_may_come_out_of_what_is_free(void **state)
         assert_int_equal(cordon_touch(red, cordon_gpa_make(AT + i * PAGE), 0, &out), 0);
         assert_int_equal(out.what, CORDON_TOUCH_FILLED);
     }
-    audit();
+    machine_sound(&machine);
     assert_int_equal(change(CORDON_OP_REVOKE, 900, 50, 0), -CORDON_EPENDING);
     assert_int_equal(change(CORDON_OP_MARK, 0, 40, CORDON_REGION_PIN), 0);
-    audit();
+    machine_sound(&machine);
     take_all(); /* pinning has made good what was owed */
     assert_int_equal(cordon_populate(red, cordon_gpa_make(AT), 900 * PAGE), 0);
     assert_int_equal(demand(red, PAGES, RED), -CORDON_EEXIST);

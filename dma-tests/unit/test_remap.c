@@ -1,8 +1,6 @@
 /* cordon_remap: a range moves, or gets other frames; the old is told away before the new comes.
- * INV 1, 4, 7. And what both it and loans owe to hardware that is slow. */
+ * INV 1, 4, 7. */
 #include "one_domain.h"
-
-#include "fake_machine.h"
 
 #define AT UINT64_C(0x400000)
 #define TO UINT64_C(0x7c000000)
@@ -312,169 +310,9 @@ static void test_moves_at_random_agree_with_an_array(void **state)
     domain_view_remove(d, view);
 }
 
-/* ---- hardware that is slow ---------------------------------------------------------------- */
-
-static struct fake_machine machine;
-static cordon_iommu *iommu;
-static cordon_device *dev;
-
-static int machine_setup(void **state)
-{
-    struct cordon_device_config cfg = machine_device_config(8, "disk");
-
-    (void)state;
-    machine_open(&machine);
-    iommu = machine_iommu(&machine, 0, 0xff);
-    d = machine_domain(&machine);
-    assert_int_equal(cordon_device_add(iommu, &cfg, &dev), 0);
-    assert_int_equal(cordon_device_attach(d, dev, 0), 0);
-    record_expect_views(&machine.record, cordon_domain_number(d), 2);
-    return 0;
-}
-
-static int machine_teardown(void **state)
-{
-    (void)state;
-    assert_int_equal(cordon_device_detach(dev), 0);
-    record_expect_views(&machine.record, cordon_domain_number(d), 0);
-    assert_int_equal(cordon_device_remove(dev), 0);
-    assert_int_equal(cordon_domain_destroy(d), 0);
-    assert_int_equal(cordon_iommu_remove(iommu), 0);
-    machine_close(&machine);
-    return 0;
-}
-
-static void silence(bool on)
-{
-    machine.iommu[0].never_from = on ? machine.iommu[0].operations + 1 : 0;
-    if (!on) {
-        fake_answer_all(&machine.iommu[0]);
-    }
-}
-
-static void sound(void)
-{
-    struct cordon_finding found;
-
-    if (cordon_audit(machine.ctx, &found) != 0) {
-        fail_msg("invariant %u: %s", found.invariant, found.text);
-    }
-    if (record_broken(&machine.record) != NULL) {
-        fail_msg("order: %s", record_broken(&machine.record));
-    }
-}
-
-static void test_a_frame_that_moved_is_not_freed_before_its_old_place_is_told_away(void **state)
-{
-    (void)state;
-    cordon_hpa hpa = machine_grant(&machine, d, AT, 2);
-
-    silence(true);
-    assert_int_equal(move(AT, TO, 2), -CORDON_EPENDING);
-    sound();
-    assert_int_equal(bench_leads(d, 1, TO, RW), hpa.v);
-    assert_int_equal(machine_revoke(d, TO, 1), -CORDON_EPENDING);
-    assert_int_equal(machine_frame_state(&machine, hpa), CORDON_FRAME_REVOKING);
-    silence(false);
-    assert_int_equal(cordon_retire(d), 0);
-    assert_int_equal(machine_frame_state(&machine, hpa), CORDON_FRAME_FREE);
-    assert_int_equal(machine_frame_state(&machine, cordon_hpa_add(hpa, PAGE)), CORDON_FRAME_OWNED);
-    sound();
-}
-
-static void test_frames_that_were_replaced_wait_for_the_iommu(void **state)
-{
-    const struct cordon_run_want want = {.size = sizeof(want), .len = PAGE};
-    struct cordon_extent e = {.len = PAGE};
-
-    (void)state;
-    cordon_hpa old = machine_grant(&machine, d, AT, 1);
-
-    assert_int_equal(cordon_run_alloc(machine.ctx, &want, &e.hpa), 0);
-    const struct cordon_remap r = replace_of(AT, &e, 1);
-
-    silence(true);
-    assert_int_equal(cordon_remap(d, &r), -CORDON_EPENDING);
-    sound();
-    assert_int_equal(machine_frame_state(&machine, old), CORDON_FRAME_REVOKING);
-    assert_int_equal(bench_leads(d, 1, AT, RW), e.hpa.v);
-    silence(false);
-    assert_int_equal(cordon_retire(d), 0);
-    assert_int_equal(machine_frame_state(&machine, old), CORDON_FRAME_FREE);
-    sound();
-}
-
-static void test_a_borrowed_frame_is_its_owners_again_once_the_borrowers_iommu_is_quiet(
-    void **state)
-{
-    cordon_domain *owner = machine_domain(&machine);
-    cordon_hpa hpa = machine_grant(&machine, owner, AT, 1);
-    const struct cordon_share s = {
-        .size = sizeof(s), .gpa = {AT}, .to = {TO}, .len = PAGE, .perms = RW};
-    struct cordon_borrower who;
-
-    (void)state;
-    assert_int_equal(cordon_share(owner, d, &s), 0);
-    assert_int_equal(bench_leads(d, 1, TO, RW), hpa.v);
-    silence(true);
-    assert_int_equal(machine_revoke(d, TO, 1), -CORDON_EPENDING);
-    sound();
-    assert_int_equal(bench_leads(d, 1, TO, 0), UINT64_MAX);
-    assert_int_equal(machine_revoke(owner, AT, 1), -CORDON_EBUSY);
-    assert_int_equal(cordon_domain_destroy(owner), -CORDON_EBUSY);
-    assert_int_equal(cordon_share(owner, d, &s), -CORDON_EEXIST);
-    assert_int_equal(cordon_frame_borrower(machine.ctx, hpa, 0, &who), 0);
-    silence(false);
-    assert_int_equal(cordon_retire(d), 0);
-    assert_int_equal(cordon_frame_borrower(machine.ctx, hpa, 0, &who), -CORDON_ENOENT);
-    assert_int_equal(machine_revoke(owner, AT, 1), 0);
-    assert_int_equal(machine_frame_state(&machine, hpa), CORDON_FRAME_FREE);
-    assert_int_equal(cordon_domain_destroy(owner), 0);
-    sound();
-}
-
-/* The IOMMU falls silent at its first, second, ... operation: nothing is lost, nothing freed early.
- */
-static void test_whichever_wait_of_a_move_or_a_loan_ends_in_silence(void **state)
-{
-    cordon_domain *owner = machine_domain(&machine);
-    cordon_hpa lent = machine_grant(&machine, owner, AT, 1),
-               hpa = machine_grant(&machine, d, AT, 3);
-    const struct cordon_share s = {
-        .size = sizeof(s), .gpa = {AT}, .to = {TO}, .len = PAGE, .perms = RW};
-    uint64_t from = AT, silent = 0;
-
-    (void)state;
-    for (uint64_t n = 1; n <= 24; n++) {
-        uint64_t to = from == AT ? AT + 64 * MIB : AT;
-
-        machine.iommu[0].never_from = machine.iommu[0].operations + (uint32_t)n;
-        int moved = move(from, to, 3), shared = cordon_share(owner, d, &s);
-        int back = machine_revoke(d, TO, 1);
-
-        sound();
-        assert_true(moved == 0 || moved == -CORDON_EPENDING);
-        assert_true(shared == 0 || shared == -CORDON_EPENDING);
-        assert_int_equal(machine_revoke(owner, AT, 1), back == 0 ? 0 : -CORDON_EBUSY);
-        assert_int_equal(bench_leads(d, 1, to, RW), hpa.v);
-        silent += back != 0;
-        silence(false);
-        assert_int_equal(cordon_retire(d), 0);
-        if (back == 0) {
-            lent = machine_grant(&machine, owner, AT, 1);
-        }
-        assert_int_equal(machine_frame_state(&machine, lent), CORDON_FRAME_OWNED);
-        sound();
-        from = to;
-    }
-    assert_in_range(silent, 1, 23); /* some of them fell silent, and some not */
-    assert_int_equal(cordon_domain_destroy(owner), 0);
-}
-
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-#define SLOW(name) cmocka_unit_test_setup_teardown(name, machine_setup, machine_teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_a_range_moves_with_its_frames_rights_and_flags),
         TEST(test_whole_blocks_move_as_large_leaves),
@@ -483,10 +321,6 @@ int main(void)
         TEST(test_remaps_that_are_refused_change_nothing),
         TEST(test_each_allocation_of_a_remap_may_fail),
         TEST(test_moves_at_random_agree_with_an_array),
-        SLOW(test_a_frame_that_moved_is_not_freed_before_its_old_place_is_told_away),
-        SLOW(test_frames_that_were_replaced_wait_for_the_iommu),
-        SLOW(test_whichever_wait_of_a_move_or_a_loan_ends_in_silence),
-        SLOW(test_a_borrowed_frame_is_its_owners_again_once_the_borrowers_iommu_is_quiet),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,21 +1,5 @@
 /* MMIO: what may be offered, and who holds which page of it. INV 2. */
-#include "map_bench.h"
-
-static struct map_bench b;
-
-static int setup(void **state)
-{
-    (void)state;
-    bench_open(&b, 16 * MIB);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    bench_close(&b);
-    return 0;
-}
+#include "one_context.h"
 
 static int add(uint64_t hpa, uint64_t len)
 {
@@ -44,7 +28,7 @@ static void test_what_cannot_be_offered(void **state)
     assert_int_equal(add((UINT64_C(1) << 56) - PAGE, 2 * PAGE), -CORDON_ERANGE);
     assert_int_equal(add(BENCH_RAM + PAGE, PAGE), -CORDON_EPERM);
     assert_int_equal(add(BENCH_RAM - PAGE, 2 * PAGE), -CORDON_EPERM);
-    assert_int_equal(add(BENCH_RAM + 16 * MIB - PAGE, 2 * PAGE), -CORDON_EPERM);
+    assert_int_equal(add(BENCH_RAM + RAM - PAGE, 2 * PAGE), -CORDON_EPERM);
     assert_int_equal(add(BENCH_MMIO + PAGE, PAGE), -CORDON_EEXIST);
     assert_int_equal(add(BENCH_MMIO - PAGE, 2 * PAGE), -CORDON_EEXIST);
     assert_int_equal(resource_own_add(b.ctx, cordon_hpa_make(0x3000000), PAGE), 0);

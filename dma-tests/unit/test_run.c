@@ -1,28 +1,10 @@
 /* Contiguous runs. */
 #define _DEFAULT_SOURCE /* MAP_ANONYMOUS, MAP_NORESERVE */
 
-#include "map_bench.h"
+#include "one_context.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>
-
-#define RAM (24 * MIB)
-
-static struct map_bench b;
-
-static int setup(void **state)
-{
-    (void)state;
-    bench_open(&b, RAM);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    bench_close(&b);
-    return 0;
-}
 
 static int run_alloc(uint64_t len, uint64_t align, uint64_t boundary, uint64_t highest,
                      uint64_t *hpa)

@@ -1,23 +1,5 @@
 /* Memory in pieces: of the sizes asked for, shuffled, with holes left for who scatters next. */
-#include "map_bench.h"
-
-#define RAM (24 * MIB)
-
-static struct map_bench b;
-
-static int setup(void **state)
-{
-    (void)state;
-    bench_open(&b, RAM);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    bench_close(&b);
-    return 0;
-}
+#include "one_context.h"
 
 #define ROOM 8192u
 static struct cordon_extent out[ROOM];

@@ -262,6 +262,37 @@ static void test_the_dirty_log_of_a_slot_goes_with_it(void **state)
     free_held(e);
 }
 
+/* It comes with tables of its own, and what devices have stays as it is; or it does not come. */
+static void test_each_allocation_of_a_logged_slot_may_fail(void **state)
+{
+    struct cordon_extent e = held(16);
+    struct cordon_slot slot = slot_at(1, 0, e);
+    uint64_t before, n = 0;
+    uint32_t view;
+    int err = -1;
+
+    (void)state;
+    assert_int_equal(domain_view_add(d, &view), 0);
+    slot.flags |= CORDON_REGION_LOG;
+    before = bench_state(&b);
+    while (err != 0) {
+        b.record.fail_at = b.record.allocations + ++n;
+        err = cordon_slot_set(s, &slot);
+        b.record.fail_at = 0;
+        assert_true(err == 0 || (err == -CORDON_ENOMEM && bench_state(&b) == before));
+    }
+    assert_true(n > 3);
+    assert_int_equal(dirty(0, 16), 0xffff);
+    bench_sound(&b); /* D of the device view's leaves is set */
+    assert_ptr_not_equal(bench_leaf(&b, d, 0, 0), bench_leaf(&b, d, view, 0));
+    assert_int_equal(dirty(0, 16), 0);
+    domain_view_remove(d, view);
+    slot.len = 0;
+    slot.hva = NULL;
+    set(slot);
+    free_held(e);
+}
+
 static void test_a_slot_of_first_touch_moves_with_what_was_touched(void **state)
 {
     struct cordon_slot slot = slot_of(1, 0, 700);
@@ -467,6 +498,7 @@ int main(void)
         TEST(test_slots_that_overlap_wrap_or_have_nothing_are_refused),
         TEST(test_a_slot_under_use_moves_and_is_not_deleted),
         TEST(test_the_dirty_log_of_a_slot_goes_with_it),
+        TEST(test_each_allocation_of_a_logged_slot_may_fail),
         TEST(test_a_slot_of_first_touch_moves_with_what_was_touched),
         TEST(test_edits_that_make_no_sense_change_nothing),
         TEST(test_a_slot_stays_at_the_top_of_the_tree),

@@ -1,85 +1,23 @@
 /*
  * A storm: three domains, each with a space over it, and everything that can be asked of them, at
- * random, now and then without the memory that it needs. After each step the audit finds nothing
- * and the order was not broken; what was refused has changed nothing; and each page holds what its
- * guest last stored, wherever its frame has gone, or zeroes.
+ * random, now and then without the memory that it needs.
  */
-#include "map_bench.h"
+#include "loans.h"
+#include "storm_guests.h"
 
-#define RAM (24 * MIB)
-#define DOMAINS 3u
-#define PAGES 8192u /* of each guest, from 0; its space stands higher */
-#define BUSY 2048u  /* where most of it happens */
-#define SPACE UINT64_C(0x40000000)
+#define BUSY 2048u                 /* pages where most of it happens */
+#define SPACE UINT64_C(0x40000000) /* where the spaces stand */
 #define SPACE_PAGES 4096u
-#define NODES 11u /* with their numbers, from 1 */
 #define HARTS 4u
 #define SEEDS 2u
 #define STEPS 500u
 
-struct guest {
-    cordon_domain *d;
-    cordon_space *s;
-    bool viewed;
-    uint32_t view;
-    uint64_t word[PAGES]; /* the first word of each page, if it was stored to; else 0 */
-    uint64_t life[NODES]; /* how often a node of its space came to be */
-};
-
-static struct map_bench b;
-static struct guest guest[DOMAINS];
 static struct cordon_extent pieces[PAGES];
-static uint64_t seed, stored;
-static const char *what; /* the step */
-static uint64_t before;  /* it */
-
-static uint64_t pick(uint64_t n)
-{
-    return bench_random(&seed) % n;
-}
 
 static struct guest *any(void)
 {
     return &guest[pick(DOMAINS)];
 }
-
-static uint64_t *words(uint64_t hpa)
-{
-    return bench_word(&b, cordon_hpa_make(hpa));
-}
-
-/* ---- steps -------------------------------------------------------------------------------- */
-
-/* One of the next allocations may fail. */
-static void begin(const char *name)
-{
-    what = name;
-    before = bench_state(&b);
-    b.record.fail_at = pick(3) == 0 ? b.record.allocations + 1 + pick(8) : 0;
-}
-
-/* What changes nothing when it fails. Returns ERR. */
-static int end(int err)
-{
-    b.record.fail_at = 0;
-    if (err != 0 && err != -CORDON_EPENDING && bench_state(&b) != before) {
-        fail_msg("%s: it failed (%s), and something has changed", what, cordon_strerror(err));
-    }
-    return err;
-}
-
-/* What may have done a part of it. */
-static void end_in_part(int err)
-{
-    b.record.fail_at = 0;
-    if (err == -CORDON_ECORRUPT) {
-        fail_msg("%s: %s", what, cordon_strerror(err));
-    }
-}
-
-struct range {
-    uint64_t first, pages;
-};
 
 static struct range some_range(void)
 {
@@ -93,85 +31,6 @@ static struct range some_range(void)
     }
     r.pages = r.pages < PAGES - r.first ? r.pages : PAGES - r.first;
     return r;
-}
-
-static void forget(struct guest *g, struct range r)
-{
-    memset(&g->word[r.first], 0, r.pages * sizeof(g->word[0]));
-}
-
-/* ---- what the guests see ----------------------------------------------------------------- */
-
-static void check_pages(const struct guest *g)
-{
-    for (uint64_t page = 0; page < PAGES; page++) {
-        uint64_t at = bench_leads(g->d, 0, page * PAGE, 0);
-
-        if (g->word[page] != 0 && (at == UINT64_MAX || *words(at) != g->word[page])) {
-            fail_msg("%s: page %llu of domain %u holds something else", what,
-                     (unsigned long long)page, cordon_domain_number(g->d));
-        }
-    }
-}
-
-static void store_to(struct guest *g, uint64_t page, uint64_t hpa)
-{
-    struct cordon_region_info r;
-
-    assert_int_equal(cordon_region_find(g->d, cordon_gpa_make(page * PAGE), false, &r), 0);
-    if ((r.flags & (CORDON_REGION_SHARED | CORDON_REGION_MMIO)) == 0) {
-        g->word[page] = ++stored;
-        *words(hpa) = stored;
-    }
-}
-
-/* Pages of a space's RAM hold their name, which says which life of the node they belong to, or
- * zeroes. */
-static void check_section(const struct guest *g, const struct cordon_section *sec)
-{
-    for (uint64_t at = 0; sec->kind == CORDON_NODE_RAM && at < sec->len; at += PAGE) {
-        uint64_t hpa = bench_leads(g->d, 0, sec->gpa.v + at, 0);
-        uint64_t name = BIT64(63) | (uint64_t)sec->node << 48 | g->life[sec->node] << 24 |
-                        (sec->offset + at) / PAGE;
-
-        if (hpa == UINT64_MAX) {
-            continue;
-        }
-        if (*words(hpa) != 0 && *words(hpa) != name) {
-            fail_msg("%s: node %u of domain %u holds something else at 0x%llx", what, sec->node,
-                     cordon_domain_number(g->d), (unsigned long long)(sec->gpa.v + at));
-        }
-        if (pick(3) == 0) {
-            *words(hpa) = name;
-        }
-    }
-}
-
-static void check_space(const struct guest *g)
-{
-    cordon_gpa at = {0};
-    struct cordon_section sec;
-
-    while (cordon_section_find(g->s, at, true, &sec) == 0) {
-        check_section(g, &sec);
-        at = cordon_gpa_add(sec.gpa, sec.len);
-    }
-}
-
-static void check(bool all)
-{
-    struct cordon_finding found;
-
-    if (cordon_audit(b.ctx, &found) != 0) {
-        fail_msg("%s: invariant %u: %s", what, found.invariant, found.text);
-    }
-    if (record_broken(&b.record) != NULL) {
-        fail_msg("%s: %s", what, record_broken(&b.record));
-    }
-    for (unsigned i = 0; all && i < DOMAINS; i++) {
-        check_pages(&guest[i]);
-        check_space(&guest[i]);
-    }
 }
 
 /* ---- changes of a map -------------------------------------------------------------------- */
@@ -529,28 +388,6 @@ static void (*const steps[])(void) = {
     step_space, step_space,  step_view,   step_hart,   step_harvest,
 };
 
-static void give_loans_back(const struct guest *g)
-{
-    struct cordon_region_info r;
-
-    for (cordon_gpa at = {0}; cordon_region_find(g->d, at, true, &r) == 0;
-         at = cordon_gpa_add(r.gpa, r.len)) {
-        if ((r.flags & CORDON_REGION_SHARED) != 0) {
-            assert_int_equal(bench_revoke(g->d, r.gpa.v, r.len / PAGE), 0);
-        }
-    }
-}
-
-/* What is HELD was kept, or could not be freed when it was to be. */
-static void free_held(void)
-{
-    for (uint64_t at = BENCH_RAM; at < BENCH_RAM + RAM; at += PAGE) {
-        if (bench_frame(&b, at) == CORDON_FRAME_HELD) {
-            assert_int_equal(cordon_run_free(b.ctx, cordon_hpa_make(at), PAGE), 0);
-        }
-    }
-}
-
 static void storm(uint64_t with, unsigned count)
 {
     seed = with;
@@ -565,7 +402,7 @@ static void storm(uint64_t with, unsigned count)
         check(n % 8 == 0);
     }
     for (unsigned i = 0; i < DOMAINS; i++) {
-        give_loans_back(&guest[i]);
+        loans_give_back(guest[i].d);
     }
     for (unsigned i = 0; i < DOMAINS; i++) {
         for (uint32_t hart = 0; hart < HARTS; hart++) {
@@ -577,7 +414,7 @@ static void storm(uint64_t with, unsigned count)
         assert_int_equal(cordon_space_destroy(guest[i].s), 0);
         assert_int_equal(cordon_domain_destroy(guest[i].d), 0);
     }
-    free_held();
+    bench_free_held(&b); /* it was kept, or could not be freed when it was to be */
     bench_close(&b);
 }
 

@@ -7,19 +7,10 @@
  */
 #define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 
-#include <cordon/cordon.h>
+#include "loans.h"
+#include "plain_bench.h"
+#include "thread_bench.h"
 
-#include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdatomic.h>
-#include <string.h>
-#include <sys/mman.h>
-
-#include <cmocka.h>
-
-#define PAGE UINT64_C(4096)
-#define RAM UINT64_C(0x80000000)
 #define RAM_LEN (UINT64_C(24) << 20)
 #define DOMAINS 3u
 #define THREADS 4u
@@ -31,43 +22,28 @@
 static struct {
     uint8_t *ram;
     cordon_ctx *ctx;
-    struct cordon_port_ops ops;
     cordon_domain *d[DOMAINS];
     cordon_space *s[DOMAINS];
-    atomic_int failed; /* the line of the first failure */
     atomic_uint done, refused;
 } t;
 
-#define MUST(cond) must((cond), __LINE__)
-
-static bool must(bool cond, int line)
-{
-    int none = 0;
-
-    if (!cond) {
-        atomic_compare_exchange_strong(&t.failed, &none, line);
-    }
-    return cond;
-}
-
 /* One thread's. */
 struct turn {
-    uint64_t random;
+    uint64_t seed;
     uint32_t hart;
     cordon_domain *d, *other;
     uint32_t space;
     uint64_t gpa, len;
 };
 
-static uint64_t pick(struct turn *w, uint64_t n)
+static uint64_t any(struct turn *w, uint64_t n)
 {
-    w->random = w->random * UINT64_C(6364136223846793005) + 1442695040888963407;
-    return (w->random >> 33) % n;
+    return pick(&w->seed, n);
 }
 
 static uint32_t flag(struct turn *w, uint32_t one)
 {
-    return pick(w, 2) == 0 ? one : 0;
+    return any(w, 2) == 0 ? one : 0;
 }
 
 /* ---- what is done ------------------------------------------------------------------------- */
@@ -86,18 +62,18 @@ static int do_change(struct turn *w)
     uint32_t flags =
         CORDON_REGION_DEMAND | flag(w, CORDON_REGION_PROMISED) | flag(w, CORDON_REGION_HUGE);
 
-    switch (pick(w, 5)) {
+    switch (any(w, 5)) {
     case 0:
         return change(w->d, CORDON_OP_GRANT, flags, CORDON_RWX, w->gpa, w->len);
     case 1:
-        return change(w->d, CORDON_OP_REVOKE, 0, 0, w->gpa, (1 + pick(w, 40)) * PAGE);
+        return change(w->d, CORDON_OP_REVOKE, 0, 0, w->gpa, (1 + any(w, 40)) * PAGE);
     case 2:
         return change(w->d, CORDON_OP_DISCARD, 0, 0, w->gpa, w->len);
     case 3:
         return change(w->d, CORDON_OP_MARK, flag(w, CORDON_REGION_LOG) | flag(w, CORDON_REGION_PIN),
                       0, w->gpa, w->len);
     default:
-        return change(w->d, CORDON_OP_PROTECT, 0, 1 + 2 * (uint32_t)pick(w, 4), w->gpa, w->len);
+        return change(w->d, CORDON_OP_PROTECT, 0, 1 + 2 * (uint32_t)any(w, 4), w->gpa, w->len);
     }
 }
 
@@ -107,7 +83,7 @@ static int do_touch(struct turn *w)
     int err = 0;
 
     for (unsigned i = 0; i < 20; i++) {
-        err = cordon_touch(w->d, (cordon_gpa){(1 + pick(w, BUSY)) * PAGE}, 0, &out);
+        err = cordon_touch(w->d, (cordon_gpa){(1 + any(w, BUSY)) * PAGE}, 0, &out);
         MUST(err != -CORDON_ECORRUPT);
     }
     return err;
@@ -125,7 +101,7 @@ static int do_relocate(struct turn *w)
 
 static int do_run(struct turn *w)
 {
-    const struct cordon_run_want want = {.size = sizeof(want), .len = (1 + pick(w, 600)) * PAGE};
+    const struct cordon_run_want want = {.size = sizeof(want), .len = (1 + any(w, 600)) * PAGE};
     struct cordon_run_made made;
     int err = cordon_run_make(t.ctx, &want, 0, &made), freed = -CORDON_ENOMEM;
 
@@ -142,10 +118,8 @@ static int do_run(struct turn *w)
 static int do_harvest(struct turn *w)
 {
     uint64_t dirty[16];
-    const struct cordon_harvest what = {.size = sizeof(what),
-                                        .gpa = {w->gpa},
-                                        .len = (1 + pick(w, 64 * 16)) * PAGE,
-                                        .dirty = dirty};
+    const struct cordon_harvest what = {
+        .size = sizeof(what), .gpa = {w->gpa}, .len = (1 + any(w, 64 * 16)) * PAGE, .dirty = dirty};
     struct cordon_harvested out;
 
     return cordon_log_harvest(w->d, &what, &out);
@@ -162,7 +136,7 @@ static int do_coalesce(struct turn *w)
 static int do_remap(struct turn *w)
 {
     const struct cordon_remap remap = {
-        .size = sizeof(remap), .gpa = {w->gpa}, .to = {(1 + pick(w, BUSY)) * PAGE}, .len = w->len};
+        .size = sizeof(remap), .gpa = {w->gpa}, .to = {(1 + any(w, BUSY)) * PAGE}, .len = w->len};
 
     return cordon_remap(w->d, &remap);
 }
@@ -171,16 +145,16 @@ static int do_share(struct turn *w)
 {
     const struct cordon_share share = {.size = sizeof(share),
                                        .gpa = {w->gpa},
-                                       .to = {LOANS + pick(w, BUSY) * PAGE},
-                                       .len = (1 + pick(w, 8)) * PAGE,
-                                       .perms = pick(w, 2) == 0 ? CORDON_READ : CORDON_RW};
+                                       .to = {LOANS + any(w, BUSY) * PAGE},
+                                       .len = (1 + any(w, 8)) * PAGE,
+                                       .perms = any(w, 2) == 0 ? CORDON_READ : CORDON_RW};
 
     return cordon_share(w->d, w->other, &share);
 }
 
 static int do_give_back(struct turn *w)
 {
-    return change(w->d, CORDON_OP_REVOKE, 0, 0, LOANS + w->gpa, (1 + pick(w, 8)) * PAGE);
+    return change(w->d, CORDON_OP_REVOKE, 0, 0, LOANS + w->gpa, (1 + any(w, 8)) * PAGE);
 }
 
 static int do_enter(struct turn *w)
@@ -199,8 +173,8 @@ static int do_enter(struct turn *w)
 static int do_look(struct turn *w)
 {
     const struct cordon_gva_ask ask = {.size = sizeof(ask),
-                                       .gva = {pick(w, UINT64_C(1) << 30)},
-                                       .satp = (8 + 2 * pick(w, 2)) << 60 | (1 + pick(w, BUSY)),
+                                       .gva = {any(w, UINT64_C(1) << 30)},
+                                       .satp = (8 + 2 * any(w, 2)) << 60 | (1 + any(w, BUSY)),
                                        .access = CORDON_READ};
     struct cordon_gva_walk walk = {.size = sizeof(walk)};
     struct cordon_block_info block;
@@ -212,7 +186,7 @@ static int do_look(struct turn *w)
 
     cordon_let_go(w->d);
     MUST(cordon_frames_query(t.ctx, (cordon_hpa){RAM}, frames, 64) == 0);
-    MUST(cordon_block_query(t.ctx, (cordon_hpa){RAM + pick(w, 12) * 0x200000}, &block) == 0);
+    MUST(cordon_block_query(t.ctx, (cordon_hpa){RAM + any(w, 12) * 0x200000}, &block) == 0);
     return err == 0 ? cordon_walk_guest(w->d, &ask, &walk) : err;
 }
 
@@ -220,7 +194,7 @@ static int do_audit(struct turn *w)
 {
     struct cordon_finding found;
 
-    return pick(w, 10) == 0 && !MUST(cordon_audit(t.ctx, &found) == 0) ? -CORDON_ECORRUPT : 0;
+    return any(w, 10) == 0 && !MUST(cordon_audit(t.ctx, &found) == 0) ? -CORDON_ECORRUPT : 0;
 }
 
 /* A domain that comes and goes; what it was promised it gets. */
@@ -243,9 +217,9 @@ static int do_domain(struct turn *w)
 static int do_slot(struct turn *w)
 {
     const struct cordon_slot slot = {.size = sizeof(slot),
-                                     .id = 1 + (uint32_t)pick(w, 8),
-                                     .gpa = {SPACE + pick(w, 1000) * PAGE},
-                                     .len = pick(w, 4) == 0 ? 0 : w->len,
+                                     .id = 1 + (uint32_t)any(w, 8),
+                                     .gpa = {SPACE + any(w, 1000) * PAGE},
+                                     .len = any(w, 4) == 0 ? 0 : w->len,
                                      .flags = CORDON_REGION_DEMAND | flag(w, CORDON_REGION_LOG) |
                                               flag(w, CORDON_REGION_PROMISED)};
     struct cordon_touched out;
@@ -267,27 +241,18 @@ static void *run(void *arg)
 {
     struct turn w = {.hart = (uint32_t)(uintptr_t)arg};
 
-    w.random = w.hart * 77 + 5;
-    for (unsigned i = 0; i < TURNS && atomic_load(&t.failed) == 0; i++) {
-        w.space = (uint32_t)pick(&w, DOMAINS);
-        w.d = t.d[pick(&w, DOMAINS)];
-        w.other = t.d[pick(&w, DOMAINS)];
-        w.gpa = (1 + pick(&w, BUSY)) * PAGE;
-        w.len = (1 + pick(&w, pick(&w, 4) == 0 ? 600 : 30)) * PAGE;
-        int err = steps[pick(&w, sizeof(steps) / sizeof(steps[0]))](&w);
+    w.seed = w.hart * 77 + 5;
+    for (unsigned i = 0; i < TURNS && !atomic_load(&threads.stop); i++) {
+        w.space = (uint32_t)any(&w, DOMAINS);
+        w.d = t.d[any(&w, DOMAINS)];
+        w.other = t.d[any(&w, DOMAINS)];
+        w.gpa = (1 + any(&w, BUSY)) * PAGE;
+        w.len = (1 + any(&w, any(&w, 4) == 0 ? 600 : 30)) * PAGE;
+        int err = steps[any(&w, sizeof(steps) / sizeof(steps[0]))](&w);
 
         atomic_fetch_add(err == 0 ? &t.done : &t.refused, 1);
     }
     return NULL;
-}
-
-static void on_fence(void *user, uint64_t harts, uint16_t vmid, uint64_t gpa, uint64_t len)
-{
-    (void)user;
-    (void)harts;
-    (void)vmid;
-    (void)gpa;
-    (void)len;
 }
 
 /* A listener that refuses now and then. */
@@ -304,53 +269,13 @@ static void on_end(void *user, const struct cordon_told *told, size_t count)
     (void)count;
 }
 
-static uint64_t free_bytes(void)
-{
-    struct cordon_memory_stats s;
-
-    cordon_memory_stats(t.ctx, &s);
-    return s.free;
-}
-
-static void give_loans_back(cordon_domain *d)
-{
-    struct cordon_region_info r;
-
-    for (cordon_gpa at = {0}; cordon_region_find(d, at, true, &r) == 0;
-         at = cordon_gpa_add(r.gpa, r.len)) {
-        if ((r.flags & CORDON_REGION_SHARED) != 0) {
-            assert_int_equal(change(d, CORDON_OP_REVOKE, 0, 0, r.gpa.v, r.len), 0);
-        }
-    }
-}
-
-static void open_machine(void)
-{
-    const struct cordon_extent bank = {{RAM}, RAM_LEN};
-
-    memset(&t, 0, sizeof(t));
-    t.ops = (struct cordon_port_ops){.size = sizeof(t.ops), .hart_fence = on_fence};
-    t.ram = mmap(NULL, RAM_LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    assert_ptr_not_equal(t.ram, MAP_FAILED);
-    const struct cordon_config cfg = {.size = sizeof(cfg),
-                                      .cookie = &t.ops,
-                                      .ram_offset = (uint64_t)(uintptr_t)t.ram - RAM,
-                                      .banks = &bank,
-                                      .bank_count = 1,
-                                      .hart_modes = CORDON_MODE_SV39X4,
-                                      .vmid_bits = 1};
-
-    assert_int_equal(cordon_ctx_create(&cfg, &t.ctx), 0);
-}
-
 static void open_domains(uint32_t *listener)
 {
-    const struct cordon_domain_config cfg = {.size = sizeof(cfg), .gpa_limit = UINT64_C(1) << 40};
     const struct cordon_listener l = {
         .size = sizeof(l), .prepare = on_prepare, .commit = on_end, .abort = on_end};
 
     for (unsigned i = 0; i < DOMAINS; i++) {
-        assert_int_equal(cordon_domain_create(t.ctx, &cfg, &t.d[i]), 0);
+        t.d[i] = plain_domain(t.ctx);
         assert_int_equal(cordon_space_create(t.d[i], &t.s[i]), 0);
     }
     assert_int_equal(cordon_listener_add(t.d[1], &l, listener), 0);
@@ -358,13 +283,11 @@ static void open_domains(uint32_t *listener)
 
 static void close_domains(uint32_t listener)
 {
-    struct cordon_finding found;
-
-    assert_int_equal(cordon_audit(t.ctx, &found), 0);
+    plain_sound(t.ctx);
     assert_int_equal(cordon_listener_remove(t.d[1], listener), 0);
     for (unsigned i = 0; i < DOMAINS; i++) {
         assert_int_equal(cordon_space_destroy(t.s[i]), 0);
-        give_loans_back(t.d[i]);
+        loans_give_back(t.d[i]);
     }
     for (unsigned i = 0; i < DOMAINS; i++) {
         assert_int_equal(cordon_domain_destroy(t.d[i]), 0);
@@ -377,22 +300,17 @@ static void test_a_storm_from_all_sides_loses_no_frame(void **state)
     uint32_t listener;
 
     (void)state;
-    open_machine();
-    uint64_t free = free_bytes();
+    t.ram = plain_ram(RAM_LEN);
+    t.ctx = plain_ctx(t.ram, RAM_LEN, 1, NULL);
+    uint64_t free = plain_free(t.ctx);
 
     open_domains(&listener);
-    for (uintptr_t i = 0; i < THREADS; i++) {
-        assert_int_equal(pthread_create(&thread[i], NULL, run, (void *)i), 0);
-    }
-    for (unsigned i = 0; i < THREADS; i++) {
-        assert_int_equal(pthread_join(thread[i], NULL), 0);
-    }
-    if (atomic_load(&t.failed) != 0) {
-        fail_msg("line %d", atomic_load(&t.failed));
-    }
+    threads_start(run, THREADS, thread);
+    threads_join(THREADS, thread);
+    threads_judge();
     assert_true(atomic_load(&t.done) > TURNS && atomic_load(&t.refused) > TURNS / 10);
     close_domains(listener);
-    assert_int_equal(free_bytes(), free);
+    assert_int_equal(plain_free(t.ctx), free);
     assert_int_equal(cordon_ctx_destroy(t.ctx), 0);
     assert_int_equal(munmap(t.ram, RAM_LEN), 0);
 }

@@ -7,28 +7,15 @@
  */
 #define _DEFAULT_SOURCE /* MAP_ANONYMOUS, sched_yield */
 
-#include <cordon/cordon.h>
-
-#include <pthread.h>
 #include <sched.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 
-#include <cmocka.h>
-
-#include "model/cordon_model.h"
 #include "model/cordon_sg.h"
+#include "plain_bench.h"
+#include "thread_bench.h"
 
-#define PAGE UINT64_C(4096)
-#define RAM UINT64_C(0x80000000)
 #define RAM_LEN (UINT64_C(24) << 20)
-#define REGISTERS UINT64_C(0x3010000)
 #define DOMAINS 3u
 #define TURNS 40u
 #define MOST_PAGES 6u
@@ -43,7 +30,6 @@
 
 struct engine {
     cordon_sg *sg;
-    pthread_t thread;
     atomic_uint attempts; /* writes and what came of them, finished */
     atomic_uint landed;
 };
@@ -59,63 +45,15 @@ struct machine {
     struct engine engine[DOMAINS];
     cordon_hpa lent;
     atomic_uint seen; /* patterns found in pages that were taken away */
-    atomic_bool stop;
-    atomic_int failed; /* the line of the first failure */
 };
 
 static struct machine m;
 
-#define MUST(cond) must((cond), __LINE__)
-
-static bool must(bool cond, int line)
-{
-    int none = 0;
-
-    if (!cond) {
-        atomic_compare_exchange_strong(&m.failed, &none, line);
-        atomic_store(&m.stop, true);
-    }
-    return cond;
-}
-
 /* ---- the machine -------------------------------------------------------------------------- */
-
-static uint64_t on_read(void *user, uint64_t hpa, uint32_t width)
-{
-    return cordon_model_read(((struct machine *)user)->model, (uint32_t)(hpa - REGISTERS), width);
-}
-
-static void on_write(void *user, uint64_t hpa, uint32_t width, uint64_t value)
-{
-    cordon_model_write(((struct machine *)user)->model, (uint32_t)(hpa - REGISTERS), width, value);
-}
-
-static cordon_ctx *context_over(uint8_t *ram, uint64_t len, void *cookie)
-{
-    const struct cordon_extent bank = {{RAM}, len};
-    const struct cordon_config cfg = {.size = sizeof(cfg),
-                                      .cookie = cookie,
-                                      .ram_offset = (uint64_t)(uintptr_t)ram - RAM,
-                                      .banks = &bank,
-                                      .bank_count = 1,
-                                      .hart_modes = CORDON_MODE_SV39X4,
-                                      .vmid_bits = 7};
-    cordon_ctx *ctx = NULL;
-
-    return cordon_ctx_create(&cfg, &ctx) == 0 ? ctx : NULL;
-}
 
 static uint64_t *words_at(cordon_hpa hpa)
 {
     return (uint64_t *)(void *)(m.ram + (hpa.v - RAM));
-}
-
-static cordon_domain *domain_of(cordon_ctx *ctx)
-{
-    const struct cordon_domain_config cfg = {.size = sizeof(cfg), .gpa_limit = UINT64_C(1) << 40};
-    cordon_domain *d = NULL;
-
-    return cordon_domain_create(ctx, &cfg, &d) == 0 ? d : NULL;
 }
 
 static int change(cordon_domain *d, struct cordon_op op)
@@ -147,21 +85,13 @@ static int protect(cordon_domain *d, uint64_t gpa, uint64_t len, uint32_t perms)
 
 static void open_devices(void)
 {
-    const struct cordon_iommu_config icfg = {
-        .size = sizeof(icfg), .base = {REGISTERS}, .timeout_us = 30000000, .max_device_id = 63};
-
-    assert_int_equal(cordon_iommu_add(m.ctx, &icfg, &m.iommu), 0);
+    m.iommu = plain_iommu(m.ctx, 63);
     for (uint32_t i = 0; i < DOMAINS; i++) {
-        const struct cordon_device_config dcfg = {.size = sizeof(dcfg),
-                                                  .device_id = i + 1,
-                                                  .drain = CORDON_DRAIN_IOMMU,
-                                                  .name = "engine"};
         const struct cordon_sg_config scfg = {
             .size = sizeof(scfg), .device_id = i + 1, .buffer_len = PAGE};
 
-        m.domain[i] = domain_of(m.ctx);
-        assert_non_null(m.domain[i]);
-        assert_int_equal(cordon_device_add(m.iommu, &dcfg, &m.device[i]), 0);
+        m.domain[i] = plain_domain(m.ctx);
+        m.device[i] = plain_device(m.iommu, i + 1);
         assert_int_equal(cordon_device_attach(m.domain[i], m.device[i], 0), 0);
         assert_int_equal(cordon_sg_create(m.model, &scfg, &m.engine[i].sg), 0);
         /* The last one's writes stay in flight until a fence. */
@@ -172,36 +102,23 @@ static void open_devices(void)
 
 static int machine_setup(void **state)
 {
-    struct cordon_model_config cfg = {.size = sizeof(cfg), .ram_hpa = RAM, .ram_len = RAM_LEN};
-    struct cordon_extent e = {.len = PAGE};
-    const struct cordon_run_want want = {.size = sizeof(want), .len = PAGE};
-
     (void)state;
-    memset(&m, 0, sizeof(m));
-    m.ram = mmap(NULL, RAM_LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    assert_true(m.ram != MAP_FAILED);
-    cfg.ram = m.ram;
-    assert_int_equal(cordon_model_create(&cfg, &m.model), 0);
-    m.ops = (struct cordon_port_ops){
-        .size = sizeof(m.ops), .user = &m, .mmio_read = on_read, .mmio_write = on_write};
-    m.ctx = context_over(m.ram, RAM_LEN, &m.ops);
-    assert_non_null(m.ctx);
+    m.ram = plain_ram(RAM_LEN);
+    m.model = plain_model(m.ram, RAM_LEN, 0);
+    m.ops = model_port(m.model);
+    m.ctx = plain_ctx(m.ram, RAM_LEN, 7, &m.ops);
     open_devices();
-    assert_int_equal(cordon_run_alloc(m.ctx, &want, &e.hpa), 0);
-    m.lent = e.hpa;
+    m.lent = plain_grant(m.ctx, m.domain[0], LENT, (struct cordon_run_want){.len = PAGE});
     *words_at(m.lent) = LENT_PATTERN;
-    assert_int_equal(grant(m.domain[0], LENT, &e, 0), 0);
     return 0;
 }
 
 static int machine_teardown(void **state)
 {
-    struct cordon_model_stats stats = {.size = sizeof(stats)};
     struct cordon_memory_stats memory;
-    struct cordon_finding found;
 
     (void)state;
-    assert_int_equal(cordon_audit(m.ctx, &found), 0);
+    plain_sound(m.ctx);
     for (uint32_t i = 0; i < DOMAINS; i++) {
         cordon_sg_destroy(m.engine[i].sg);
         assert_int_equal(cordon_device_detach(m.device[i]), 0);
@@ -213,13 +130,10 @@ static int machine_teardown(void **state)
     assert_int_equal(cordon_iommu_remove(m.iommu), 0);
     cordon_memory_stats(m.ctx, &memory);
     assert_int_equal(memory.held + memory.owned + memory.revoking + memory.table, 0);
-    assert_int_equal(cordon_audit(m.ctx, &found), 0);
+    plain_sound(m.ctx);
     assert_int_equal(cordon_ctx_destroy(m.ctx), 0);
-    assert_int_equal(cordon_model_stats_get(m.model, &stats), 0);
-    assert_int_equal(stats.violations, 0);
-    cordon_model_destroy(m.model);
-    (void)munmap(m.ram, RAM_LEN);
-    return 0;
+    plain_model_close(m.model);
+    return munmap(m.ram, RAM_LEN);
 }
 
 /* ---- what the threads do ------------------------------------------------------------------ */
@@ -236,7 +150,7 @@ static void *dma_thread(void *arg)
     struct engine *e = &m.engine[k];
     uint64_t *buffer = cordon_sg_buffer(e->sg);
 
-    for (uint64_t n = 1; !atomic_load(&m.stop); n++) {
+    for (uint64_t n = 1; !atomic_load(&threads.stop); n++) {
         const struct cordon_sg_descriptor out = {
             .iova = WINDOW + n % MOST_PAGES * PAGE + n % 64 * 8, .len = 8, .write = 1};
         const struct cordon_sg_descriptor in = {
@@ -265,7 +179,7 @@ static void await_attempt(uint64_t k)
     unsigned before = atomic_load(&m.engine[k].attempts);
     time_t start = time(NULL);
 
-    while (atomic_load(&m.engine[k].attempts) - before < 2 && !atomic_load(&m.stop)) {
+    while (atomic_load(&m.engine[k].attempts) - before < 2 && !atomic_load(&threads.stop)) {
         if (!MUST(time(NULL) - start < PATIENCE_S)) {
             return;
         }
@@ -340,7 +254,7 @@ static void *map_thread(void *arg)
 {
     uint64_t k = (uint64_t)(uintptr_t)arg;
 
-    for (uint64_t turn = 0; turn < TURNS && !atomic_load(&m.stop); turn++) {
+    for (uint64_t turn = 0; turn < TURNS && !atomic_load(&threads.stop); turn++) {
         struct cordon_extent e = {.len = (1 + (turn + k) % MOST_PAGES) * PAGE};
         bool keep = turn % 2 == 0;
 
@@ -366,7 +280,7 @@ static void *share_thread(void *arg)
         .size = sizeof(share), .gpa = {LENT}, .to = {BORROWED}, .len = PAGE, .perms = CORDON_READ};
 
     (void)arg;
-    for (unsigned turn = 0; !atomic_load(&m.stop); turn++) {
+    for (unsigned turn = 0; !atomic_load(&threads.stop); turn++) {
         cordon_domain *to = m.domain[1 + turn % 2];
         struct cordon_hit hit = {.level = 0};
 
@@ -387,7 +301,7 @@ static void *watch_thread(void *arg)
     struct cordon_memory_stats stats;
 
     (void)arg;
-    for (uint64_t turn = 0; !atomic_load(&m.stop); turn++) {
+    for (uint64_t turn = 0; !atomic_load(&threads.stop); turn++) {
         const cordon_domain *d = m.domain[turn % DOMAINS];
         struct cordon_region_info region;
         struct cordon_finding found;
@@ -423,14 +337,13 @@ static void *watch_thread(void *arg)
 static void *lone_thread(void *arg)
 {
     const uint64_t len = UINT64_C(8) << 20;
-    uint8_t *ram = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint8_t *ram = plain_ram(len);
 
     (void)arg;
-    MUST(ram != MAP_FAILED);
-    for (unsigned turn = 0; !atomic_load(&m.stop); turn++) {
+    for (unsigned turn = 0; !atomic_load(&threads.stop); turn++) {
         bool own = turn % 2 == 0;
-        cordon_ctx *ctx = own ? context_over(ram, len, NULL) : m.ctx;
-        cordon_domain *d = domain_of(ctx);
+        cordon_ctx *ctx = own ? plain_ctx(ram, len, 7, NULL) : m.ctx;
+        cordon_domain *d = plain_domain(ctx);
         struct cordon_extent e[SCATTERED], theirs = {m.lent, PAGE};
         size_t count = SCATTERED;
         struct cordon_op op = {.kind = CORDON_OP_GRANT,
@@ -439,7 +352,7 @@ static void *lone_thread(void *arg)
                                .perms = CORDON_RW,
                                .extents = e};
 
-        MUST(d != NULL && cordon_scatter_alloc(ctx, op.len, 1, turn, e, &count) == 0);
+        MUST(cordon_scatter_alloc(ctx, op.len, 1, turn, e, &count) == 0);
         op.extent_count = count;
         MUST(change(d, op) == 0);
         MUST(own || grant(d, ASIDE, &theirs, 0) == -CORDON_EPERM);
@@ -454,31 +367,19 @@ static void *lone_thread(void *arg)
 
 static void test_memory_tells_who_may_reach_it_whatever_runs_at_once(void **state)
 {
-    void *(*const others[])(void *) = {share_thread, watch_thread, lone_thread};
-    pthread_t mapper[DOMAINS], other[3];
+    pthread_t mapper[DOMAINS], engine[DOMAINS], other[3];
 
     (void)state;
-    for (uint64_t k = 0; k < DOMAINS; k++) {
-        assert_int_equal(
-            pthread_create(&m.engine[k].thread, NULL, dma_thread, (void *)(uintptr_t)k), 0);
-        assert_int_equal(pthread_create(&mapper[k], NULL, map_thread, (void *)(uintptr_t)k), 0);
-    }
-    for (unsigned i = 0; i < 3; i++) {
-        assert_int_equal(pthread_create(&other[i], NULL, others[i], NULL), 0);
-    }
-    for (uint64_t k = 0; k < DOMAINS; k++) {
-        assert_int_equal(pthread_join(mapper[k], NULL), 0);
-    }
-    atomic_store(&m.stop, true);
-    for (uint64_t k = 0; k < DOMAINS; k++) {
-        assert_int_equal(pthread_join(m.engine[k].thread, NULL), 0);
-    }
-    for (unsigned i = 0; i < 3; i++) {
-        assert_int_equal(pthread_join(other[i], NULL), 0);
-    }
-    if (atomic_load(&m.failed) != 0) {
-        fail_msg("line %d", atomic_load(&m.failed));
-    }
+    threads_start(dma_thread, DOMAINS, engine);
+    threads_start(map_thread, DOMAINS, mapper);
+    threads_start(share_thread, 1, &other[0]);
+    threads_start(watch_thread, 1, &other[1]);
+    threads_start(lone_thread, 1, &other[2]);
+    threads_join(DOMAINS, mapper);
+    atomic_store(&threads.stop, true);
+    threads_join(DOMAINS, engine);
+    threads_join(3, other);
+    threads_judge();
     for (uint64_t k = 0; k < DOMAINS; k++) {
         assert_true(atomic_load(&m.engine[k].landed) > TURNS); /* there was DMA to keep apart */
     }

@@ -7,21 +7,11 @@
  */
 #define _DEFAULT_SOURCE /* MAP_ANONYMOUS, sched_yield */
 
-#include <cordon/cordon.h>
-
-#include <pthread.h>
 #include <sched.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
 
-#include <cmocka.h>
+#include "plain_bench.h"
+#include "thread_bench.h"
 
-#define PAGE UINT64_C(4096)
-#define RAM UINT64_C(0x80000000)
 #define RAM_LEN (UINT64_C(12) << 20) /* with what is promised, too little for one hart more */
 #define AT UINT64_C(0x40000000)
 #define DOMAINS 3u /* the last one's memory is promised */
@@ -37,73 +27,30 @@ static struct {
     cordon_domain *domain[DOMAINS];
     uint64_t free;
     atomic_uint filled, spurious, refused;
-    atomic_bool stop;
-    atomic_int failed; /* the line of the first failure */
 } m;
-
-#define MUST(cond) must((cond), __LINE__)
-
-static bool must(bool cond, int line)
-{
-    int none = 0;
-
-    if (!cond) {
-        atomic_compare_exchange_strong(&m.failed, &none, line);
-        atomic_store(&m.stop, true);
-    }
-    return cond;
-}
-
-static uint64_t free_bytes(void)
-{
-    struct cordon_memory_stats s;
-
-    cordon_memory_stats(m.ctx, &s);
-    return s.free;
-}
 
 static int setup(void **state)
 {
-    const struct cordon_extent bank = {{RAM}, RAM_LEN};
-    struct cordon_config cfg = {.size = sizeof(cfg),
-                                .banks = &bank,
-                                .bank_count = 1,
-                                .hart_modes = CORDON_MODE_SV39X4,
-                                .vmid_bits = 7};
-    const struct cordon_domain_config dcfg = {.size = sizeof(dcfg), .gpa_limit = UINT64_C(1) << 40};
-
     (void)state;
     memset(&m, 0, sizeof(m));
-    m.ram = mmap(NULL, RAM_LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    cfg.ram_offset = (uint64_t)(uintptr_t)m.ram - RAM;
-    assert_int_equal(cordon_ctx_create(&cfg, &m.ctx), 0);
-    m.free = free_bytes();
+    m.ram = plain_ram(RAM_LEN);
+    m.ctx = plain_ctx(m.ram, RAM_LEN, 7, NULL);
+    m.free = plain_free(m.ctx);
     for (unsigned i = 0; i < DOMAINS; i++) {
-        assert_int_equal(cordon_domain_create(m.ctx, &dcfg, &m.domain[i]), 0);
+        m.domain[i] = plain_domain(m.ctx);
     }
     return 0;
-}
-
-static void audit(void)
-{
-    struct cordon_finding found;
-
-    if (cordon_audit(m.ctx, &found) != 0) {
-        fail_msg("invariant %u: %s", found.invariant, found.text);
-    }
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    if (atomic_load(&m.failed) != 0) {
-        fail_msg("line %d", atomic_load(&m.failed));
-    }
-    audit();
+    threads_judge();
+    plain_sound(m.ctx);
     for (unsigned i = 0; i < DOMAINS; i++) {
         assert_int_equal(cordon_domain_destroy(m.domain[i]), 0);
     }
-    assert_int_equal(free_bytes(), m.free);
+    assert_int_equal(plain_free(m.ctx), m.free);
     assert_int_equal(cordon_ctx_destroy(m.ctx), 0);
     return munmap(m.ram, RAM_LEN);
 }
@@ -117,20 +64,6 @@ static int change(cordon_domain *d, uint32_t kind, uint32_t flags, uint64_t gpa,
                                  .perms = kind == CORDON_OP_GRANT ? CORDON_RW : 0};
 
     return cordon_change(d, &op, 1);
-}
-
-static void run_threads(void *(*fn)(void *arg), uint64_t count, pthread_t *thread)
-{
-    for (uint64_t i = 0; i < count; i++) {
-        assert_int_equal(pthread_create(&thread[i], NULL, fn, (void *)(uintptr_t)i), 0);
-    }
-}
-
-static void join_threads(uint64_t count, const pthread_t *thread)
-{
-    for (uint64_t i = 0; i < count; i++) {
-        assert_int_equal(pthread_join(thread[i], NULL), 0);
-    }
 }
 
 /* ---- the same pages, from everywhere ------------------------------------------------------- */
@@ -157,8 +90,8 @@ static void test_one_touch_fills_a_page_and_the_others_find_it(void **state)
 
     (void)state;
     assert_int_equal(change(m.domain[0], CORDON_OP_GRANT, CORDON_REGION_DEMAND, AT, SAME_PAGES), 0);
-    run_threads(same_thread, SAME_THREADS, thread);
-    join_threads(SAME_THREADS, thread);
+    threads_start(same_thread, SAME_THREADS, thread);
+    threads_join(SAME_THREADS, thread);
     assert_int_equal(atomic_load(&m.filled), SAME_PAGES);
     assert_int_equal(atomic_load(&m.spurious), (SAME_THREADS - 1) * SAME_PAGES);
     cordon_memory_stats(m.ctx, &s);
@@ -166,12 +99,6 @@ static void test_one_touch_fills_a_page_and_the_others_find_it(void **state)
 }
 
 /* ---- a storm on a full machine ------------------------------------------------------------- */
-
-static uint64_t pick(uint64_t *seed, uint64_t n)
-{
-    *seed = *seed * UINT64_C(6364136223846793005) + 1442695040888963407;
-    return (*seed >> 33) % n;
-}
 
 /* A page that just came holds zeroes; then it is its guest's. */
 static void use_page(cordon_hpa hpa, uint64_t mark)
@@ -193,7 +120,7 @@ static void *hart_thread(void *arg)
     bool promised = k / HARTS == DOMAINS - 1;
     cordon_domain *d = m.domain[k / HARTS];
 
-    for (unsigned turn = 0; turn < TURNS && !atomic_load(&m.stop); turn++) {
+    for (unsigned turn = 0; turn < TURNS && !atomic_load(&threads.stop); turn++) {
         uint64_t page = first + pick(&seed, SHARE), left = first + SHARE - page;
         struct cordon_touched out;
         int err = cordon_touch(d, (cordon_gpa){AT + page * PAGE}, CORDON_WRITE, &out);
@@ -217,7 +144,7 @@ static void *run_thread(void *arg)
 {
     uint64_t seed = (uintptr_t)arg + 100;
 
-    while (!atomic_load(&m.stop)) {
+    while (!atomic_load(&threads.stop)) {
         const struct cordon_run_want want = {.size = sizeof(want),
                                              .len = (1 + pick(&seed, 64)) * PAGE};
         struct cordon_frame_info info;
@@ -229,7 +156,7 @@ static void *run_thread(void *arg)
             MUST(cordon_frame_query(m.ctx, run, &info) == 0 && info.state == CORDON_FRAME_HELD);
             err = cordon_run_free(m.ctx, run, want.len);
             MUST(err == 0 || err == -CORDON_ENOMEM);
-            while (err != 0 && !atomic_load(&m.stop)) {
+            while (err != 0 && !atomic_load(&threads.stop)) {
                 err = cordon_run_free(m.ctx, run, want.len);
             }
         }
@@ -250,11 +177,11 @@ static void test_a_storm_on_a_full_machine_loses_no_frame(void **state)
             change(m.domain[i], CORDON_OP_GRANT, CORDON_REGION_DEMAND | flags, AT, HARTS * SHARE),
             0);
     }
-    run_threads(run_thread, 1, &other);
-    run_threads(hart_thread, DOMAINS * HARTS, hart);
-    join_threads(DOMAINS * HARTS, hart);
-    atomic_store(&m.stop, true);
-    join_threads(1, &other);
+    threads_start(run_thread, 1, &other);
+    threads_start(hart_thread, DOMAINS * HARTS, hart);
+    threads_join(DOMAINS * HARTS, hart);
+    atomic_store(&threads.stop, true);
+    threads_join(1, &other);
     assert_true(atomic_load(&m.filled) > TURNS);
     assert_true(atomic_load(&m.refused) > 0); /* it was full at times */
     /* Memory that was promised is there still. */

@@ -131,9 +131,10 @@ static const struct cordon_domain *domain_numbered(const struct cordon_ctx *ctx,
     return d;
 }
 
-/* Is this frame's owner who lends it, and may the leaf's rights be had of it? */
+/* Is this frame's owner who lends it, and may the leaf's rights, and the memory type of the region
+ * that BORROWS it, be had of it? */
 static int backing_lent(const struct audit *a, const struct audit_place *at, uint32_t owner,
-                        uint32_t perms)
+                        uint32_t perms, const struct span *borrows)
 {
     uint64_t word = frames_word(a->ctx, at->hpa);
     const struct cordon_domain *d = domain_numbered(a->ctx, owner);
@@ -151,11 +152,14 @@ static int backing_lent(const struct audit *a, const struct audit_place *at, uin
         (perms & ~region_perms(region)) != 0) {
         return audit_fail(a, AUDIT_OWNER, at, "a leaf has rights that its frame's owner has not");
     }
+    if (region_type(region_flags(region)) != region_type(region_flags(borrows))) {
+        return audit_fail(a, AUDIT_OWNER, at, "a borrowed frame of another memory type");
+    }
     return 0;
 }
 
 static int backing_loans(const struct audit *a, const struct cordon_domain *d,
-                         struct audit_place at, uint64_t pages)
+                         const struct span *region, struct audit_place at, uint64_t pages)
 {
     int err = 0;
 
@@ -168,7 +172,7 @@ static int backing_loans(const struct audit *a, const struct cordon_domain *d,
         if (l.gfn != at.gpa.v >> CORDON_PAGE_SHIFT) {
             return audit_fail(a, AUDIT_LEAF, &at, "a leaf leads to another borrowed frame");
         }
-        err = backing_lent(a, &at, l.owner, l.perms);
+        err = backing_lent(a, &at, l.owner, l.perms, region);
         at.hpa = cordon_hpa_add(at.hpa, CORDON_PAGE_SIZE);
         at.gpa = cordon_gpa_add(at.gpa, CORDON_PAGE_SIZE);
     }
@@ -186,7 +190,7 @@ int audit_backing(struct audit *a, const struct cordon_domain *d, const struct s
         a->resources += held ? pages : 0;
     }
     if (held && !mmio) {
-        return backing_loans(a, d, *at, pages);
+        return backing_loans(a, d, region, *at, pages);
     }
     return mmio ? backing_resources(a, d, *at, pages) : backing_frames(a, d, region, *at, pages);
 }

@@ -1,6 +1,7 @@
 /* Lists of frames: see runs.h. Neighbours in the range that are neighbours in HPA are one run. */
 #include "frames/runs.h"
 #include "core/ctx.h"
+#include "log/log.h"
 #include "pt/edit.h"
 
 /* How many runs there are from B on. */
@@ -63,21 +64,31 @@ bool stretch_next(const struct runs *r, struct stretch *at)
     return at->count != 0;
 }
 
-/* At most one a touched table of each run, or of the range if it were all pages, in each view. */
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* At most one a touched table of each run, or of the range if it were all pages, in each view; and
+ * where it is logged, one more for each if they were all pages. */
 int runs_reserve_make(struct cordon_domain *d, uint64_t gfn, uint32_t flags,
                       const struct cordon_extent *runs, uint64_t count, struct pt_pool *pool)
 {
-    unsigned top = pt_top(d->forest.fmt);
-    uint64_t first = gfn << CORDON_PAGE_SHIFT, at = first, sum = 0;
+    unsigned top = pt_top(d->forest.fmt), logged = log_views(d, flags);
+    uint64_t first = gfn << CORDON_PAGE_SHIFT, at = first, large = 0, small = 0;
 
     for (uint64_t i = 0; i < count; i++) {
+        uint64_t last = at + runs[i].len - 1;
+
         if (runs[i].hpa.v != BACKING_HOLE) {
-            sum += pt_tables_for(top, pt_leaf_level(runs[i].hpa.v - at), at, at + runs[i].len - 1);
+            large += pt_tables_for(top, pt_leaf_level(runs[i].hpa.v - at), at, last);
+            small += logged != 0 ? pt_tables_for(top, 0, at, last) : 0;
         }
-        at += runs[i].len;
+        at = last + 1;
     }
     uint64_t flat = count != 0 ? pt_tables_for(top, 0, first, at - 1) : 0;
 
     return pt_pool_grow(&d->forest, pool,
-                        (sum < flat ? sum : flat) * pt_members(domain_views_for(d, flags)));
+                        least(large, flat) * pt_members(domain_views_for(d, flags)) +
+                            least(small, flat) * logged);
 }

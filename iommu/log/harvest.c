@@ -149,13 +149,13 @@ static uint64_t map_count(const struct harvest *h, const uint64_t *map)
 
 /* Pages that a device may have written, if no view tells, and those whose logging has ended
  * meanwhile. */
-static void fill_unknown(struct harvest *h, bool blind)
+static void fill_unknown(struct harvest *h, uint32_t blind)
 {
     for (const struct span *s = own_next(h->d, h->first, h->end); s != NULL;
          s = own_next(h->d, span_end(s), h->end)) {
-        bool written = domain_devised(region_flags(s)) && (region_perms(s) & CORDON_WRITE) != 0;
+        bool written = domain_devised(region_flags(s)) && (region_perms(s) & blind) != 0;
 
-        if (!is_logged(s) || (blind && written)) {
+        if (!is_logged(s) || written) {
             uint64_t from = part_first(s, h->first) - h->first;
             uint64_t to = part_end(s, h->end) - h->first;
 
@@ -195,7 +195,7 @@ static void tell(struct harvest *h)
 static void harvest(struct harvest *h)
 {
     uint64_t at = h->first;
-    bool unsure;
+    uint32_t blind;
 
     while (at < h->end) {
         uint64_t left = h->end - at;
@@ -208,10 +208,10 @@ static void harvest(struct harvest *h)
             lock_take(&h->d->lock);
         }
     }
-    unsure = h->d->log_unsure;
+    blind = log_blind(h->d);
     tell(h);
     h->out.dirty = map_count(h, h->what->dirty);
-    fill_unknown(h, unsure || log_blind(h->d));
+    fill_unknown(h, blind | log_blind(h->d));
     h->out.unknown = map_count(h, h->what->dirty) - h->out.dirty;
     h->out.dirty += h->out.unknown;
     h->out.used = map_count(h, h->what->used);

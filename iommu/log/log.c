@@ -3,8 +3,8 @@
 
 #include "core/ctx.h"
 #include "frames/loan.h"
-#include "map/gone.h"
 #include "map/txn.h"
+#include "pt/edit.h"
 #include "pt/marks.h"
 #include "riscv/device.h"
 #include "riscv/iommu.h"
@@ -16,12 +16,13 @@ bool log_device_marks(const struct cordon_device *dev)
     return iommu_marks(dev->iommu) && dev->drain == CORDON_DRAIN_IOMMU;
 }
 
-bool log_blind(const struct cordon_domain *d)
+uint32_t log_blind(const struct cordon_domain *d)
 {
-    bool blind = d->log_unsure;
+    uint32_t blind = d->log_unsure ? CORDON_RWX : 0;
 
     for (const struct cordon_device *dev = d->devices; dev != NULL; dev = dev->domain_next) {
-        blind |= dev->undrained || (device_uses_view(dev) && !d->view[dev->view].marks);
+        blind |= device_uses_view(dev) && !d->view[dev->view].marks ? CORDON_WRITE : 0;
+        blind |= dev->undrained ? CORDON_RWX : 0;
     }
     return blind;
 }
@@ -110,22 +111,17 @@ void log_stop(struct cordon_domain *d, uint64_t gfn, uint64_t pages, uint32_t fl
     retire->downgrade = true; /* who holds a leaf without D would go on asking for it */
 }
 
-int log_settle(struct cordon_domain *d, uint64_t gfn, uint64_t pages, uint32_t flags)
+unsigned log_views(const struct cordon_domain *d, uint32_t flags)
 {
-    uint32_t views = marking_views(d, flags);
-    struct pt_pool pool = {.count = 0};
-    struct gone gone;
+    return (flags & CORDON_REGION_LOG) != 0 ? pt_members(marking_views(d, flags)) : 0;
+}
 
-    if (pt_reserve_marks(&d->forest, cordon_gpa_make(gfn << CORDON_PAGE_SHIFT), pages, views,
-                         &pool) != 0) {
-        return 0;
+void log_came(struct cordon_domain *d, uint64_t gfn, uint64_t pages, uint32_t flags,
+              struct pt_pool *pool)
+{
+    if ((flags & CORDON_REGION_LOG) != 0) {
+        own(d, gfn, pages, marking_views(d, flags), 0, pool, &d->dead);
     }
-    gone_begin(&gone);
-    gone_commit(d, &gone);
-    gone.devised = domain_devised(flags);
-    own(d, gfn, pages, views, 0, &pool, &d->dead);
-    pt_pool_free(&d->forest, &pool);
-    return gone_retire(d, &gone);
 }
 
 bool log_note(struct cordon_domain *d, uint64_t gpa, uint32_t access)
@@ -154,6 +150,25 @@ static cordon_gpa span_gpa(const struct span *s)
     return cordon_gpa_make(s->first << CORDON_PAGE_SHIFT);
 }
 
+/* VIEW says of all that is logged in [GFN, END) that it is dirty; or of what may be written. */
+static void part_dirty(struct cordon_domain *d, uint32_t view, uint64_t gfn, uint64_t end,
+                       bool writable)
+{
+    for (const struct span *s = logged_next(d, gfn); s != NULL && s->first < end;
+         s = logged_next(d, span_end(s))) {
+        uint64_t first = s->first > gfn ? s->first : gfn;
+        uint64_t last = span_end(s) < end ? span_end(s) : end;
+
+        pt_marks_set(&d->forest, view, cordon_gpa_make(first << CORDON_PAGE_SHIFT), last - first,
+                     writable);
+    }
+}
+
+static void all_dirty(struct cordon_domain *d, uint32_t view, bool writable)
+{
+    part_dirty(d, view, 0, d->gfn_limit, writable);
+}
+
 /* ---- views that come and go --------------------------------------------------------------- */
 
 int log_view_fill(struct cordon_domain *d, uint32_t view)
@@ -171,8 +186,8 @@ int log_view_fill(struct cordon_domain *d, uint32_t view)
         pt_marks_own(f, view, span_gpa(s), s->pages, 0, &pool, &unknown);
         pt_pool_free(f, &pool);
         cordon_assert(unknown.count == 0);
-        pt_marks_set(f, view, span_gpa(s), s->pages, false);
     }
+    all_dirty(d, view, false);
     return 0;
 }
 
@@ -189,18 +204,22 @@ void log_view_trust(struct cordon_domain *d, uint32_t view)
 
 void log_view_blind(struct cordon_domain *d, uint32_t view)
 {
-    for (const struct span *s = logged_next(d, 0); s != NULL && d->view[view].marks;
-         s = logged_next(d, span_end(s))) {
-        pt_marks_set(&d->forest, view, span_gpa(s), s->pages, false);
+    if (d->view[view].marks) {
+        all_dirty(d, view, false);
     }
     d->view[view].marks = false;
 }
 
+void log_till_now(struct cordon_domain *d, uint64_t gfn, uint64_t pages)
+{
+    if (log_blind(d) != 0) {
+        part_dirty(d, 0, gfn, gfn + pages, true);
+    }
+}
+
 void log_device_quiet(struct cordon_domain *d)
 {
-    for (const struct span *s = logged_next(d, 0); s != NULL; s = logged_next(d, span_end(s))) {
-        pt_marks_set(&d->forest, 0, span_gpa(s), s->pages, true);
-    }
+    all_dirty(d, 0, false);
 }
 
 #define FOLD_PAGES 64u
@@ -227,7 +246,7 @@ void log_view_fold(struct cordon_domain *d, uint32_t view)
 
     d->view[view].marks = false;
     if (!marks) {
-        log_device_quiet(d);
+        all_dirty(d, 0, true);
         return;
     }
     for (const struct span *s = logged_next(d, 0); s != NULL; s = logged_next(d, span_end(s))) {

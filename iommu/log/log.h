@@ -22,10 +22,16 @@ void log_start(struct cordon_domain *d, uint64_t gfn, uint64_t pages, uint32_t f
 /* It ends: A and D are preset again. */
 void log_stop(struct cordon_domain *d, uint64_t gfn, uint64_t pages, uint32_t flags,
               struct pt_retire *retire);
-/* New leaves came to a logged range, of any size: all is dirty there. They become small ones, if
- * there is memory; else they stay dirty. Errors: EPENDING. */
-CORDON_MUST_CHECK int log_settle(struct cordon_domain *d, uint64_t gfn, uint64_t pages,
-                                 uint32_t flags);
+/* New leaves came to a range, of any size: if it is logged, they become small ones, all dirty, in
+ * every view that is logged. POOL has as many tables for it as all leaves of 4 KiB of the range
+ * could want, times log_views. */
+void log_came(struct cordon_domain *d, uint64_t gfn, uint64_t pages, uint32_t flags,
+              struct pt_pool *pool);
+/* How many views are logged of a region with these flags. */
+unsigned log_views(const struct cordon_domain *d, uint32_t flags);
+/* Rights to write are about to go from a range: what devices may have written of it, and no view
+ * tells, is dirty where it is logged. */
+void log_till_now(struct cordon_domain *d, uint64_t gfn, uint64_t pages);
 
 /* A hart without Svadu faulted at a present page: A, and for a write D, are set in the G-stage.
  * False if they were already. */
@@ -45,7 +51,8 @@ void log_view_fold(struct cordon_domain *d, uint32_t view);
 /* A device that translates ahead has ended its DMA, some of it perhaps just now. */
 void log_device_quiet(struct cordon_domain *d);
 
-/* May a device write, or have written, what no view tells? */
-bool log_blind(const struct cordon_domain *d);
+/* May a device write, or have written, what no view tells? The rights of which a page has to have
+ * one to be in question: to write; or, where a right that went may still be used, any. */
+uint32_t log_blind(const struct cordon_domain *d);
 
 #endif

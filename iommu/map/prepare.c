@@ -136,6 +136,7 @@ static int reserve_rights(struct txn *t, const struct piece *p, uint32_t perms)
     int err = 0;
 
     t->gone.rights |= (p->perms & ~perms) != 0;
+    t->writes_go |= (p->perms & ~perms & CORDON_WRITE) != 0 && (p->flags & CORDON_REGION_LOG) != 0;
     if (!loan && (!t->d->lends || (p->perms & ~perms) == 0)) {
         return 0;
     }

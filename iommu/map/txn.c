@@ -4,6 +4,7 @@
 #include "map/txn.h"
 #include "core/ctx.h"
 #include "frames/loan.h"
+#include "log/log.h"
 #include "map/tell.h"
 #include "port_word.h"
 #include "riscv/msi.h"
@@ -71,6 +72,9 @@ void txn_commit_tables(struct txn *t, const struct cordon_op *op)
             msi_lead(t->d, op_first(op), op->extents, op->extent_count);
         }
     } else if (op->kind == CORDON_OP_PROTECT) {
+        if (t->writes_go && (op->perms & CORDON_WRITE) == 0) {
+            log_till_now(t->d, op_first(op), op_pages(op));
+        }
         pt_protect(f, op->gpa, op_pages(op), op->perms, f->views, &t->tables, &t->d->dead);
     } else if (op->kind == CORDON_OP_MARK) {
         mark_commit(t, op);
@@ -165,6 +169,7 @@ void txn_begin(struct txn *t, struct cordon_domain *d, const struct cordon_op *o
     t->below = NULL;
     t->above = NULL;
     t->tables = (struct pt_pool){.count = 0};
+    t->writes_go = false;
     t->promises = false;
     t->promised = 0;
     t->spare = d->spare.count;

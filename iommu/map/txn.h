@@ -22,6 +22,7 @@ struct txn {
     bool loan;                  /* what is granted is borrowed; loan_claim has been */
     struct span *below, *above; /* around the first page, when there is one operation only */
     struct pt_pool tables;
+    bool writes_go;    /* PROTECT takes the right to write from what is logged */
     bool promises;     /* regions that are PROMISED, or will be, are in it, or pages to be filled */
     uint64_t promised; /* frames so far, for what is granted or filled */
     uint64_t spare;    /* tables that were promised before */

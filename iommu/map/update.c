@@ -41,11 +41,11 @@ static void move_unreserve(struct work *w, struct update_move *m)
     runs_free(&m->runs, w->d->ctx);
 }
 
-/* Frames that are lent keep the rights of the loan, stay open to its borrower's devices, and are
- * not logged: nobody would tell what the borrower writes. */
+/* Frames that are lent keep the rights of the loan and its memory type, stay open to its borrower's
+ * devices, and are not logged: nobody would tell what the borrower writes. */
 static bool loses(const struct update_move *m)
 {
-    return (m->was_perms & ~m->perms) != 0 ||
+    return (m->was_perms & ~m->perms) != 0 || region_type(m->flags) != region_type(m->was_flags) ||
            (m->flags & ~m->was_flags & (CORDON_REGION_NODMA | CORDON_REGION_LOG)) != 0;
 }
 
@@ -277,6 +277,7 @@ static void move_leaves(struct work *w, const struct update_move *m)
     if ((m->flags & CORDON_REGION_FILE) != 0) {
         msi_lead(w->d, m->to, m->runs.at, m->runs.count);
     }
+    log_came(w->d, m->to, m->pages, m->flags, &w->tables);
 }
 
 static int commit_make(struct work *w)
@@ -297,6 +298,7 @@ static int commit_make(struct work *w)
         if ((op->flags & CORDON_REGION_FILE) != 0) {
             msi_lead(d, op_first(op), op->extents, op->extent_count);
         }
+        log_came(d, op_first(op), op_pages(op), op->flags, &w->tables);
     }
     port_fence(d->ctx->cookie);
     span_around(&d->regions.set, w->u->in_count == 1 ? op_first(w->u->in) : 0, &w->in.below,
@@ -315,32 +317,6 @@ static int commit_make(struct work *w)
     return err;
 }
 
-/* What is logged where it now stands: all of it is dirty. */
-static int settle_logs(struct work *w)
-{
-    int err = 0;
-
-    for (size_t i = 0; i < w->u->move_count; i++) {
-        const struct update_move *m = &w->u->moves[i];
-
-        if ((m->flags & CORDON_REGION_LOG) != 0) {
-            int settled = log_settle(w->d, m->to, m->pages, m->flags);
-
-            err = settled != 0 ? settled : err;
-        }
-    }
-    for (size_t i = 0; i < w->u->in_count; i++) {
-        const struct cordon_op *op = &w->u->in[i];
-
-        if ((op->flags & CORDON_REGION_LOG) != 0) {
-            int settled = log_settle(w->d, op_first(op), op_pages(op), op->flags);
-
-            err = settled != 0 ? settled : err;
-        }
-    }
-    return err;
-}
-
 static int carry_out(struct work *w)
 {
     int err = reserve(w);
@@ -352,9 +328,6 @@ static int carry_out(struct work *w)
     commit_map(w);
     int made = commit_make(w);
 
-    if (made == 0) {
-        made = settle_logs(w);
-    }
     return err != 0 ? err : made;
 }
 

@@ -138,9 +138,6 @@ static void device_leave(struct cordon_device *dev)
 {
     struct cordon_device **at;
 
-    if (dev->drain == CORDON_DRAIN_RESET) {
-        log_device_quiet(dev->domain);
-    }
     for (at = &dev->domain->devices; *at != dev; at = &(*at)->domain_next) {
     }
     *at = dev->domain_next;
@@ -337,6 +334,9 @@ int cordon_device_drained(cordon_device *dev)
     }
     lock_take(&d->lock);
     if (dev->domain == d) { /* nobody was quicker */
+        if (dev->undrained) {
+            log_device_quiet(d);
+        }
         dev->undrained = false;
         if (!device_uses_view(dev)) {
             device_leave(dev);

@@ -6,7 +6,7 @@ TSAN_OBJ := $(TSAN_SRC:%.c=$(OUT)/tsan/obj/%.o)
 TSAN_TEST_OBJ := $(TSAN_TESTS:%=$(OUT)/tsan/obj/dma-tests/unit/%.o)
 # Fences it cannot follow; what they order goes through words that are stored with release.
 TSAN_CFLAGS := $(BASE_CFLAGS) -O1 -fsanitize=thread -fno-omit-frame-pointer -Wno-tsan $(INCLUDE) -Ivdev \
-	-Iiommu/port/host
+	-Iiommu/port/host -Idma-tests/unit/support
 
 .PHONY: check-threads
 $(eval $(call flags_stamp,$(OUT)/tsan,$(CC) $(TSAN_CFLAGS)))

@@ -124,6 +124,8 @@ void fake_init(struct fake_iommu *f, uint64_t base, uint8_t *ram, uint64_t ram_h
 uint64_t fake_read(struct fake_iommu *f, uint64_t hpa, uint32_t width);
 void fake_write(struct fake_iommu *f, uint64_t hpa, uint32_t width, uint64_t value);
 
+/* Nothing is answered from here on. */
+void fake_answer_none(struct fake_iommu *f);
 /* Whatever was stuck is answered now, and nothing is refused any more. */
 void fake_answer_all(struct fake_iommu *f);
 

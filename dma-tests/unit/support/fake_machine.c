@@ -90,6 +90,9 @@ void machine_open_flags(struct fake_machine *m, uint32_t flags)
     m->ram = aligned_alloc(CORDON_PAGE_SIZE, MACHINE_RAM_LEN);
     assert_non_null(m->ram);
     record_init(&m->record, &ops);
+    if ((flags & CORDON_CTX_PBMT) != 0) {
+        record_expect_flushes(&m->record);
+    }
     for (uint32_t i = 0; i < MACHINE_IOMMUS; i++) {
         fake_init(&m->iommu[i], MACHINE_IOMMU + i * 0x1000, m->ram, MACHINE_RAM, MACHINE_RAM_LEN);
     }
@@ -99,8 +102,14 @@ void machine_open_flags(struct fake_machine *m, uint32_t flags)
                      0);
 }
 
-void machine_close(struct fake_machine *m)
+void machine_sound(const struct fake_machine *m)
 {
+    struct cordon_finding found;
+
+    if (cordon_audit(m->ctx, &found) != 0) {
+        fail_msg("invariant %u: %s (%#lx at %#lx)", found.invariant, found.text,
+                 (unsigned long)found.value, (unsigned long)found.word.v);
+    }
     for (uint32_t i = 0; i < MACHINE_IOMMUS; i++) {
         if (m->iommu[i].violations != 0) {
             fail_msg("IOMMU %u: %u violations, first: %s", i, m->iommu[i].violations,
@@ -110,6 +119,11 @@ void machine_close(struct fake_machine *m)
     if (record_broken(&m->record) != NULL) {
         fail_msg("order: %s", record_broken(&m->record));
     }
+}
+
+void machine_close(struct fake_machine *m)
+{
+    machine_sound(m);
     assert_int_equal(cordon_resource_remove(m->ctx, cordon_hpa_make(MACHINE_FILES)), 0);
     assert_int_equal(cordon_ctx_destroy(m->ctx), 0);
     machine_drop(m);
@@ -144,13 +158,20 @@ struct cordon_device_config machine_device_config(uint32_t device_id, const char
     return cfg;
 }
 
-cordon_iommu *machine_iommu(struct fake_machine *m, uint32_t number, uint32_t max_device_id)
+int machine_try_iommu(struct fake_machine *m, uint32_t number, uint32_t max_device_id,
+                      cordon_iommu **out)
 {
     struct cordon_iommu_config cfg = machine_iommu_config(number);
-    cordon_iommu *iommu = NULL;
 
     cfg.max_device_id = max_device_id;
-    assert_int_equal(cordon_iommu_add(m->ctx, &cfg, &iommu), 0);
+    return cordon_iommu_add(m->ctx, &cfg, out);
+}
+
+cordon_iommu *machine_iommu(struct fake_machine *m, uint32_t number, uint32_t max_device_id)
+{
+    cordon_iommu *iommu = NULL;
+
+    assert_int_equal(machine_try_iommu(m, number, max_device_id, &iommu), 0);
     return iommu;
 }
 
@@ -161,6 +182,21 @@ cordon_device *machine_device(cordon_iommu *iommu, uint32_t device_id)
 
     assert_int_equal(cordon_device_add(iommu, &cfg, &dev), 0);
     return dev;
+}
+
+cordon_device *machine_attached(cordon_iommu *iommu, uint32_t device_id, cordon_domain *d,
+                                uint32_t flags)
+{
+    cordon_device *dev = machine_device(iommu, device_id);
+
+    assert_int_equal(cordon_device_attach(d, dev, flags), 0);
+    return dev;
+}
+
+void machine_gone(cordon_device *dev)
+{
+    assert_int_equal(cordon_device_detach(dev), 0);
+    assert_int_equal(cordon_device_remove(dev), 0);
 }
 
 cordon_domain *machine_domain(struct fake_machine *m)
@@ -183,10 +219,18 @@ void machine_ran(cordon_domain *d)
 
 cordon_hpa machine_grant(struct fake_machine *m, cordon_domain *d, uint64_t gpa, uint64_t pages)
 {
-    const struct cordon_run_want want = {.size = sizeof(want), .len = pages * CORDON_PAGE_SIZE};
+    const struct cordon_run_want want = {.len = pages * CORDON_PAGE_SIZE};
+
+    return machine_grant_run(m, d, gpa, want, 0);
+}
+
+cordon_hpa machine_grant_run(struct fake_machine *m, cordon_domain *d, uint64_t gpa,
+                             struct cordon_run_want want, uint32_t flags)
+{
     struct cordon_extent extent = {.len = want.len};
     const struct cordon_op op = {
         .kind = CORDON_OP_GRANT,
+        .flags = flags,
         .gpa = cordon_gpa_make(gpa),
         .len = want.len,
         .perms = CORDON_RWX,
@@ -194,6 +238,7 @@ cordon_hpa machine_grant(struct fake_machine *m, cordon_domain *d, uint64_t gpa,
         .extent_count = 1,
     };
 
+    want.size = sizeof(want);
     assert_int_equal(cordon_run_alloc(m->ctx, &want, &extent.hpa), 0);
     assert_int_equal(cordon_change(d, &op, 1), 0);
     return extent.hpa;

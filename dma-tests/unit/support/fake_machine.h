@@ -30,7 +30,9 @@ struct fake_machine {
 void machine_open(struct fake_machine *m);
 /* The same with CORDON_CTX_* FLAGS. */
 void machine_open_flags(struct fake_machine *m, uint32_t flags);
-/* Every domain, device and IOMMU is gone before; fails the test on a violation. */
+/* The audit finds nothing, the order is unbroken, and no IOMMU was asked what it may not be. */
+void machine_sound(const struct fake_machine *m);
+/* Every domain, device and IOMMU is gone before, and the machine is sound. */
 void machine_close(struct fake_machine *m);
 /* Free the memory, whatever still stands. */
 void machine_drop(struct fake_machine *m);
@@ -39,15 +41,25 @@ void machine_drop(struct fake_machine *m);
 struct cordon_iommu_config machine_iommu_config(uint32_t number);
 struct cordon_device_config machine_device_config(uint32_t device_id, const char *name);
 
+int machine_try_iommu(struct fake_machine *m, uint32_t number, uint32_t max_device_id,
+                      cordon_iommu **out);
+
 /* What usually works, or fails the test. */
 cordon_iommu *machine_iommu(struct fake_machine *m, uint32_t number, uint32_t max_device_id);
 cordon_device *machine_device(cordon_iommu *iommu, uint32_t device_id);
+/* Known and attached at once; and the reverse. */
+cordon_device *machine_attached(cordon_iommu *iommu, uint32_t device_id, cordon_domain *d,
+                                uint32_t flags);
+void machine_gone(cordon_device *dev);
 cordon_domain *machine_domain(struct fake_machine *m);
 /* Hart 0 runs D for a moment, and remembers it. A new domain's was run so. */
 void machine_ran(cordon_domain *d);
 
 /* Grant PAGES pages of fresh memory at GPA; returns where. */
 cordon_hpa machine_grant(struct fake_machine *m, cordon_domain *d, uint64_t gpa, uint64_t pages);
+/* The same of a run as it is wanted, with CORDON_REGION_* FLAGS. */
+cordon_hpa machine_grant_run(struct fake_machine *m, cordon_domain *d, uint64_t gpa,
+                             struct cordon_run_want want, uint32_t flags);
 /* Revoke; returns cordon_change's answer. */
 int machine_revoke(cordon_domain *d, uint64_t gpa, uint64_t pages);
 uint32_t machine_frame_state(const struct fake_machine *m, cordon_hpa hpa);

@@ -2,6 +2,7 @@
 #define _POSIX_C_SOURCE 200809L /* fork, posix_memalign */
 
 #include "map_bench.h"
+#include "mix.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -68,6 +69,9 @@ void bench_open_flags(struct map_bench *b, uint64_t size, uint32_t flags)
     struct cordon_config cfg;
 
     bench_memory(b, BENCH_RAM, size);
+    if ((flags & CORDON_CTX_PBMT) != 0) {
+        record_expect_flushes(&b->record);
+    }
     cfg = bench_config(b);
     cfg.flags = flags;
     cfg.banks = &bank;
@@ -118,12 +122,6 @@ struct cordon_finding bench_breaks(struct map_bench *b, uint32_t invariant)
 }
 
 /* ---- snapshots ---------------------------------------------------------------------------- */
-
-static void mix(uint64_t *h, uint64_t v)
-{
-    *h = (*h ^ v) * UINT64_C(0x9e3779b97f4a7c15);
-    *h ^= *h >> 29;
-}
 
 static void mix_frames(const struct map_bench *b, uint64_t *h)
 {
@@ -281,6 +279,15 @@ int bench_revoke(cordon_domain *d, uint64_t gpa, uint64_t pages)
     struct cordon_op op = op_revoke(gpa, pages);
 
     return cordon_change(d, &op, 1);
+}
+
+void bench_free_held(struct map_bench *b)
+{
+    for (uint64_t at = b->base; at < b->base + b->size; at += PAGE) {
+        if (bench_frame(b, at) == CORDON_FRAME_HELD) {
+            assert_int_equal(cordon_run_free(b->ctx, cordon_hpa_make(at), PAGE), 0);
+        }
+    }
 }
 
 uint64_t bench_leads(const cordon_domain *d, uint32_t view, uint64_t gpa, uint32_t access)

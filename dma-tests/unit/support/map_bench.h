@@ -40,7 +40,7 @@ struct map_bench {
  * ram_offset and cookie are filled in; its banks lie in [base, base + size)). Fails the test
  * otherwise. */
 void bench_open(struct map_bench *b, uint64_t size);
-/* The same with CORDON_CTX_* FLAGS. */
+/* The same with CORDON_CTX_* FLAGS; with memory types, the record looks for flushes. */
 void bench_open_flags(struct map_bench *b, uint64_t size, uint32_t flags);
 void bench_open_as(struct map_bench *b, uint64_t base, uint64_t size, struct cordon_config *cfg);
 /* RAM and record alone, for tests of cordon_ctx_create. */
@@ -77,6 +77,8 @@ struct cordon_op op_mark(uint64_t gpa, uint64_t pages, uint32_t flags);
 cordon_hpa bench_grant(struct map_bench *b, cordon_domain *d, uint64_t gpa, uint64_t pages,
                        uint32_t perms, uint32_t flags);
 int bench_revoke(cordon_domain *d, uint64_t gpa, uint64_t pages);
+/* Give back every frame that is HELD. */
+void bench_free_held(struct map_bench *b);
 /* Where GPA leads in a view; UINT64_MAX: nowhere. */
 uint64_t bench_leads(const cordon_domain *d, uint32_t view, uint64_t gpa, uint32_t access);
 

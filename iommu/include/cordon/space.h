@@ -102,9 +102,9 @@ CORDON_API CORDON_MUST_CHECK int cordon_space_destroy(cordon_space *s);
  * LEN than extents), EALIGN, ERANGE (beyond the domain's limit, or wraps), EEXIST (an id is taken;
  * siblings of one priority overlap; RAM or MMIO seen at two places at once; something else stands
  * in the map there, or it is an MSI target), ENOENT (no such node), EBUSY (a node goes that is
- * parent or target of another, or frames that are lent), EPERM (frame not HELD, resource taken;
- * frames without KEEP would be hidden), ELIMIT, ENOMEM, and what a listener says. Error with all of
- * it changed: EPENDING, as cordon_change.
+ * parent or target of another; frames that are lent would go, lose a right, or get another memory
+ * type), EPERM (frame not HELD, resource taken; frames without KEEP would be hidden), ELIMIT,
+ * ENOMEM, and what a listener says. Error with all of it changed: EPENDING, as cordon_change.
  */
 CORDON_API CORDON_MUST_CHECK int cordon_space_update(cordon_space *s,
                                                      const struct cordon_edit *edits, size_t count);
