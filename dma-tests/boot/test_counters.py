@@ -8,7 +8,7 @@ from test_bad_devices import EDUS, edu
 
 RED, BLUE = "0000:00:03.0", "0000:00:04.0"
 WORDS = 2  # of the G-stage on the way to a leaf of 2 MiB
-NO_HPM = ("-global", "riscv-iommu.hpm-counters=0")
+NO_HPM, SEVEN = (("-global", f"riscv-iommu.hpm-counters={count}") for count in (0, 7))
 
 
 def pair(boots, payload, *more):
@@ -73,7 +73,7 @@ def test_bad_questions_are_refused(boots, payload):
 
 def test_counters_that_are_taken_are_given_back(boots, payload):
     """There are seven, and four events are counted of each."""
-    with pair(boots, payload, "-global", "riscv-iommu.hpm-counters=7") as m:
+    with pair(boots, payload, *SEVEN) as m:
         m.counters(RED)
         with pytest.raises(CommandRefused, match="all counters of its IOMMU are taken"):
             m.counters(BLUE)
@@ -82,3 +82,18 @@ def test_counters_that_are_taken_are_given_back(boots, payload):
         fetch(m, "blue")
         fetch(m, "red")
         assert m.counters(BLUE).requests == 1
+
+
+def test_a_guest_whose_devices_cannot_all_be_counted_takes_no_counter_and_loses_no_count(boots, payload):
+    blob = bundle.make({"stray": payload("stray")}, {"red": bare("stray", devices=[edu(3), edu(4)])})
+    with boots.machine(blob, devices=(*EDUS, *SEVEN)) as m:
+        for _ in range(2):
+            with pytest.raises(CommandRefused, match="all counters of its IOMMU are taken"):
+                m.counters("red")
+            m.counters(BLUE)  # with those that it would have begun for the other one
+            m.counters_off(BLUE)
+        m.counters(RED)
+        fetch(m, "red")
+        with pytest.raises(CommandRefused, match="all counters of its IOMMU are taken"):
+            m.counters("red")
+        assert m.counters(RED).requests == 1, "it was not told by a command that was refused"

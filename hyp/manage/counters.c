@@ -32,9 +32,14 @@ static const struct {
 static struct set {
     cordon_iommu *iommu; /* null: this one is free */
     uint32_t device_id;
+    bool begun; /* by the command that is being answered */
     uint32_t counter[EVENTS];
     uint64_t last[EVENTS];
 } sets[SETS];
+
+/* What is done with each set that a command is about. It begins those that were not, or, where one
+ * cannot be, none; then all are told. */
+enum step { BEGIN, TELL, END };
 
 static struct set *find(const cordon_iommu *iommu, uint32_t device_id)
 {
@@ -57,7 +62,7 @@ static void end(struct set *set, size_t count)
     set->iommu = NULL;
 }
 
-static int begin(cordon_iommu *iommu, uint32_t device_id, struct set **out)
+static int begin(cordon_iommu *iommu, uint32_t device_id)
 {
     struct set *set = find(NULL, 0);
 
@@ -77,8 +82,19 @@ static int begin(cordon_iommu *iommu, uint32_t device_id, struct set **out)
             return err;
         }
     }
-    *out = set;
+    set->begun = true;
     return 0;
+}
+
+/* What a command has begun stays if it succeeds. */
+static void settle(int err)
+{
+    for (uint32_t i = 0; i < SETS; i++) {
+        if (err != 0 && sets[i].begun) {
+            end(&sets[i], EVENTS);
+        }
+        sets[i].begun = false;
+    }
 }
 
 /* What SET has counted since it was told last. */
@@ -101,36 +117,31 @@ static void tell(struct set *set, uint64_t registers, const char *device)
 }
 
 /* Errors: ENOENT (no IOMMU), those of cordon_hpm_begin. */
-static int ask(uint32_t number, uint32_t device_id, const char *device, bool off)
+static int ask(uint32_t number, uint32_t device_id, const char *device, enum step step)
 {
     uint32_t count;
     cordon_iommu *const *iommus = devices_iommus(&count);
     cordon_iommu *iommu = number < count ? iommus[number] : NULL;
     struct set *set;
-    int err = 0;
 
     if (iommu == NULL) {
         return -CORDON_ENOENT; /* it could not be taken over */
     }
     set = find(iommu, device_id);
-    if (off) {
-        if (set != NULL) {
-            end(set, EVENTS);
-        }
-        return 0;
+    if (step == BEGIN) {
+        return set == NULL ? begin(iommu, device_id) : 0;
     }
-    if (set == NULL) {
-        err = begin(iommu, device_id, &set);
-    }
-    if (err == 0) {
+    if (step == TELL) {
         tell(set, machine.iommu[number].base.v, device);
+    } else if (set != NULL) {
+        end(set, EVENTS);
     }
-    return err;
+    return 0;
 }
 
 /* The devices that VM's settings name: all of them, or the one that is called WHAT. FOUND: there
  * was something to ask. Errors: ENOENT (not behind an IOMMU), those of ask. */
-static int ask_devices(const struct vm *vm, const char *what, bool off, bool *found)
+static int ask_devices(const struct vm *vm, const char *what, enum step step, bool *found)
 {
     bool whole = strcmp(what, vm_name(vm)) == 0;
     int err = 0;
@@ -146,20 +157,35 @@ static int ask_devices(const struct vm *vm, const char *what, bool off, bool *fo
         if (whole || strcmp(what, name) == 0) {
             *found = true;
             err = host != NULL ? pci_device_id(host, d->bdf, &number, &id) : -CORDON_ENOENT;
-            err = err != 0 ? err : ask(number, id, name, off);
+            err = err != 0 ? err : ask(number, id, name, step);
         }
     }
     return err;
 }
 
-static int ask_all(bool off)
+static int ask_all(enum step step)
 {
     uint32_t count;
     cordon_iommu *const *iommus = devices_iommus(&count);
     int err = devices_iommu_count() != 0 ? 0 : -CORDON_ENOENT;
 
     for (uint32_t i = 0; i < count && err == 0; i++) {
-        err = iommus[i] != NULL ? ask(i, EVERY, "", off) : 0;
+        err = iommus[i] != NULL ? ask(i, EVERY, "", step) : 0;
+    }
+    return err;
+}
+
+static int ask_whatever(const char *what, enum step step, bool *found)
+{
+    int err = 0;
+
+    *found = false;
+    for (uint32_t i = 0; i < vm_count && !*found; i++) {
+        err = ask_devices(&vms[i], what, step, found);
+    }
+    if (!*found && strcmp(what, "all") == 0) {
+        *found = true;
+        err = ask_all(step);
     }
     return err;
 }
@@ -174,20 +200,18 @@ static const char *why_not(int err)
 void manage_counters(char *rest)
 {
     char *what = manage_cut_word(&rest);
-    bool off = strcmp(rest, "off") == 0, found = false;
+    bool off = strcmp(rest, "off") == 0, found;
     struct manage_event e;
-    int err = 0;
+    int err;
 
     if (what == NULL || (*rest != '\0' && !off)) {
         manage_send_error("counters takes a device, a VM or all, and perhaps off", rest);
         return;
     }
-    for (uint32_t i = 0; i < vm_count && !found; i++) {
-        err = ask_devices(&vms[i], what, off, &found);
-    }
-    if (!found && strcmp(what, "all") == 0) {
-        found = true;
-        err = ask_all(off);
+    err = ask_whatever(what, off ? END : BEGIN, &found);
+    settle(err);
+    if (!off && err == 0) {
+        err = ask_whatever(what, TELL, &found);
     }
     if (!found || err != 0) {
         manage_send_error(found ? why_not(err) : "no device of a VM and no VM has that name", what);
