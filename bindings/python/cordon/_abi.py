@@ -1117,6 +1117,11 @@ PROTOTYPES = (
      'HART does not run D any more: another value stands in its hgatp. What it remembers of D '
      'it may keep, and is told of changes until it has forgotten all. Errors: EINVAL, EHANDLE, '
      'ENOENT (it does not run D).'),
+    ("cordon_domain_moves", c_int, (
+        ("d", POINTER(Domain)),
+        ("out", POINTER(Moves)),
+    ),
+     "What was moved of D's frames so far, whoever asked for it. Errors: EINVAL, EHANDLE."),
     ("cordon_domain_number", c_uint32, (
         ("d", POINTER(Domain)),
     ),
@@ -1514,10 +1519,10 @@ PROTOTYPES = (
      "itself, more LEN than extents), EALIGN, ERANGE (beyond the domain's limit, or wraps), "
      'EEXIST (an id is taken; siblings of one priority overlap; RAM or MMIO seen at two places '
      'at once; something else stands in the map there, or it is an MSI target), ENOENT (no '
-     'such node), EBUSY (a node goes that is parent or target of another, or frames that are '
-     'lent), EPERM (frame not HELD, resource taken; frames without KEEP would be hidden), '
-     'ELIMIT, ENOMEM, and what a listener says. Error with all of it changed: EPENDING, as '
-     'cordon_change.'),
+     'such node), EBUSY (a node goes that is parent or target of another; frames that are lent '
+     'would go, lose a right, or get another memory type), EPERM (frame not HELD, resource '
+     'taken; frames without KEEP would be hidden), ELIMIT, ENOMEM, and what a listener says. '
+     'Error with all of it changed: EPENDING, as cordon_change.'),
     ("cordon_strerror", c_char_p, (
         ("code", c_int),
     ),

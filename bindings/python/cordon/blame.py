@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Fields = dict[str, Any]
 Answer = tuple[str, str] | None  # the argument's name, and the sentence about it
 
-CALLS = ("cordon_change", "cordon_share", "cordon_remap")
+CALLS = ("cordon_change", "cordon_share", "cordon_remap", "cordon_slot_set")
 LEGAL = [Perm.of(text) for text in ("r", "rw", "x", "rx", "rwx")]
 MOST = 1 << 10  # frames or regions that are asked for, at most
 
@@ -94,6 +94,8 @@ def _senseless(domain: "Domain", given: Fields) -> Answer:
 
 
 def _not_owned(domain: "Domain", given: Fields) -> Answer:
+    if given.get("discard"):
+        return _stays(domain, given)
     if given.get("mmio"):
         return None
     pages = [(name, at) for name, hpa, length in _extents(given) for at in range(hpa, hpa + length, PAGE)[:MOST]]
@@ -107,7 +109,36 @@ def _not_owned(domain: "Domain", given: Fields) -> Answer:
     return None
 
 
+def _stays(domain: "Domain", given: Fields) -> Answer:
+    """Why the frames of a range cannot be discarded."""
+    at, end = _number(given["gpa"]), _number(given["gpa"]) + _length(given)
+    for _ in range(MOST):
+        if at >= end:
+            break
+        region = domain.region_at(at)
+        where = f"{region.gpa.v:#x}-{region.end.v - 1:#x} of domain {domain.number}"
+        if not region.flags & _abi.CORDON_REGION_DEMAND:
+            return "gpa", f"{where} is no region of first touch, so its frames cannot be discarded"
+        if region.flags & _abi.CORDON_REGION_PIN:
+            return "gpa", f"{where} is pinned, so its frames cannot be discarded"
+        at = region.end.v
+    return None
+
+
+def _slot_in_the_way(domain: "Domain", given: Fields) -> Answer:
+    from .space import Space
+    first, end = _number(given["gpa"]), _number(given["gpa"]) + _length(given)
+    spaces = (child for child in domain.context.children if isinstance(child, Space) and child.of_domain is domain)
+    for node in (node for space in spaces for node in space.nodes()):
+        at, name = node.info.offset, node.name
+        if node.is_slot and name != f"slot {given['slot']}" and at < end and first < at + node.info.len:
+            return "gpa", f"gpa={first:#x}: {name} has {at:#x}-{at + node.info.len - 1:#x}"
+    return None
+
+
 def _taken(domain: "Domain", given: Fields) -> Answer:
+    if "slot" in given:
+        return _slot_in_the_way(domain, given)
     name = "to" if "to" in given else "gpa"
     owner = _domain(domain.context, given.get("borrower", domain.number))
     first = _number(given[name])
@@ -122,6 +153,9 @@ def _taken(domain: "Domain", given: Fields) -> Answer:
 
 
 def _missing(domain: "Domain", given: Fields) -> Answer:
+    if "slot" in given:
+        kept = " whose backing could be kept" if _length(given) else ""
+        return "slot", f"there is no slot {given['slot']}{kept}"
     first = at = _number(given["gpa"])
     try:
         for _ in range(MOST):

@@ -3,7 +3,7 @@ import json
 import os
 import sys
 import traceback
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 
 import click
 from rich.console import Console
@@ -43,6 +43,8 @@ def _open(source):
     if source.startswith("qmp:"):
         from .dump.machine import machine
         return machine(source[4:])
+    if source.startswith(LIVE):
+        raise click.UsageError("only `cordon walk` asks a host channel; the machine's tables are read at qmp:SOCKET")
     return nullcontext(load(source))
 
 
@@ -108,6 +110,15 @@ def _draw(found, views, path):
                                f"python3-{why.name}") from None
 
 
+@contextmanager
+def _writing(path):
+    """What cannot be written is told with its name, which a write alone (to a full disk) does not know."""
+    try:
+        yield
+    except OSError as why:
+        raise OSError(f"{path}: {why.strerror or why}") from None
+
+
 @cli.command()
 @click.argument("source")
 @click.option("--json", "as_json", is_flag=True, help="Every run, as JSON.")
@@ -125,9 +136,11 @@ def dump(source, as_json, picture, save, runs):
         views = _views(found)
     told = text.to_json(found, views)
     if save:
-        save_dump(found, save)
+        with _writing(save):
+            save_dump(found, save)
     if picture:
-        _draw(found, views, picture)
+        with _writing(picture):
+            _draw(found, views, picture)
     if as_json:
         _echo_json(told)
     else:

@@ -203,7 +203,7 @@ class Domain(Child):
 
     def discard(self, gpa: GpaLike, length: Size) -> None:
         """Give the frames of a demand region back; it stays. Pending: see retire."""
-        self.change([Discard(gpa, length)], gpa=address(Gpa, gpa), len=size_bytes(length))
+        self.change([Discard(gpa, length)], gpa=address(Gpa, gpa), len=size_bytes(length), discard=True)
 
     def pin(self, gpa: GpaLike, length: Size, on: bool = True) -> None:
         """Have frames never move, and not be discarded; what is absent is filled first. Or let go of them."""
@@ -265,6 +265,13 @@ class Domain(Child):
         """Give these pages other frames with the same contents, wherever there is room. On an exception `moves`
         says what was moved before."""
         return relocate(self, gpa, length)
+
+    @property
+    def moved(self) -> Moves:
+        """What was moved of its frames so far, whoever asked for it."""
+        out = _abi.Moves()
+        self.context.call("cordon_domain_moves", self.ptr, ctypes.byref(out))
+        return Moves.of(out)
 
     def _remap(self, gpa: GpaLike, to: GpaLike, length: Size, extents: Sequence[ExtentLike]) -> None:
         array, count = extents_array(extents) if extents else (None, 0)

@@ -4,10 +4,11 @@
     {"start": [STEP, ...], "answers": {"COMMAND": [[STEP, ...] each time it is given], ...}}
 
 A STEP is {"say": LINE}, {"event": {...}}, {"lose": FRAMES}, {"noise": TEXT}, {"rest": SECONDS},
-{"hang_up": SECONDS} (of the channel, and a rest) or {"end": STATUS}. A command that the play does not know, or no
+{"hang_up": SECONDS} (of the channel, and a rest) or {"end": STATUS} (or by the signal -STATUS, or with words). A command that the play does not know, or no
 more, is answered as a hypervisor with nothing to tell would.
 """
 import json
+import os
 import re
 import select
 import socket
@@ -61,6 +62,8 @@ class Play:
     def end(self, status):
         self.console.close()
         self.channel.close()
+        if isinstance(status, int) and status < 0:
+            os.kill(os.getpid(), -status)
         sys.exit(status)
 
     def answer(self, command):

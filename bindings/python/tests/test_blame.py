@@ -20,6 +20,19 @@ def free(domain):
     return domain.context.scatter("8K", seed=5)
 
 
+def discard_pinned(domain):
+    domain.demand(0, "64K")
+    domain.pin(0x2000, "8K")
+    domain.discard(0, "64K")
+
+
+def slots(domain, *places):
+    """Slots of 8 KiB, from slot 0 on."""
+    space = domain.space()
+    for number, gpa in enumerate(places):
+        space.slot(number, gpa, extents=domain.context.alloc("8K"))
+
+
 REFUSED = {
     "gpa that is no page": (lambda red, blue: red.grant(0x9001, free(red)), Misaligned, "gpa",
                             "gpa=0x9001 is no multiple of 0x1000"),
@@ -50,6 +63,16 @@ REFUSED = {
                        InvalidArgument, "ops[1].perms", r"ops\[1\].perms=-w-"),
     "the last of several": (lambda red, blue: red.change([Revoke(0x1000, PAGE), Protect(0x9000, PAGE, "r")]),
                             NotFound, "ops[1].gpa", r"ops\[1\].gpa=0x9000: nothing stands at 0x9000"),
+    "what never was first touch": (lambda red, blue: red.discard(0x1000, PAGE), NotOwner, "gpa",
+                                   "0x1000-0x4fff of domain 1 is no region of first touch"),
+    "what is pinned": (lambda red, blue: discard_pinned(blue), NotOwner, "gpa", "0x2000-0x3fff of domain 2 is pinned"),
+    "slots that overlap": (lambda red, blue: slots(blue, 0x1000, 0x2000), AlreadyExists, "gpa",
+                           "gpa=0x2000: slot 0 has 0x1000-0x2fff"),
+    "slot that is no page": (lambda red, blue: slots(blue, 0x1100), Misaligned, "gpa", "gpa=0x1100 is no multiple"),
+    "slot beyond the domain": (lambda red, blue: slots(blue, LIMIT - PAGE), OutOfRange, "gpa", "of domain 2"),
+    "no slot to delete": (lambda red, blue: blue.space().slot_delete(7), NotFound, "slot", "there is no slot 7:"),
+    "slot without backing": (lambda red, blue: blue.space().slot(7, 0, PAGE), NotFound, "slot",
+                             "there is no slot 7 whose backing could be kept"),
 }
 
 

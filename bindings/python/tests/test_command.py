@@ -32,9 +32,14 @@ def command(monkeypatch, capsys):
     return run
 
 
-def test_what_cannot_be_written_is_no_finding(command, dump_file, tmp_path):
+def test_what_cannot_be_written_is_no_finding_and_is_named(command, dump_file, tmp_path):
+    for full in ("full.svg", "full.dump"):
+        (tmp_path / full).symlink_to("/dev/full")
     for option, name, sentence in (("--picture", "t.xyz", "t.xyz' ends in none of .svg, .png, .pdf"),
-                                   ("--picture", "no/t.svg", "No such file"), ("--save", "no/t.dump", "No such file")):
+                                   ("--picture", "no/t.svg", "no/t.svg: No such file"),
+                                   ("--picture", "full.svg", "full.svg: No space left"),
+                                   ("--save", "no/t.dump", "no/t.dump: No such file"),
+                                   ("--save", "full.dump", "full.dump: No space left")):
         status, said = command("dump", dump_file, option, tmp_path / name)
         assert status == 2 and sentence in said and "Traceback" not in said
     assert command("dump", dump_file)[0] == 0

@@ -308,3 +308,8 @@ def test_domains_of_a_machine_are_those_that_it_tells_and_those_that_harts_have(
     found = [(d.number, d.name, d.hgatp) for d in _domains(dump)]
     told = [] if spoil else [(3, "red", root), (5, "blue", 9 << 60 | 1)]
     assert found == told + ([(1, "untold 1", root), (2, "untold 2", other)] if spoil else [(6, "untold 6", other)])
+
+
+def test_a_host_channel_has_no_tables_to_dump():
+    done = CliRunner().invoke(cli, ["dump", "channel:/tmp/channel.sock"])
+    assert done.exit_code == 2 and "only `cordon walk` asks a host channel" in done.output

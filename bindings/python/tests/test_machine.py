@@ -10,6 +10,7 @@ from cordon.expect import FaultMissing
 from cordon.machine import (ChannelError, CommandRefused, ConsoleTimeout, Fences, GuestError, GuestMemory, GuestState, Machine,
                             NoSuchGuest, NoSuchVcpu)
 from cordon.machine import machine as module
+from cordon.qemu.qmp import QmpError
 
 FAKE = Path(__file__).with_name("fake_machine.py")
 RED = {"event": "vm-started", "vm": "red", "domain": 1, "vcpus": 2, "ram_base": "0x80000000",
@@ -74,6 +75,29 @@ def test_guests_wait_for_the_boot_and_say_where_it_stopped(play):
     m = play({"hang_up": 0.2}, {"say": "[cordon] PANIC on hart 0"}, {"end": 1}, guests=())
     with pytest.raises(ChannelError, match="has not started its guests(.|\n)*PANIC on hart 0"):
         m.guests["red"]
+
+
+@pytest.mark.parametrize("status, told", [
+    (3, "status 3"), (-9, r"status -9 \(SIGKILL\)"), ("net.c: it broke", "status 1, and said: net.c: it broke")])
+def test_whoever_waits_for_a_machine_that_has_gone_is_told_how_it_ended(play, status, told):
+    m = play(audit=[[{"say": "[cordon] PANIC on hart 1"}, {"end": status}]])
+    told = f"; QEMU has ended with {told}"
+    with pytest.raises(ChannelError, match=f"no event 'audit' : the hypervisor's end is closed{told}\nthe console ends with:"
+                                           r"\n(.*\n)*    \[cordon\] PANIC on hart 1"):
+        m.audit()
+    with pytest.raises(ChannelError, match=f"'faults' cannot be sent: Broken pipe{told}\n"):
+        m.faults()
+    with pytest.raises(ConsoleTimeout, match=f"the console closed{told}; it ends with:\n"):
+        m.console.wait("more", 3000)
+    with pytest.raises(QmpError, match=told):
+        m.resume()
+
+
+def test_whoever_waits_for_a_machine_that_has_hung_up_is_told_that_it_runs(play, monkeypatch):
+    monkeypatch.setattr(module, "ENDING", 0.1)
+    m = play({"hang_up": 30})
+    with pytest.raises(ChannelError, match="closed; QEMU still runs\n"):
+        m.channel.wait("more", 3000)
 
 
 def test_guests_of_a_machine_that_has_done_all_are_there_still(play):
@@ -188,7 +212,7 @@ def test_exits_are_those_of_this_guest_at_this_moment(play):
 
 
 MEMORY = {"event": "vm-memory", "vm": "red", "ram_bytes": 1 << 24, "resident_bytes": 4096, "first_touch": True,
-          "overcommit": False, "touches": 5, "touches_2m": 1, "spurious": 2}
+          "overcommit": False, "touches": 5, "touches_2m": 1, "spurious": 2, "moved": 3, "longest_us": 40}
 
 
 def test_memory_is_that_of_this_guest_at_this_moment(play):
@@ -196,7 +220,7 @@ def test_memory_is_that_of_this_guest_at_this_moment(play):
     m = play(memory=[events({**MEMORY, "vm": "blue"}, MEMORY, told), events({**MEMORY, "touches": 6}, told),
                      events(RED_ENDED, told)])
     red = m.guests["red"]
-    assert red.memory() == GuestMemory(1 << 24, 4096, True, False, 5, 1, 2)
+    assert red.memory() == GuestMemory(1 << 24, 4096, True, False, 5, 1, 2, 3, 40)
     assert red.memory().touches == 6
     with pytest.raises(GuestError, match="red has no memory: it has ended .stuck after 1.500 s"):
         red.memory()

@@ -68,7 +68,7 @@ def test_what_is_relocated_stands_elsewhere():
         before = d.translate(G_RAM).hpa
         ctx.write(before, b"here")
         moved = d.relocate(G_RAM, 2 * MIB)
-        assert (moved.pages, moved.large, moved.stops) == (512, 512, 1)
+        assert (moved.pages, moved.large, moved.stops) == (512, 512, 1) and d.moved == moved
         assert d.translate(G_RAM).hpa != before
         assert ctx.read(d.translate(G_RAM).hpa, 4) == b"here"
         with pytest.raises(NotFound):

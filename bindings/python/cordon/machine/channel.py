@@ -95,7 +95,7 @@ class Frames:
 class Channel:
     """Reads SOCK in a thread of its own: events are kept in order, bytes are joined by stream. What
     is no frame is skipped: SKIPPED says how many bytes, and an awaited event that does not come
-    says so."""
+    says so. `last_words`, which may be set at any time, says more of a side that has gone."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -104,6 +104,7 @@ class Channel:
         self.events: list[Event] = []
         self.streams: dict[int, bytes] = {}
         self._gone: str | None = None
+        self.last_words: Callable[[], str] = str
         self._thread = threading.Thread(target=self._run, name="channel", daemon=True)
         self._thread.start()
 
@@ -148,10 +149,9 @@ class Channel:
 
     def _noise(self) -> str:
         """What else to say of an event that did not come."""
-        if not self.skipped:
-            return ""
-        return (f"; {self.skipped} bytes were skipped that are no frame, "
-                f"from {self._frames.saw!r} on")
+        noise = (f"; {self.skipped} bytes were skipped that are no frame, "
+                 f"from {self._frames.saw!r} on") if self.skipped else ""
+        return noise + (self.last_words() if self._gone else "")
 
     def command(self, text: str) -> None:
         """Send a command; it answers with events."""
@@ -161,7 +161,7 @@ class Channel:
         except OSError as why:
             with self._changed:  # what the other side said before it went is read first
                 self._changed.wait_for(lambda: self._gone, _LAST_WORDS)
-            raise ChannelError(f"{text!r} cannot be sent: {why.strerror or why}") from None
+            raise ChannelError(f"{text!r} cannot be sent: {why.strerror or why}{self.last_words()}") from None
 
     def wait(self, event: str, timeout: float = 30.0, start: int = 0, **fields: Any) -> Event:
         """The first event of this name, from number START on, whose fields are as given."""

@@ -20,7 +20,7 @@ class ConsoleTimeout(Exception):
 
 class Console:
     """Reads SOCK in a thread of its own. LOG (a binary file or None) gets every byte as it comes;
-    so does TAP, a function that may be set at any time."""
+    so does TAP, a function that may be set at any time. LAST_WORDS, too: it says more of one that has closed."""
 
     def __init__(self, sock: Any, log: Any = None) -> None:
         self._sock, self._log = sock, log
@@ -29,6 +29,7 @@ class Console:
         self.lines: list[str] = []
         self.said: dict[str, str] = {}  # author: all that it has said, joined
         self.tap: Tap | None = None
+        self.last_words: Callable[[], str] = str
         self.closed = False
         self._why = "the console closed"
         self._thread = threading.Thread(target=self._read, name="console", daemon=True)
@@ -83,7 +84,7 @@ class Console:
         with self._changed:
             while (found := look()) is None:
                 left = deadline - time.monotonic()
-                why = hopeless() or (self._why if self.closed else "")
+                why = hopeless() or (self._why + self.last_words() if self.closed else "")
                 if why or left <= 0:
                     why = why or f"{timeout:.0f} s have passed"
                     raise ConsoleTimeout(f"no line matches {pattern!r}, and {why}; it ends with:\n"

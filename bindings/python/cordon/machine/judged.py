@@ -22,7 +22,7 @@ def findings(machine: Machine) -> list[str]:
         try:
             told += look(machine)
         except _BROKEN as why:
-            told.append(str(why))
+            told.append(str(why).split("\n")[0])  # the rest is shown
             break  # each that does not answer takes a timeout
     return told + [*_guests(machine), *_frames(machine)]
 

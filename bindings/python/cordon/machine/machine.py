@@ -4,6 +4,7 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -25,6 +26,7 @@ from ..types import Size, size_bytes
 TREE = Path(__file__).resolve().parents[4]
 HYPERVISOR = Path(os.environ.get("CORDON_HYPERVISOR") or TREE / "out/hyp/cordon.bin")
 FIRMWARE_GUEST_FILES = 4
+ENDING = 5.0  # seconds for a QEMU to end that has closed a connection
 OWNERS = 1  # the byte stream of owner records
 RAM_BASE, IOMMU_BASE = 0x80000000, 0x3010000  # of QEMU's machine "virt"
 
@@ -93,6 +95,19 @@ class Machine(Reports):
         except (OSError, QmpError, ValueError) as why:
             self.close()
             raise QemuError(f"{BINARY} did not start ({why}):\n{self.stderr()}") from None
+        self.console.last_words = self.qmp.last_words = self._ending
+        self.channel.last_words = lambda: f"{self._ending()}\nthe console ends with:\n{self.console.tail()}"
+
+    def _ending(self) -> str:
+        """What became of QEMU, as the rest of a sentence."""
+        try:
+            status = self._process.wait(ENDING)
+        except subprocess.TimeoutExpired:
+            return "; QEMU still runs"
+        self.console.wait_closed(ENDING)
+        by = f" ({signal.Signals(-status).name})" if status < 0 else ""
+        said = self.stderr().strip()
+        return f"; QEMU has ended with status {status}{by}" + (f", and said: {said}" if said else "")
 
     @property
     def ram(self) -> memoryview:

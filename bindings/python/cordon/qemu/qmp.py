@@ -2,6 +2,7 @@
 import json
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 
 LINE_MAX = 1 << 24  # of an answer; the longest seen are the registers of all harts
@@ -12,12 +13,14 @@ class QmpError(Exception):
 
 
 class Qmp:
-    """A connection to a QEMU's QMP monitor, capabilities negotiated."""
+    """A connection to a QEMU's QMP monitor, capabilities negotiated. `last_words`, which may be set at any time, says
+    more of one that is broken."""
 
     def __init__(self, sock: socket.socket, timeout: float = 10.0) -> None:
         self._sock, self._timeout = sock, timeout
         self._sock.settimeout(timeout)
         self._file = sock.makefile("rwb")
+        self.last_words: Callable[[], str] = str
         self.events: list[dict[str, Any]] = []
         self._read()  # the greeting
         self.command("qmp_capabilities")
@@ -25,7 +28,7 @@ class Qmp:
     def _read(self) -> dict[str, Any]:
         line = self._file.readline(LINE_MAX)
         if not line:
-            raise QmpError("QEMU closed the QMP connection")
+            raise QmpError(f"QEMU closed the QMP connection{self.last_words()}")
         try:
             answer = json.loads(line)
         except (ValueError, RecursionError):
@@ -46,7 +49,7 @@ class Qmp:
                 if time.monotonic() > deadline:
                     raise QmpError(f"QMP {name}: events, and no answer")
         except OSError as why:
-            raise QmpError(f"QMP {name}: {why}") from None
+            raise QmpError(f"QMP {name}: {why}{self.last_words()}") from None
         if "error" in answer:
             said = answer["error"]
             raise QmpError(f"QMP {name}: {said.get('desc') if isinstance(said, dict) else said!r}")
