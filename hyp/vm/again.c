@@ -9,7 +9,7 @@
 #include "vm/guests.h"
 #include "vm/report.h"
 
-#define ENDING_US 100000u
+#define ENDING_US 1000000u /* an emulator may have its hart wait meanwhile */
 
 /* Its last hart has told of its end, and is about to let go of it. */
 static void await_end(const struct vm *vm)
