@@ -9,7 +9,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "dma-tests/teeth"))
+import catch  # noqa: E402
 import fault  # noqa: E402
+from tree import Tree  # noqa: E402
 
 HEAD = "fault: it is wrong\nbreaks: INV 1\ncatcher: unit test_a test_b\n"
 HUNK = "file: a.c\n<<<<\nold\n====\nnew\n>>>>\n"
@@ -73,7 +75,7 @@ def test_two_runs_in_one_folder_are_refused(tmp_path):
 
 @pytest.mark.parametrize(("old", "new", "verdict"), [
     ("return 1;", "return 3;", "caught"), ("return 2;", "return 3;", "SURVIVED"),
-    ("return 1;", "for (;;);", "SURVIVED: its test does not end")])
+    ("return 1;", "for (;;);", "HUNG")])
 def test_a_fault_is_caught_by_the_named_test_or_survives(tmp_path, old, new, verdict):
     """A tree of one function and one test, whose makefile says how it is built."""
     tree = tmp_path / "tree"
@@ -94,3 +96,13 @@ def test_a_fault_is_caught_by_the_named_test_or_survives(tmp_path, old, new, ver
     done = subprocess.run([sys.executable, tree / "tools/teeth", "--json", tmp_path / "j"], capture_output=True, text=True)
     assert json.loads((tmp_path / "j").read_text())["faults"][0]["verdict"] == verdict, done.stdout + done.stderr
     assert done.returncode == (verdict != "caught")
+
+
+@pytest.mark.parametrize("body", ["while True: pass", "signal.pthread_sigmask(signal.SIG_BLOCK, [14]); signal.pause()"])
+def test_a_python_test_that_is_stopped_in_its_body_or_with_all_of_pytest_has_caught_nothing(tmp_path, monkeypatch, body):
+    (tmp_path / "dma-tests/qtest").mkdir(parents=True)
+    (tmp_path / "dma-tests/qtest/test_a.py").write_text(f"import signal\n\n\ndef test_b():\n    {body}\n")
+    monkeypatch.setitem(catch.PYTEST_TIMEOUT, "qtest", 6)
+    monkeypatch.setattr(catch, "PYTEST_END", 5)
+    with pytest.raises(catch.Hung, match=r"Timeout \(?>1|did not end within 6 s"):
+        catch.run(fault.Catcher("qtest", "test_a.py", "test_b"), Tree(tmp_path), tmp_path / "scratch")

@@ -9,10 +9,12 @@ from pathlib import Path
 ONLY = "only.so"
 UNIT_TIMEOUT = 30  # they take a second or two
 PYTEST_TIMEOUT = {"qtest": 120, "boot": 240, "dpdk": 400, "dpdk/host": 120}
+PYTEST_END = 20  # of these, for what must be taken down after a test that hangs
 PYTEST_MORE = {"dpdk": ["--quick"]}  # one model of card
 NEEDS = {"qtest": ["host"], "boot": ["host", "hyp"], "dpdk": ["host", "hyp"], "dpdk/host": ["dpdk-host"]}
 RUN = re.compile(r"^\[ RUN      \] (\w+)$", re.M)
 END = re.compile(r"\[ *(OK|FAILED|ERROR) *\] (\w+)$", re.M)
+STOPPED = re.compile(r"Failed: Timeout \(?>")  # what pytest-timeout says of a test
 
 
 class NoTest(Exception):
@@ -20,7 +22,8 @@ class NoTest(Exception):
 
 
 class Hung(Exception):
-    """The catcher's test did not end, and so does not say what is wrong."""
+    """The catcher's test was stopped before its end, and so does not say what is wrong: that catches nothing. A
+    test that can be kept waiting by a fault bounds its own wait, and fails."""
 
 
 def prepare(folder):
@@ -74,15 +77,17 @@ def _run_pytest(catcher, tree, scratch):
     env.pop("CORDON_LIB", None)
     status, text = _output(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-o", "junit_family=xunit2",
-         f"--timeout={PYTEST_TIMEOUT[catcher.kind] - 20}", f"--junitxml={report}",
+         f"--timeout={PYTEST_TIMEOUT[catcher.kind] - PYTEST_END}", f"--junitxml={report}",
          *PYTEST_MORE.get(catcher.kind, []), f"dma-tests/{catcher.kind}/{catcher.place}::{catcher.test}"],
         tree, PYTEST_TIMEOUT[catcher.kind], env)
     if status is None:
-        return False, text
+        raise Hung(text)
     if not report.exists():
         raise NoTest(text)
     cases = [case for case in xml.parse(report).iter("testcase") if case.get("name").partition("[")[0] == catcher.test]
     report.unlink()
+    if any(STOPPED.search(part.get("message", "")) for case in cases for part in case):
+        raise Hung(text)
     if any(_failed(case) for case in cases):
         return False, text
     if status or not any(len(case) == 0 or case.find("system-out") is not None for case in cases):
