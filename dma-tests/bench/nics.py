@@ -23,37 +23,25 @@ SIZES = (64, 512, 1518, 9000)  # with CRC
 HARTS = 2
 PLAIN_MIB = 512
 KINDS = ("sbi", "mmio", "interrupt", "virtual", "absent", "spurious")
+PARTS = 5  # of a measurement
 START_GOAL = 10  # seconds
 KVM_MMIO = 25_400 * 50  # for a million packets: KVM with VFIO on the same emulator, 25,400 for 20,000
 
 
-def _testpmd(size, seconds):
-    """The order that has testpmd forward packets of SIZE, CRC included, and count them for some SECONDS, by its
-    guest's clock: it is told to begin once it asks for commands, and to count once packets go round."""
-    said = (f"until grep -q testpmd. /tmp/s; do sleep 0.1; done; "
-            f"echo set fwd io; echo set txpkts {size - 4}; echo start tx_first 8; sleep 1; "
-            f"cat /proc/uptime >/tmp/t; echo clear fwd stats all; sleep {seconds}; "
-            f"echo show fwd stats all; cat /proc/uptime >>/tmp/t; echo stop; echo quit")
-    room = "--mbuf-size=10240 --max-pkt-len=9014" if size > 1518 else ""
-    return (f": >/tmp/s; ( {said} ) | dpdk-testpmd -l 0-1 --no-telemetry -- -i "
-            f"--total-num-mbufs=2048 --rxd=256 --txd=256 --no-lsc-interrupt {room} >/tmp/s 2>&1; status=$?; cat /tmp/s; "
-            f"awk '{{ print \"at \" $1 }}' /tmp/t; exit $status")
-
-
-def _forwarded(machine, size, seconds):
-    """(packets that the two cards sent on, for how many seconds); never for want of a buffer."""
-    done = machine.order(_testpmd(size, seconds), 60 + seconds)
-    total = done.text.partition("Accumulated forward statistics for all ports")[2]
-    sent = re.search(r"TX-packets: *(\d+)", total)
-    times = [float(at) for at in re.findall(r"at ([\d.]+)", total)]
-    if done.status != 0 or sent is None or int(sent[1]) == 0 or len(times) != 2 or "RX-nombufs" in total:
+def _forwarded(machine, size, seconds, times):
+    """[(time, packets that the two cards have sent on until then)], SECONDS apart, from some time after the start
+    on: by dma-tests/dpdk/etc/forward."""
+    done = machine.order(f"sh /etc/cordon/forward {size} {seconds} {times}", 60 + 2 * seconds * times)
+    found = [(float(at), int(sent)) for at, sent in re.findall(r"forwarded ([\d.]+) (\d+)", done.text)]
+    if done.status != 0 or len(found) != times + 1:
         raise BenchError(f"testpmd: {done.text[-1500:]}")
-    return int(sent[1]), times[1] - times[0]
+    return found
 
 
 def _sent_on(machine, size, seconds):
-    packets, took = _forwarded(machine, size, seconds)
-    return packets / took
+    """Packets a second: the median of parts of so many SECONDS."""
+    found = _forwarded(machine, size, seconds / PARTS, PARTS)
+    return statistics.median((sent - before) / (at - since) for (since, before), (at, sent) in zip(found, found[1:]))
 
 
 def _checked(machine, size, seconds):
@@ -125,7 +113,7 @@ def _exits(env, model, machine, seconds):
     packets, exits = [], []
     for length in (seconds, 4 * seconds):
         before = machine.exits()
-        packets.append(_forwarded(machine, 64, length)[0])
+        packets.append(_forwarded(machine, 64, length, 1)[-1][1])
         after = machine.exits()
         exits.append({kind: getattr(after, kind) - getattr(before, kind) for kind in KINDS})
     more = packets[1] - packets[0]

@@ -177,6 +177,13 @@ def test_what_tools_take_from_the_environment_may_stand_behind_make(name):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("target", ["bench", "bench-library", "bench-memory", "bench-dpdk", "run"])
+def test_figures_are_written_to_a_file_where_one_is_named(target):
+    said = subprocess.run(["make", "-n", "V=1", target, "JSON=a b.json", "QUICK=1"], cwd=TREE, capture_output=True,
+                          text=True, check=True).stdout
+    assert re.search(r"tools/(bench|run) .*--json 'a b.json' --quick", said)
+
+
 # ---- links and names ----------------------------------------------------------------------------
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)

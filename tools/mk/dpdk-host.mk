@@ -31,11 +31,20 @@ $(eval $(call flags_stamp,$(DPDK_HOST)/sanitized,$(CC) $(DPDK_HOST_CFLAGS) $(SAN
 $(eval $(call dpdk_host,plain,,$(DPDK_HOST_PLAIN),bench))
 $(eval $(call dpdk_host,sanitized,$(SANITIZE),$(DPDK_HOST_SANITIZED),$(DPDK_HOST_TESTS)))
 
+# The guests' program, over this machine's ports.
+DPDK_PORTS_OBJ := $(patsubst %.c,$(DPDK_HOST)/sanitized/obj/%.o,$(wildcard dma-tests/dpdk/sg/*.c dma-tests/dpdk/lib/*.c))
+$(DPDK_HOST)/ports/sg: $(DPDK_PORTS_OBJ)
+	$(note) LD $@
+	@mkdir -p $(@D)
+	$(quiet)$(CC) $(SANITIZE) -o $@ $^ -Wl,--as-needed `pkg-config --libs libdpdk` -Wl,--no-as-needed -lrte_mempool_ring \
+		-lrte_net_memif
+-include $(DPDK_PORTS_OBJ:.o=.d)
+
 .PHONY: dpdk-host test-dpdk-host bench-dpdk
-dpdk-host: $(DPDK_HOST_TESTS:%=$(DPDK_HOST)/sanitized/%) $(DPDK_HOST)/plain/bench
+dpdk-host: $(DPDK_HOST_TESTS:%=$(DPDK_HOST)/sanitized/%) $(DPDK_HOST)/ports/sg $(DPDK_HOST)/plain/bench
 
 test-dpdk-host: dpdk-host ## DPDK in this process: scatter-gather chains through the software IOMMU (T=)
 	@$(PYTEST) dma-tests/dpdk/host $(PYTEST_PICK)
 
 bench-dpdk: $(DPDK_HOST)/plain/bench dpdk bench-parts ## benchmarks with DPDK (BENCH=nics)
-	@$(PYTHON) tools/bench --dpdk $(BENCH)
+	@$(PYTHON) tools/bench --dpdk $(WITH) $(BENCH)

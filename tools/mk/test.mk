@@ -27,6 +27,7 @@ $(UNIT_DIR)/%: $(OUT)/asan/obj/dma-tests/unit/%.o $(UNIT_SUPPORT_OBJ) $(OUT)/asa
 
 $(UNIT_DIR)/test_pattern: $(OUT)/asan/obj/dma-tests/dpdk/lib/pattern.o
 $(UNIT_DIR)/test_sg_shape: $(OUT)/asan/obj/dma-tests/dpdk/sg/shape.o
+$(UNIT_DIR)/test_sg_stall: $(OUT)/asan/obj/dma-tests/dpdk/sg/stall.o
 
 -include $(UNIT_SRC:%.c=$(OUT)/asan/obj/%.d) $(UNIT_SUPPORT_OBJ:.o=.d)
 
@@ -89,20 +90,21 @@ $(OUT)/bench/initramfs.cpio.gz: $(OUT)/bench/init $(BENCH_GUEST)/initramfs.list 
 .PHONY: bench-parts
 bench-parts: host hyp guest $(BENCH_PROG) $(OUT)/bench/initramfs.cpio.gz
 
-bench: bench-parts ## benchmarks: figures, ratios, GOAL met or missed (BENCH='--strict exits')
-	@$(PYTHON) tools/bench $(BENCH)
+# JSON=FILE writes what was found; QUICK=1 is short; 0 and nothing are off.
+on = $(filter-out 0 no false,$(1))
+WITH = $(if $(JSON),--json '$(JSON)') $(if $(call on,$(QUICK)),--quick)
+
+bench: bench-parts ## benchmarks: figures, ratios, GOAL met or missed (BENCH='--strict exits' QUICK=1 JSON=FILE)
+	@$(PYTHON) tools/bench $(WITH) $(BENCH)
 
 bench-library: host $(BENCH_PROG) ## benchmarks of the library, its model and its Python package (BENCH='tables model')
-	@$(PYTHON) tools/bench --library $(BENCH)
+	@$(PYTHON) tools/bench --library $(WITH) $(BENCH)
 
 bench-memory: bench-parts ## benchmarks of memory virtualization (BENCH='nested touch')
-	@$(PYTHON) tools/bench --memory $(BENCH)
+	@$(PYTHON) tools/bench --memory $(WITH) $(BENCH)
 
-# JSON=FILE writes what was found; CONTROL=no-iommu or open-view lets the rogue loose; QUICK=1 is short.
-# 0 and nothing are off.
-on = $(filter-out 0 no false,$(1))
-RUN_WITH = $(if $(CONTROL),--control '$(CONTROL)') $(if $(call on,$(INTERACTIVE)),--interactive) \
-	$(if $(JSON),--json '$(JSON)') $(if $(call on,$(QUICK)),--quick)
+# CONTROL=no-iommu or open-view lets the rogue loose.
+RUN_WITH = $(if $(CONTROL),--control '$(CONTROL)') $(if $(call on,$(INTERACTIVE)),--interactive) $(WITH)
 run: host hyp guest ## the story: two guests, real devices, a rogue that stays confined (CONTROL= INTERACTIVE=1 JSON=)
 	@$(PYTHON) tools/run $(RUN_WITH)
 
