@@ -36,7 +36,7 @@ class Place:
 
     @property
     def page(self):
-        return Place(self.iova & -PAGE, self.hpa and self.hpa & -PAGE)
+        return Place(self.iova & -PAGE, self.hpa and self.hpa & -PAGE, self.registers)
 
 
 def mark(where):

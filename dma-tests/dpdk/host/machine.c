@@ -1,6 +1,7 @@
 /* See machine.h. */
 #include "machine.h"
 #include "lib/tool.h"
+#include "model/model_port.h"
 
 #include <sys/mman.h>
 #include <time.h>
@@ -50,16 +51,6 @@ double machine_seconds(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static uint64_t mmio_read(void *user, uint64_t hpa, uint32_t width)
-{
-    return cordon_model_read(user, (uint32_t)(hpa - IOMMU_HPA), width);
-}
-
-static void mmio_write(void *user, uint64_t hpa, uint32_t width, uint64_t value)
-{
-    cordon_model_write(user, (uint32_t)(hpa - IOMMU_HPA), width, value);
-}
-
 static uint64_t time_us(void *user)
 {
     struct timespec t;
@@ -102,11 +93,8 @@ void machine_open(struct machine *m, bool confined, uint64_t seed)
     open_ram(m);
     mcfg.ram = m->ram;
     must(cordon_model_create(&mcfg, &m->model) == 0, "no software IOMMU", 0);
-    m->port = (struct cordon_port_ops){.size = sizeof(m->port),
-                                       .user = m->model,
-                                       .mmio_read = mmio_read,
-                                       .mmio_write = mmio_write,
-                                       .time_us = time_us};
+    m->port = model_port(m->model);
+    m->port.time_us = time_us;
     cfg.ram_offset = (uint64_t)(uintptr_t)m->ram - RAM_HPA;
     err = cordon_ctx_create(&cfg, &m->ctx);
     must(err == 0, "no context", err);

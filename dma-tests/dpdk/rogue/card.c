@@ -2,6 +2,7 @@
 #include "rogue/card.h"
 #include "lib/tool.h"
 #include <rte_cycles.h>
+#include <rte_memory.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -9,8 +10,12 @@
 /* Of a ring. */
 #define LOW 0x00u
 #define HIGH 0x04u
+#define LENGTH 0x08u
 #define HEAD 0x10u
 #define TAIL 0x18u
+#define REPORT 0x38u /* LOW and HIGH of where the head of a ring that sends is written */
+#define REPORT_ON 0x1u
+#define SENT 0x1u      /* a descriptor's status */
 #define DESCRIPTORS 8u /* that a receive ring elsewhere offers */
 
 /* Of interrupts: causes that are raised (cleared by reading), the time between messages, causes to
@@ -26,11 +31,18 @@
 struct card_kind {
     const char *driver;
     uint32_t ring[2];
+    bool reports; /* has REPORT */
+};
+
+struct descriptor {
+    uint64_t iova;
+    uint32_t command;
+    uint32_t status;
 };
 
 static const struct card_kind kinds[] = {
-    {"net_e1000_em", {0x2800, 0x3800}},
-    {"net_e1000_igb", {0xc000, 0xe000}},
+    {"net_e1000_em", {0x2800, 0x3800}, false},
+    {"net_e1000_igb", {0xc000, 0xe000}, true},
 };
 
 static uint32_t get(const struct card *c, uint32_t reg)
@@ -96,6 +108,34 @@ void card_ring_send_one(struct card *c)
 void card_ring_restore(struct card *c, bool send)
 {
     place(c, send, c->base[send], c->head[send], c->tail[send]);
+}
+
+void card_report_to(struct card *c, uint64_t iova)
+{
+    uint32_t report = c->kind->ring[true] + REPORT;
+
+    if (!c->kind->reports) {
+        tool_cannot("a card of %s writes nowhere how far it has sent", c->kind->driver);
+    }
+    put(c, report + HIGH, (uint32_t)(iova >> 32));
+    put(c, report + LOW, (uint32_t)iova | REPORT_ON);
+}
+
+uint32_t card_report_end(struct card *c)
+{
+    uint32_t ring = c->kind->ring[true];
+    uint32_t count = get(c, ring + LENGTH) / sizeof(struct descriptor);
+    uint32_t head = get(c, ring + HEAD);
+    struct descriptor *at = rte_mem_iova2virt(c->base[true]);
+
+    put(c, ring + REPORT + LOW, 0);
+    if (at == NULL) {
+        tool_cannot("the ring of %s stands in no memory of DPDK's", c->kind->driver);
+    }
+    for (uint32_t i = c->head[true]; i != head; i = (i + 1) % count) {
+        at[i].status |= SENT;
+    }
+    return head;
 }
 
 void card_message(struct card *c, uint64_t iova, uint16_t data, uint32_t times)

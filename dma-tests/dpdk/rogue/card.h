@@ -31,6 +31,14 @@ void card_ring_send_one(struct card *c);
 /* The driver's ring again, as it was. */
 void card_ring_restore(struct card *c, bool send);
 
+/* Have the card, an igb, write to IOVA how far it has sent, and nothing into its descriptors. Ends
+ * the program for a card that cannot. */
+void card_report_to(struct card *c, uint64_t iova);
+
+/* As its driver has it again, which finds in the descriptors what was sent meanwhile. How far that
+ * is. */
+uint32_t card_report_end(struct card *c);
+
 /* Have the card send TIMES messages (MSI), DATA to IOVA. Its driver, which polls, has all of its
  * interrupts masked, and they are so again. */
 void card_message(struct card *c, uint64_t iova, uint16_t data, uint32_t times);

@@ -26,6 +26,7 @@ static const char doc[] =
     "  receive WHERE IOVA   a packet into three buffers; that one is stored at IOVA\n"
     "  ring send IOVA       port 0 takes one descriptor from a ring at IOVA\n"
     "  ring receive IOVA    port 1 takes descriptors from a ring at IOVA, and reports there\n"
+    "  ring report IOVA     port 0's card, an igb, writes there how far it has sent\n"
     "  message NUMBER IOVA  port 0's card sends 1000 messages (MSI): NUMBER, to IOVA\n"
     "  quit                 end, as the end of the input does\n"
     "With none, IOVA is not used and all is honest. Options behind -- are EAL's.";
@@ -86,6 +87,20 @@ static void ring_at(bool send, uint64_t iova)
     json_number("bytes", came.len);
 }
 
+/* An honest packet, of which the card writes to IOVA that it was sent. */
+static void report_to(uint64_t iova)
+{
+    struct card card = card_open(&line.from);
+    struct line_packet came;
+
+    card_report_to(&card, iova);
+    line_send(&line, LINE_NONE, 0);
+    line_take(&line, &came);
+    json_number("head", card_report_end(&card));
+    card_close(&card);
+    say_packet(&came, LINE_NONE);
+}
+
 static void message_to(const char *number, uint64_t iova)
 {
     struct card card = card_open(&line.from);
@@ -111,6 +126,8 @@ static bool carry_out(const char *order)
     } else if (strcmp(verb, "ring") == 0 &&
                (strcmp(word, "send") == 0 || strcmp(word, "receive") == 0)) {
         ring_at(strcmp(word, "send") == 0, iova);
+    } else if (strcmp(verb, "ring") == 0 && strcmp(word, "report") == 0) {
+        report_to(iova);
     } else if (strcmp(verb, "send") == 0 && where != LINE_WHERES) {
         send_from(where, iova);
     } else if (strcmp(verb, "receive") == 0 && where != LINE_WHERES) {
