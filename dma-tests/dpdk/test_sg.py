@@ -46,6 +46,14 @@ def test_rings_that_wrap_and_run_out_lose_nothing(pair):
         assert flow["ring_wraps"] > 100 and flow["refused"] > 0
 
 
+@pytest.mark.parametrize("ring,frame,room,buffers", [(256, 1514, 2048, 1), (64, 9014, 2048, 5), (64, 1514, 512, 3)])
+def test_what_is_under_way_fits_into_half_of_the_other_ends_ring(pair, ring, frame, room, buffers):
+    """What does not, QEMU's wire keeps, and hands on behind what is sent later."""
+    result = passed(pair.order("red", f"sg --ring {ring} --frame {frame} --room {room}"))
+    for flow in result["flows"]:
+        assert 0 < 2 * flow["ahead"] * buffers <= ring / 2
+
+
 def test_packets_arrive_between_two_guests(apart):
     apart.begin("red", "sg")
     blue = passed(apart.order("blue", "sg --number 1"))

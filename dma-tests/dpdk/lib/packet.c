@@ -118,7 +118,7 @@ uint16_t packet_type(const struct rte_mbuf *chain)
     uint8_t copy[2];
     const uint8_t *type = rte_pktmbuf_read(chain, PACKET_HEADER - 2, sizeof copy, copy);
 
-    return type == NULL ? 0 : (uint16_t)(type[0] << 8 | type[1]);
+    return type == NULL ? 0 : (uint16_t)(type[0] * 256u + type[1]);
 }
 
 bool packet_name(const struct rte_mbuf *chain, struct pattern *p)

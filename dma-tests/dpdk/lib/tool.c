@@ -111,9 +111,9 @@ void tool_start(const struct argp *argp, int argc, char **argv, void *settings)
         eal[count++] = "--huge-unlink=always"; /* free again however the program ends */
     }
     if (rte_eal_init(count, eal) < 0) {
-        tool_cannot("EAL does not start: %s; it has said why above, or does with "
+        tool_cannot("EAL does not start%s%s; it has said why above, or does with "
                     "-- --log-level=lib.eal:debug",
-                    rte_strerror(rte_errno));
+                    rte_errno != 0 ? ": " : "", rte_errno != 0 ? rte_strerror(rte_errno) : "");
     }
     /* Its thread for interrupts finds none to read of a card that has no line. */
     rte_log_set_level_pattern("lib.eal", RTE_LOG_CRIT);

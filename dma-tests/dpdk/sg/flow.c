@@ -12,7 +12,9 @@
 
 /* ---- hello ---------------------------------------------------------------------------------- */
 
-/* A frame of one segment: who sends it, and whether it has heard the other end. */
+enum heard { HEARD_NOTHING, HEARD, HEARD_ALL };
+
+/* A frame of one segment: who sends it, and what it has heard of the other end. */
 struct hello {
     uint8_t to[6];
     uint8_t from[6];
@@ -25,14 +27,19 @@ struct hello {
 static void say_hello(struct flow *f)
 {
     struct shape s = {.count = 1, .len = {sizeof(struct hello)}};
+    struct arena_seen seen = f->arena.seen;
     struct piece piece;
     struct hello h = {.type = {PACKET_TYPE_HELLO >> 8, PACKET_TYPE_HELLO & 0xff},
                       .number = (uint8_t)f->number,
-                      .heard = f->met};
+                      .heard = flow_is_over(f) ? HEARD_ALL
+                               : f->met        ? HEARD
+                                               : HEARD_NOTHING};
 
     memset(h.to, 0xff, sizeof h.to);
     memcpy(h.from, (const uint8_t[]){2, 'c', 'o', 'r', 'd', h.number}, sizeof h.from);
-    arena_place(&f->arena, ARENA_SLOTS - 1, &s, &piece);
+    /* Where no packet is that may be under way. */
+    arena_place(&f->arena, f->sent == 0 ? ARENA_SLOTS - 1 : f->sent, &s, &piece);
+    f->arena.seen = seen;
     memcpy(piece.at, &h, sizeof h);
     struct rte_mbuf *m = packet_chain(f->chains, &piece, 1);
 
@@ -55,7 +62,8 @@ static void hear_hello(struct flow *f, const struct rte_mbuf *m)
     }
     f->met = true;
     f->other = h->number;
-    f->known = f->known || h->heard != 0;
+    f->known = f->known || h->heard != HEARD_NOTHING;
+    f->served = h->heard == HEARD_ALL;
 }
 
 static bool all_known(const struct flow *flows, unsigned count)
@@ -68,25 +76,50 @@ static bool all_known(const struct flow *flows, unsigned count)
     return all;
 }
 
+static void greet(struct flow *flows, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        say_hello(&flows[i]);
+    }
+}
+
+/* Say hello, and hear what has come after a while. */
+static void exchange(struct flow *flows, unsigned count)
+{
+    greet(flows, count);
+    rte_delay_ms(HELLO_MS);
+    for (unsigned i = 0; i < count; i++) {
+        (void)flow_receive(&flows[i]);
+    }
+}
+
 void flow_meet(struct flow *flows, unsigned count, uint32_t ms)
 {
     for (uint32_t waited = 0; !all_known(flows, count); waited += HELLO_MS) {
         if (waited > ms) {
             tool_cannot("nothing has come from the other end within %u ms", ms);
         }
-        for (unsigned i = 0; i < count; i++) {
-            say_hello(&flows[i]);
-        }
-        rte_delay_ms(HELLO_MS);
-        for (unsigned i = 0; i < count; i++) {
-            (void)flow_receive(&flows[i]);
-        }
+        exchange(flows, count);
     }
+    greet(flows, count); /* the last that it sent may have told that it had heard nothing */
+}
+
+static bool all_served(const struct flow *flows, unsigned count)
+{
+    bool all = true;
+
     for (unsigned i = 0; i < count; i++) {
-        say_hello(&flows[i]); /* the last that it sent may have told that it had heard nothing */
-        memset(&flows[i].arena.seen, 0, sizeof flows[i].arena.seen);
-        flows[i].arena.seen.size_least = UINT32_MAX;
+        all = all && flows[i].served;
     }
+    return all;
+}
+
+void flow_part(struct flow *flows, unsigned count, uint32_t ms)
+{
+    for (uint32_t waited = 0; waited <= ms && !all_served(flows, count); waited += HELLO_MS) {
+        exchange(flows, count);
+    }
+    greet(flows, count); /* its last may have told that it had not all yet */
 }
 
 /* ---- sending -------------------------------------------------------------------------------- */
@@ -119,10 +152,17 @@ static struct rte_mbuf *make_packet(struct flow *f, uint32_t number)
     return packet_chain(f->chains, pieces, s.count);
 }
 
+uint32_t flow_ahead(uint32_t ring, uint32_t buffers)
+{
+    uint32_t fit = ring / (4 * buffers);
+
+    return fit < 1 ? 1 : fit < ARENA_SLOTS / 2 ? fit : ARENA_SLOTS / 2;
+}
+
 /* Make what may be sent now, behind what has been refused. */
 static void make_ready(struct flow *f)
 {
-    uint32_t end = f->received + FLOW_AHEAD < f->count ? f->received + FLOW_AHEAD : f->count;
+    uint32_t end = f->received + f->ahead < f->count ? f->received + f->ahead : f->count;
 
     end = f->copies != NULL ? f->count : end;
     while (f->ready_count < FLOW_BURST && f->sent + f->ready_count < end) {
@@ -196,7 +236,9 @@ static void take_data(struct flow *f, const struct rte_mbuf *m)
     struct pattern p = {f->other, f->received};
 
     f->known = true;
-    if (packet_name(m, &p) && (p.port != f->other || !is_expected(f, p.sequence))) {
+    bool named = packet_name(m, &p);
+
+    if ((named && p.port != f->other) || !is_expected(f, p.sequence)) {
         f->strange++;
         tell(f, p.sequence, "it was not to come here now");
         return;

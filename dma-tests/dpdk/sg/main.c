@@ -5,6 +5,7 @@
 #include "lib/json.h"
 #include "lib/tool.h"
 #include "sg/flow.h"
+#include "sg/stall.h"
 #include <inttypes.h>
 #include <rte_cycles.h>
 #include <rte_mbuf.h>
@@ -13,6 +14,8 @@
 
 #define FLOWS_MAX 2u
 #define STALL_MS 3000u
+#define PART_MS 500u
+#define LOOK_MS 10u /* longer between two looks: the machine was held up, not the packets */
 #define CHAINS 4096u
 #define FLOOD_FRAME_MAX 1514u
 
@@ -127,9 +130,10 @@ static bool say_traffic(const struct flow *flows, unsigned count)
 static bool run(struct flow *flows, unsigned count, uint32_t lag_us)
 {
     bool traffic = false;
-    uint64_t patience = rte_get_timer_hz() / 1000 * STALL_MS;
-    uint64_t lag = rte_get_timer_hz() * lag_us / 1000000;
-    uint64_t since = rte_get_timer_cycles(), looked = since;
+    uint64_t ms = rte_get_timer_hz() / 1000;
+    uint64_t lag = ms * lag_us / 1000;
+    uint64_t looked = rte_get_timer_cycles();
+    struct stall stall = {.patience = ms * STALL_MS, .step = ms * LOOK_MS, .last = looked};
 
     for (;;) {
         uint32_t moved = 0;
@@ -144,9 +148,7 @@ static bool run(struct flow *flows, unsigned count, uint32_t lag_us)
         if (over) {
             return true;
         }
-        if (moved != 0) {
-            since = rte_get_timer_cycles();
-        } else if (rte_get_timer_cycles() - since > patience) {
+        if (stall_look(&stall, rte_get_timer_cycles(), moved != 0)) {
             return false;
         }
     }
@@ -197,6 +199,7 @@ static void make_flows(const struct settings *s, struct port *ports, struct flow
     for (unsigned i = 0; i < count; i++) {
         flows[i] = (struct flow){.port = &ports[i], .number = s->number + i, .limits = limits};
         flows[i].count = s->packets != 0 ? s->packets : shape_round(&limits);
+        flows[i].ahead = flow_ahead(ports[i].rx_ring, limits.frame_max / s->room + 1);
         flows[i].chains = chains;
         flows[i].copies = copies;
         if (s->flood && (flows[i].seen = calloc(flows[i].count, 1)) == NULL) {
@@ -221,6 +224,7 @@ static void say_flow(const struct flow *f)
     json_open(NULL);
     json_number("number", f->number);
     json_number("packets", f->count);
+    json_number("ahead", f->ahead);
     json_number("sent", f->sent);
     json_number("received", f->came);
     json_number("bytes", f->bytes);
@@ -320,7 +324,9 @@ int main(int argc, char **argv)
     bool moved = run(flows, count, s.lag_us);
     uint64_t us = (rte_get_timer_cycles() - start) * 1000000 / rte_get_timer_hz();
 
-    if (!moved) {
+    if (moved) {
+        flow_part(flows, count, PART_MS);
+    } else {
         fprintf(stderr, "%s: nothing has moved for %u ms\n", tool_name(), STALL_MS);
     }
     for (unsigned i = 0; i < count; i++) {
