@@ -31,16 +31,22 @@ def pytest_runtest_makereport():
 
 
 def pytest_collection_modifyitems(config, items):
+    for item in items:  # side by side (-n 2 --dist loadgroup): what shares machines stays together
+        if model := _model_of(item):
+            item.add_marker(pytest.mark.xdist_group(model))
     if config.getoption("--quick"):
         left_out = [item for item in items if item.get_closest_marker("whole") or _is_doubled(item)]
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
 
 
+def _model_of(item):
+    return getattr(item, "callspec", None) and item.callspec.params.get("model")
+
+
 def _is_doubled(item):
     """Whether the short run has this test with another model."""
-    model = getattr(item, "callspec", None) and item.callspec.params.get("model")
-    return any(name in item.fixturenames and model != only for name, only in QUICK.items())
+    return any(name in item.fixturenames and _model_of(item) != only for name, only in QUICK.items())
 
 
 @pytest.fixture(scope="session", params=guests.MODELS)

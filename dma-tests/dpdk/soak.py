@@ -9,9 +9,10 @@ import random
 import struct
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import guests
+from cordon.qemu.qmp import QmpError
 from labours import Broken, Faults, Worker, must
 from machine import MIB, bare, bare_guest
 from outside import Outside
@@ -188,7 +189,8 @@ def run(folder, seconds, seed, say):
             soak.work(seconds)
             frames = soak.settle(before)
         except Exception as why:
-            (folder / "harts.txt").write_text(shared.machine.qmp.hmp("info registers -a"))
+            with suppress(QmpError):  # of a QEMU that has gone, WHY says how
+                (folder / "harts.txt").write_text(shared.machine.qmp.hmp("info registers -a"))
             raise Broken(f"seed {seed}, {soak.doing()}: {why}") from why
         return {"program": "soak", "passed": True, "seed": seed, "seconds": round(time.monotonic() - began, 1),
                 **soak.told(), "frames": frames}

@@ -54,6 +54,15 @@ def test_console_and_trace_of_the_failed_test_alone_are_kept(tmp_path):
     assert "riscv_iommu_cmd" in trace
 
 
+def test_what_is_kept_of_one_run_is_not_where_another_one_works():
+    def folder(*words):
+        told = subprocess.run(["make", "-n", *words], cwd=guests.TREE, capture_output=True, text=True, timeout=60,
+                              check=True).stdout
+        return re.search(r"--basetemp='(out/dpdk/tests/[^']+)'", told)[1]
+    runs = [("test-dpdk",), ("check-dpdk",), ("check-dpdk", "T=sg or churn"), ("check-dpdk", "T=churn")]
+    assert len({folder(*words) for words in runs}) == len(runs)
+
+
 @pytest.mark.whole
 def test_the_trace_has_each_dma_if_asked(tmp_path):
     (trace,) = run(tmp_path, DMA, "--iommu-trace").values()

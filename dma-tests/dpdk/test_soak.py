@@ -1,12 +1,60 @@
 """tools/soak: all at once, and all counts agree."""
 import json
+import random
 import subprocess
+from contextlib import nullcontext
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import guests
 import pytest
-from labours import METHODS
+import soak
+from cordon.machine import ChannelError
+from cordon.qemu.qmp import QmpError
+from labours import METHODS, Broken, Worker
 
 LABOURS = {"sg", "rogue", "contig", "reset", "die"}
+
+
+class Idler(Worker):
+    """Notes what it would have done."""
+
+    def __init__(self, seed):
+        self.name = self.model = "idler"
+        self.soak, self.random = SimpleNamespace(say=str), random.Random(seed)
+        self.labours, self.done, self.order = [self.sg, self.reset, self.die], {"sg": 0, "reset": 0, "die": 0}, []
+
+    def sg(self):
+        yield self.order.append("sg")
+
+    def reset(self):
+        yield self.order.append("reset")
+
+    def die(self):
+        yield self.order.append("die")
+
+
+def idled(seed, rounds):
+    idler = Idler(seed)
+    list(idler.work(lambda: len(idler.order) > 3 * (rounds - 1)))
+    return idler.order
+
+
+def test_a_guest_does_everything_once_and_goes_on_until_the_time_is_over_as_its_seed_says():
+    assert sorted(idled(7, 0)) == ["die", "reset", "sg"]
+    many = idled(7, 20)
+    assert len(many) == 3 * 19 + 1 and all(many.count(what) >= 19 for what in ("die", "reset", "sg"))
+    assert many == idled(7, 20) != idled(8, 20)
+
+
+def test_a_soak_whose_machine_has_gone_says_how_and_with_which_seed(monkeypatch, tmp_path):
+    machine, at_work = MagicMock(), MagicMock()
+    machine.machine.qmp.hmp.side_effect = QmpError("QEMU closed the QMP connection")
+    at_work.doing.return_value, at_work.work.side_effect = "red sg", ChannelError("closed; QEMU has ended with status -6")
+    monkeypatch.setattr(soak, "_machine", lambda folder: nullcontext(machine))
+    monkeypatch.setattr(soak, "Soak", lambda *_: at_work)
+    with pytest.raises(Broken, match="^seed 7, red sg: closed; QEMU has ended with status -6$"):
+        soak.run(tmp_path, 1, 7, str)
 
 
 @pytest.mark.whole

@@ -15,11 +15,13 @@ DPDK_LDFLAGS := -L$(abspath $(DPDK_LIBS)) -Wl,--allow-shlib-undefined -l:librte_
 .PHONY: dpdk check-dpdk test-dpdk soak
 dpdk: $(DPDK)/initramfs.cpio.zst $(DPDK)/flags guest ## guests with DPDK: Debian's, and our programs over it (docs/dpdk.md)
 
-# What a failed test leaves stays until the next run; pytest's own folders go with anybody's third run of anything.
-DPDK_PYTEST = $(PYTEST) dma-tests/dpdk --basetemp=$(DPDK)/tests
+# What a failed test leaves stays until the same is run again, and others may run beside it; pytest's own folders go with
+# anybody's third run of anything. The name is short: there are sockets below.
+DPDK_KEPT = $(DPDK)/tests/$(firstword $(shell echo '$@ $(T)' | cksum))
+DPDK_PYTEST = mkdir -p $(DPDK)/tests && $(PYTEST) dma-tests/dpdk --basetemp='$(DPDK_KEPT)'
 
 test-dpdk: dpdk host hyp ## real drivers in guests: each network card, alone, in pairs and between guests
-	@$(DPDK_PYTEST) $(PYTEST_PICK)
+	@$(DPDK_PYTEST) $(if $(T),$(PYTEST_PICK),-n 2 --dist loadgroup)
 
 check-dpdk: dpdk host hyp ## the same in short: one model of card a machine
 	@$(DPDK_PYTEST) $(if $(T),$(PYTEST_PICK),--quick)
