@@ -117,10 +117,14 @@ def test_memory_comes_back_when_a_guest_ends(boots, payload):
     assert not run.has("cordon", "PANIC")
 
 
-def test_input_reaches_the_guest_that_reads_the_console(boots, payload):
+@pytest.mark.parametrize("way", ["keyboard", "channel"])
+def test_input_reaches_the_guest_that_reads_the_console(boots, payload, way):
     with boots.machine(bundle.make({"guest": payload("echo")}, {"solo": bare()})) as machine:
         machine.console.wait(r"\[solo\] ready")
-        machine.console.type("hello\n")
+        if way == "keyboard":
+            machine.console.type("hello\n")
+        else:
+            machine.guests["solo"].type("hello")
         machine.console.wait(r"\[solo\] heard hello")
         assert machine.wait_end(30) == 0
 

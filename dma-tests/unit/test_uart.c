@@ -142,6 +142,25 @@ static void test_received_bytes_come_in_order_and_hold_the_wire(void **state)
     assert_int_equal(rd(RBR), 0);
 }
 
+static void test_what_is_taken_by_another_way_is_gone_and_drops_the_wire(void **state)
+{
+    uint8_t bytes[4] = {0};
+
+    (void)state;
+    wr(IER, 0x01);
+    feed("abc");
+    assert_int_equal(uart_take(&t.uart, bytes, 2), 2);
+    assert_memory_equal(bytes, "ab\0", 4);
+    assert_true(t.wire);
+    assert_int_equal(rd(RBR), 'c');
+    feed("d");
+    assert_int_equal(uart_take(&t.uart, bytes, sizeof bytes), 1);
+    assert_int_equal(bytes[0], 'd');
+    assert_false(t.wire);
+    assert_int_equal(rd(LSR), 0x60);
+    assert_int_equal(uart_take(&t.uart, bytes, sizeof bytes), 0);
+}
+
 static void test_input_without_enable_waits_silently(void **state)
 {
     (void)state;
@@ -341,6 +360,7 @@ int main(void)
         TEST(test_enabling_thre_raises_it_each_time_and_iir_takes_it),
         TEST(test_a_sent_byte_raises_thre_again),
         TEST(test_received_bytes_come_in_order_and_hold_the_wire),
+        TEST(test_what_is_taken_by_another_way_is_gone_and_drops_the_wire),
         TEST(test_input_without_enable_waits_silently),
         TEST(test_iir_tells_trigger_from_timeout),
         TEST(test_receive_outranks_thre_which_outranks_modem),

@@ -20,8 +20,8 @@ static int64_t transfer_some(struct vcpu *vcpu, bool write, uint64_t gpa, uint64
     cordon_hold(vm->domain); /* the bytes stay where they are while we use them */
     err = vm_memory_at(vm, cordon_gpa_make(gpa), write ? CORDON_READ : CORDON_WRITE, &bytes, len);
     if (err == 0) {
-        taken =
-            (int64_t)(write ? vm_console_write(vm, bytes, *len) : vm_console_read(vm, bytes, *len));
+        taken = (int64_t)(write ? vm_console_write(vm, bytes, *len)
+                                : uart_take(&vm->uart, bytes, *len));
     }
     if (!write && taken > 0) { /* not through the guest's own tables: said, for dirty logging */
         int told = cordon_log_written(vm->domain, cordon_gpa_make(gpa), (uint64_t)taken);

@@ -38,9 +38,6 @@ static int clear(struct vm *vm, struct config_error *why)
     vm->logged = false;
     vm->bus.count = 0;
     vm->line_len = 0;
-    vm->reads_by_sbi = false;
-    vm->input_first = 0;
-    vm->input_count = 0;
     atomic_store(&vm->faults, 0);
     vm->counts = (struct vcpu_counts){0};
     atomic_store(&vm->state, VM_EMPTY);

@@ -76,20 +76,6 @@ void vm_console_flush(struct vm *vm, uint64_t time)
     cordon_lock_give(&vm->line_lock);
 }
 
-uint64_t vm_console_read(struct vm *vm, uint8_t *bytes, uint64_t len)
-{
-    uint64_t done = 0;
-
-    cordon_lock_take(&vm->line_lock);
-    vm->reads_by_sbi = true;
-    while (done < len && vm->input_count != 0) {
-        bytes[done++] = vm->input[vm->input_first++ % VM_INPUT_BYTES];
-        vm->input_count--;
-    }
-    cordon_lock_give(&vm->line_lock);
-    return done;
-}
-
 bool vm_input(struct vm *vm, const uint8_t *bytes, size_t len, size_t *taken)
 {
     if (!vm_hold(vm)) {
@@ -98,23 +84,6 @@ bool vm_input(struct vm *vm, const uint8_t *bytes, size_t len, size_t *taken)
     *taken = uart_input(&vm->uart, bytes, len);
     vm_let_go(vm);
     return true;
-}
-
-/* A guest that has read by the SBI gets its input there, any other at its UART. What does not
- * fit is dropped, as a UART without flow control does. */
-static void give(struct vm *vm, uint8_t byte)
-{
-    size_t taken;
-
-    if (!vm->reads_by_sbi) {
-        (void)vm_input(vm, &byte, 1, &taken);
-        return;
-    }
-    cordon_lock_take(&vm->line_lock);
-    if (vm->input_count < VM_INPUT_BYTES) {
-        vm->input[(vm->input_first + vm->input_count++) % VM_INPUT_BYTES] = byte;
-    }
-    cordon_lock_give(&vm->line_lock);
 }
 
 static void switch_focus(void)
@@ -130,18 +99,22 @@ static void switch_focus(void)
     }
 }
 
+/* What does not fit is dropped, as a UART without flow control does. */
 void vm_console_poll(void)
 {
-    for (uint32_t i = 0; i < POLL_BYTES; i++) {
-        int byte = console_read_byte();
+    size_t taken;
 
-        if (byte < 0) {
+    for (uint32_t i = 0; i < POLL_BYTES; i++) {
+        int key = console_read_byte();
+        uint8_t byte = (uint8_t)key;
+
+        if (key < 0) {
             return;
         }
         if (byte == KEY_SWITCH) {
             switch_focus();
-        } else if (focus < vm_count && atomic_load(&vms[focus].state) == VM_RUNNING) {
-            give(&vms[focus], (uint8_t)byte);
+        } else if (focus < vm_count) {
+            (void)vm_input(&vms[focus], &byte, 1, &taken);
         }
     }
 }

@@ -15,7 +15,6 @@
 #include "vm/space_vm.h"
 
 #define VM_LINE_BYTES 256u
-#define VM_INPUT_BYTES 256u
 #define VM_END_BYTES 160u
 
 enum vm_state { VM_EMPTY = 0, VM_BUILT, VM_RUNNING, VM_STOPPING, VM_STOPPED, VM_REFUSED };
@@ -59,10 +58,7 @@ struct vm {
     struct cordon_lock line_lock;
     char line[VM_LINE_BYTES]; /* what the guest has said since its last line */
     uint32_t line_len;
-    uint64_t line_time; /* of its last byte */
-    bool reads_by_sbi;  /* it has asked the debug console for input */
-    uint8_t input[VM_INPUT_BYTES];
-    uint64_t input_first, input_count;
+    uint64_t line_time;      /* of its last byte */
     atomic_ullong faults;    /* that were worth a line */
     uint64_t started, ended; /* time */
     uint64_t resident;       /* bytes of its RAM that had frames when it ended */
@@ -132,12 +128,10 @@ bool vm_may_log(struct vm *vm);
 /* What the guest says, by whichever way: whole lines go to the console. Returns LEN. */
 uint64_t vm_console_write(struct vm *vm, const uint8_t *bytes, uint64_t len);
 
-/* What was typed to it and is not taken by the UART: returns how many bytes. */
-uint64_t vm_console_read(struct vm *vm, uint8_t *bytes, uint64_t len);
-
-/* Give VM, if it runs, LEN bytes to read at its UART; *TAKEN is how many there was room for. False:
- * it does not run, or no more. Any hart: the interrupt that this raises comes before the VM's end,
- * for the lock that the end takes is held. */
+/* Give VM, if it runs, LEN bytes to read, at its UART or by the debug console, which takes them out
+ * of the same ring; *TAKEN is how many there was room for. False: it does not run, or no more. Any
+ * hart: the interrupt that this raises comes before the VM's end, for the lock that the end takes
+ * is held. */
 bool vm_input(struct vm *vm, const uint8_t *bytes, size_t len, size_t *taken);
 
 /* Let out a line that is not ended and has waited since before TIME; all of it when TIME is 0. */

@@ -218,6 +218,19 @@ size_t uart_input(struct uart *u, const uint8_t *bytes, size_t len)
     return taken;
 }
 
+size_t uart_take(struct uart *u, uint8_t *bytes, size_t len)
+{
+    size_t taken = 0;
+
+    cordon_lock_take(&u->lock);
+    while (taken < len && u->ring_count != 0) {
+        bytes[taken++] = uart_ring_take(u);
+    }
+    uart_update_wire(u);
+    cordon_lock_give(&u->lock);
+    return taken;
+}
+
 uint64_t uart_read(void *state, uint64_t offset, unsigned width)
 {
     struct uart *u = state;

@@ -36,6 +36,10 @@ void uart_init(struct uart *u, const struct vdev_sink *sink, const struct vdev_w
 /* Give the guest up to LEN bytes to read; returns how many there was room for. From any hart. */
 size_t uart_input(struct uart *u, const uint8_t *bytes, size_t len);
 
+/* Take up to LEN bytes out of what waits, as the guest does when it reads: for a guest that has
+ * another way to ask for its input. Returns how many there were. From any hart. */
+size_t uart_take(struct uart *u, uint8_t *bytes, size_t len);
+
 /* The two functions of struct vbus_device; STATE is the struct uart. One register an access: its
  * low byte, whatever the width. */
 uint64_t uart_read(void *state, uint64_t offset, unsigned width);

@@ -48,13 +48,6 @@ static uint64_t length(const char *text)
     return len;
 }
 
-void listen(void)
-{
-    static char none;
-
-    (void)ecall(EID_DBCN, 1, 1, (uint64_t)(uintptr_t)&none, 0, 0, 0);
-}
-
 void say(const char *text)
 {
     put(text, length(text));

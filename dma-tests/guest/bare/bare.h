@@ -18,9 +18,6 @@ extern char image[];
 
 struct ret ecall(uint64_t eid, uint64_t fid, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3,
                  uint64_t a4);
-/* What is typed goes to the UART until the debug console is read for the first time: to be called
- * before anybody is asked to type. */
-void listen(void);
 void say(const char *text);
 void say_number(const char *text, long value);
 /* A line "ok CLAIM" or "not ok CLAIM". */

@@ -28,7 +28,6 @@ void main(uint64_t hart, uint64_t opaque)
     (void)opaque;
     config[4] = (uint32_t)OWN;
     config[1] = 2; /* memory decoding */
-    listen();
     say("churning");
     while (typed.value != 1) {
         for (uint64_t at = first; at < first + PAGES * PAGE; at += PAGE) {

@@ -13,7 +13,6 @@ void main(uint64_t hart, uint64_t opaque)
 
     (void)hart;
     (void)opaque;
-    listen();
     say("ready");
     while (byte != '\n' && at < LINE) {
         struct ret ret = ecall(EID_DBCN, 1, 1, (uint64_t)(uintptr_t)&byte, 0, 0, 0);

@@ -111,7 +111,6 @@ void main(uint64_t hart, uint64_t opaque)
     set_satp(satp(ROOT));
     check(ecall(EID_HSM, 0, 1, entry, 0, 0, 0).error == 0, "one hart changes a table");
     check(ecall(EID_HSM, 0, 2, entry, 0, 0, 0).error == 0, "one hart runs in a circle");
-    listen();
     say_number("tables at", (long)(uintptr_t)TABLES);
     while (typed.value != 1) {
         nap();

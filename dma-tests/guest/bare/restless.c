@@ -24,7 +24,6 @@ void main(uint64_t hart, uint64_t opaque)
 
     (void)hart;
     (void)opaque;
-    listen();
     say("ready");
     while (typed.value != 1) {
         ecall(EID_HSM, HSM_START, 1, (uint64_t)(uintptr_t)image, 0, 0, 0);

@@ -56,7 +56,6 @@ void main(uint64_t hart, uint64_t opaque)
     (void)opaque;
     *(volatile uint32_t *)(ECAM + 0x10) = (uint32_t)BAR;
     *(volatile uint32_t *)(ECAM + 4) = 2; /* memory space */
-    listen();
     say("ready");
     while (typed.value != 1) {
         typed = ecall(EID_DBCN, 1, 1, (uint64_t)(uintptr_t)&byte, 0, 0, 0);

@@ -88,7 +88,6 @@ void main(uint64_t hart, uint64_t opaque)
 
     (void)hart;
     (void)opaque;
-    listen();
     say_number("window at", (long)(uintptr_t)typed);
     while (order != 'q') {
         struct ret ret = ecall(EID_DBCN, 1, 1, (uint64_t)(uintptr_t)typed, 0, 0, 0);

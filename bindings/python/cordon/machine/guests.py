@@ -220,7 +220,7 @@ class MachineGuest:
         return rf"^\[cordon\] {re.escape(self.name)}: ENDED (\([\w-]+\))"
 
     def type(self, text: str) -> None:
-        """Type TEXT and the end of a line at its UART. (To a guest that reads by the SBI: Console.type.)"""
+        """Type TEXT and the end of a line: it reads them at its UART, or by the SBI's debug console."""
         room, data = COMMAND_BYTES - len(f"type {self.name} "), text.encode()
         if "\0" in text:
             raise ValueError(f"{self.name}: {text!r} has a NUL, which ends a command")
