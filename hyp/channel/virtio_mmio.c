@@ -132,9 +132,11 @@ int virtio_console_open(struct virtio_console *c, void *cookie, cordon_hpa regs,
         .rx = {.mem = &queues[0], .hpa = hpa},
         .tx = {.mem = &queues[1], .hpa = cordon_hpa_add(hpa, sizeof(struct vq_memory))},
     };
-    if (reg_read(c, REG_MAGIC) != MAGIC || reg_read(c, REG_VERSION) != 2 ||
-        reg_read(c, REG_DEVICE_ID) != DEVICE_CONSOLE) {
+    if (reg_read(c, REG_MAGIC) != MAGIC || reg_read(c, REG_DEVICE_ID) != DEVICE_CONSOLE) {
         return -CORDON_ENOENT;
+    }
+    if (reg_read(c, REG_VERSION) != 2) {
+        return -CORDON_ENOTSUP;
     }
     err = negotiate(c);
     if (err == 0) {

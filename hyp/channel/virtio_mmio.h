@@ -64,8 +64,8 @@ struct virtio_console {
 /* Bytes of zeroed, page-aligned memory that virtio_console_open wants. */
 #define VIRTIO_CONSOLE_MEMORY (2 * sizeof(struct vq_memory))
 
-/* Reset and start the device at REGS. MEM lies at HPA. Errors: ENOENT (no modern virtio console
- * there), ENOTSUP (it refuses our features or queue size). */
+/* Reset and start the device at REGS. MEM lies at HPA. Errors: ENOENT (no virtio console there),
+ * ENOTSUP (a legacy one, or one that refuses our features or queue size). */
 CORDON_MUST_CHECK int virtio_console_open(struct virtio_console *c, void *cookie, cordon_hpa regs,
                                           void *mem, cordon_hpa hpa);
 

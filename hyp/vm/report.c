@@ -39,9 +39,14 @@ void report_open(void)
                      mmio_why(machine.virtio[i], err), MMIO_WINDOWS);
             continue;
         }
-        if (channel_open(&channel, NULL, machine.virtio[i], memory_ptr(mem), mem) == 0) {
+        err = channel_open(&channel, NULL, machine.virtio[i], memory_ptr(mem), mem);
+        if (err == 0) {
             log_line("host channel: virtio console at 0x%lx", machine.virtio[i].v);
             return;
+        }
+        if (err != -CORDON_ENOENT) {
+            log_line("virtio console at 0x%lx is a legacy one (virtio-mmio.force-legacy)",
+                     machine.virtio[i].v);
         }
     }
 }
