@@ -40,6 +40,14 @@ def bare(image="guest", **settings):
     return {"vcpus": 1, "memory": 16 * MIB, "kernel": image} | settings
 
 
+def symbols():
+    """{name: (address, bytes)} of the hypervisor's own."""
+    said = subprocess.run([CROSS + "nm", "-S", "--defined-only", Path(HYPERVISOR).with_suffix(".elf")], check=True,
+                          capture_output=True, text=True).stdout
+    words = (line.split() for line in said.splitlines())
+    return {word[-1]: (int(word[0], 16), int(word[1], 16) if len(word) == 4 else 0) for word in words}
+
+
 class Run:
     """What a machine that has ended leaves: the console's lines and its exit status."""
 

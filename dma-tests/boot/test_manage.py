@@ -4,7 +4,8 @@ import struct
 import pytest
 
 import bundle
-from machine import bare
+from cordon.machine.machine import RAM_BASE
+from machine import bare, symbols
 
 
 @pytest.fixture
@@ -50,8 +51,20 @@ def test_guest_whose_harts_come_and_go_stands_still_too(boots, payload):
         assert told == ["paused", "resumed"] * 400
 
 
+@pytest.mark.parametrize("harts, ticks", [(4, 0), (5, 4)])
+def test_the_hart_that_ticks_has_no_guest_or_a_vcpu_0(boots, payload, harts, ticks):
+    """Firmware starts us on any hart; vCPU 0 of the guest is on hart 0."""
+    found, entry = symbols(), RAM_BASE + 0x200000
+    with boots.machine(bundle.make({"guest": payload("echo")}, {"solo": bare(vcpus=4)}), harts=harts) as machine:
+        assert machine.guests["solo"].exits(), "answered by the one that ticks"
+        (first, size), (ticker, _), (start, _) = found["harts"], found["ticker"], found["_image_start"]
+        (hart,) = struct.unpack("<Q", machine.memory(entry + ticker - start, 8))
+    assert hart == first + ticks * size // 64
+
+
 def test_typed_text_is_taken_as_far_as_there_is_room(pair):
     text = "x" * 400
+    pair.guests["here"].pause()  # so that it reads nothing
     taken = [pair.channel.ask(f"type here {text}", "typed")["taken"] for _ in range(3)]
     assert taken == [401, 401, 1024 - 802]
 

@@ -210,8 +210,8 @@ static void do_compact(char *rest)
     int err = manage_numbers(rest, want, 1, 4) ? manage_compact(want) : -CORDON_EINVAL;
 
     if (err != 0) {
-        manage_send_error(
-            "compact takes a length, and an alignment, a boundary and a highest address", rest);
+        manage_send_error("compact takes bytes, and an alignment, a boundary and a highest address",
+                          rest);
     }
 }
 

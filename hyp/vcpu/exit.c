@@ -38,11 +38,10 @@ void vcpu_serve_requests(struct vcpu *vcpu)
 static void on_interrupt(struct vcpu *vcpu, uint64_t cause)
 {
     vcpu->counts.interrupt++;
-    if (cause == (CAUSE_INTERRUPT | 5)) {
-        tick();
-    } else {
+    if (cause != (CAUSE_INTERRUPT | 5)) {
         imsic_claim();
     }
+    tick(); /* it is time, or perhaps we have been made the one that ticks */
     vcpu_serve_requests(vcpu);
 }
 

@@ -179,13 +179,20 @@ static void start_all(void)
     }
 }
 
-/* The hart that looks after the console: one without a guest if there is one. */
+/* How little a hart's guest is disturbed by our ticks: there is none; or it is its vCPU 0, off
+ * which guests keep what is not to be disturbed. */
+static uint32_t leisure(const struct hart *hart)
+{
+    return hart->assigned == NULL ? 2 : hart->assigned->id == 0 ? 1 : 0;
+}
+
+/* The hart that looks after the console, and all else that is looked at now and then. */
 static void choose_ticker(void)
 {
     const struct hart *best = hart_this();
 
     for (uint32_t i = 0; i < hart_count; i++) {
-        if (atomic_load(&harts[i].online) == HART_READY && harts[i].assigned == NULL) {
+        if (atomic_load(&harts[i].online) == HART_READY && leisure(&harts[i]) > leisure(best)) {
             best = &harts[i];
         }
     }
