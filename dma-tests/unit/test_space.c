@@ -1,5 +1,6 @@
 /* A tree of regions is flattened into the map; what differs between two flattenings is one
  * transaction, and what moves keeps its frames. INV 1, 2, 4. */
+#include "space/space.h"
 #include "space_bench.h"
 
 #define RAM UINT64_C(0x400000)
@@ -254,6 +255,29 @@ static void test_pages_that_were_taken_directly_stay_away_and_others_are_in_the_
     free_held(other);
 }
 
+/* Other frames stand where a node's were taken away: they go where the node goes, and with it. */
+static void test_what_is_granted_in_a_nodes_place_stands_in_for_it(void **state)
+{
+    struct cordon_extent e = held(8), other = held(2);
+    struct cordon_op grant = op_grant(RAM + 3 * PAGE, &other, 1, RW, CORDON_REGION_KEEP);
+
+    (void)state;
+    assert_int_equal(edit_one(ram_of(1, RAM, &e)), 0);
+    assert_int_equal(bench_revoke(d, RAM + 3 * PAGE, 2), 0);
+    assert_int_equal(cordon_change(d, &grant, 1), 0);
+    struct cordon_edit away = set_of(1);
+
+    away.node.offset = RAM + 64 * PAGE;
+    assert_int_equal(edit_one(away), 0);
+    assert_leads(RAM + 64 * PAGE, 3, e.hpa.v);
+    assert_leads(RAM + 67 * PAGE, 2, other.hpa.v);
+    assert_nothing(RAM, 8);
+    assert_int_equal(edit_one(remove_of(1)), 0);
+    assert_nothing(RAM + 64 * PAGE, 8);
+    free_held(e);
+    free_held(other);
+}
+
 /* RAM stands where a node had its registers: it is not what moves. */
 static void test_what_stands_there_instead_is_not_taken_for_a_nodes(void **state)
 {
@@ -275,6 +299,23 @@ static void test_what_stands_there_instead_is_not_taken_for_a_nodes(void **state
     assert_int_equal(bench_revoke(d, RAM, 4), 0);
     assert_int_equal(edit_one(away), 0);
     assert_int_equal(edit_one(remove_of(1)), 0);
+}
+
+static void test_names_of_pages_are_not_given_twice_when_all_have_been_given(void **state)
+{
+    struct cordon_extent e[3];
+
+    (void)state;
+    for (uint32_t i = 0; i < 3; i++) {
+        e[i] = held(8);
+        assert_int_equal(edit_one(ram_of(i + 1, RAM + 16 * i * PAGE, &e[i])), 0);
+        s->serial = i == 0 ? SERIAL_LIMIT - 2 : s->serial;
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_leads(RAM + 16 * i * PAGE, 8, e[i].hpa.v);
+        assert_int_equal(edit_one(remove_of(i + 1)), 0);
+        free_held(e[i]);
+    }
 }
 
 static void test_a_container_without_dma_closes_what_is_below(void **state)
@@ -340,7 +381,9 @@ int main(void)
         TEST(test_two_ranges_change_places_in_one_update),
         TEST(test_an_alias_is_a_window_and_a_frame_is_seen_at_one_place),
         TEST(test_rights_change_in_place_and_flags_reach_the_views),
+        TEST(test_what_is_granted_in_a_nodes_place_stands_in_for_it),
         TEST(test_what_stands_there_instead_is_not_taken_for_a_nodes),
+        TEST(test_names_of_pages_are_not_given_twice_when_all_have_been_given),
         TEST(test_a_container_without_dma_closes_what_is_below),
         TEST(test_a_refused_update_leaves_the_tree_as_it_was),
         TEST(test_resources_move_as_frames_do),

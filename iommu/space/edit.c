@@ -130,21 +130,27 @@ static bool begins_alike(const struct extents *a, const struct extents *b)
     return true;
 }
 
+static bool serial_used(const struct tree *t, uint32_t serial)
+{
+    const struct node *n = t->nodes.at;
+
+    for (uint64_t i = 0; i < t->nodes.count; i++) {
+        if (n[i].serial == serial) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* A serial that no node of the copy, nor of what stands, has. */
 static uint32_t serial_give(struct cordon_space *s, const struct tree *t)
 {
-    bool used;
-
     do {
-        s->serial = (s->serial + 1) % SERIAL_LIMIT;
-        used = false;
-        for (uint64_t i = 0; i < t->nodes.count && s->serial != 0 && !used; i++) {
-            used = ((const struct node *)t->nodes.at)[i].serial == s->serial;
+        if (++s->serial == SERIAL_LIMIT) {
+            s->serial = 1;
+            s->again = true;
         }
-        for (uint64_t i = 0; i < s->tree.nodes.count && s->serial != 0 && !used; i++) {
-            used = ((const struct node *)s->tree.nodes.at)[i].serial == s->serial;
-        }
-    } while (used || s->serial == 0);
+    } while (s->again && (serial_used(t, s->serial) || serial_used(&s->tree, s->serial)));
     return s->serial;
 }
 

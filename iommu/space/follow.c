@@ -40,17 +40,12 @@ static int add_out(struct diff *f, uint32_t kind, uint64_t first, uint64_t pages
     return 0;
 }
 
-/* Is the page still part of a node, though it is not seen? */
+/* Is the page, which was seen, still part of its node, though it is not seen? */
 static bool is_hidden(const struct diff *f, uint64_t name)
 {
-    const struct node *n = f->tree->nodes.at;
+    const struct node *n = tree_find(f->tree, span_find(&f->was->seen, name)->attr);
 
-    for (uint64_t i = 0; i < f->tree->nodes.count; i++) {
-        if (node_backed(&n[i]) && n[i].serial == name_serial(name)) {
-            return name - page_name(&n[i], 0) < n[i].pages;
-        }
-    }
-    return false;
+    return n != NULL && n->serial == name_serial(name) && name - page_name(n, 0) < n->pages;
 }
 
 /* A range of one region, whose first page has NAME, goes. */

@@ -58,7 +58,8 @@ struct cordon_space {
     struct lock lock; /* all below; taken before the domain's */
     struct tree tree;
     struct flat flat;
-    uint32_t serial; /* the last one given */
+    uint32_t serial; /* the last one given, from 1 on */
+    bool again;      /* all have been given: from now on those that nobody has are looked for */
 };
 
 static inline uint64_t page_name(const struct node *n, uint64_t page)

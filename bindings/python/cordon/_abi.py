@@ -1512,7 +1512,8 @@ PROTOTYPES = (
      'nobody has; they enter the map when they are first seen. Frames with CORDON_REGION_KEEP '
      'are HELD while they are not seen, and afterwards. Others, those of DEMAND among them, '
      "are the map's: FREE when their node goes, and hiding them is refused. Pages that were "
-     'taken out of the map directly are not brought back. In the map, ranges are cleared in '
+     'taken out of the map directly are not brought back; what is then granted there directly '
+     'stands in for them: it moves, and goes, with its node. In the map, ranges are cleared in '
      'every view, hardware is told and waited for, and then ranges are written: in between, '
      'accesses to what changes fault. What only loses or gains rights where it is does not. '
      'Errors, nothing changed: EINVAL (also: rights that no leaf can say, a node inside '
