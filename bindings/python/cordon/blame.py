@@ -6,29 +6,35 @@ from typing import TYPE_CHECKING, Any
 
 from . import _abi
 from ._base import Address
+from .blame_tree import blame_edits, frames_not_held
 from .errors import NotFound
-from .types import PAGE, FrameState, Perm, extents_of, size_bytes
+from .types import LEGAL_PERMS, PAGE, Perm, extents_of, size_bytes
 
 if TYPE_CHECKING:
     from .context import Context
-    from .domain import Domain
+    from .domain import Domain, Region
 
 Fields = dict[str, Any]
 Answer = tuple[str, str] | None  # the argument's name, and the sentence about it
 
-CALLS = ("cordon_change", "cordon_share", "cordon_remap", "cordon_slot_set")
-LEGAL = [Perm.of(text) for text in ("r", "rw", "x", "rx", "rwx")]
-MOST = 1 << 10  # frames or regions that are asked for, at most
+CALLS = ("cordon_change", "cordon_share", "cordon_remap", "cordon_slot_set", "cordon_log_harvest", "cordon_relocate")
+RUN_CALLS = ("cordon_run_alloc", "cordon_run_make")
+MOST = 1 << 10  # regions that are asked for, at most
 
 
 def blame(context: "Context", code: int, call: str, fields: Fields) -> Answer:
     """The argument that CALL was refused for with CODE, and why; None where that cannot be told."""
-    if call not in CALLS or code not in RULES:
-        return None
     with suppress(Exception):  # what cannot be explained is still refused
+        if call == "cordon_space_update":
+            return blame_edits(code, fields["edits"])
+        if call in RUN_CALLS:
+            return _no_run(context, code, fields)
+        rule = RULES_OF.get((call, code)) or RULES.get(code)
+        if call not in CALLS or rule is None:
+            return None
         domain = _domain(context, fields["domain"])
         for prefix, given in _operations(fields):
-            if domain and (answer := RULES[code](domain, given)):
+            if domain and (answer := rule(domain, given)):
                 return prefix + answer[0], prefix + answer[1]
     return None
 
@@ -88,8 +94,8 @@ def _senseless(domain: "Domain", given: Fields) -> Answer:
         return "extents", "extents is empty"
     if given.get("borrower") == domain.number:
         return "borrower", "borrower is the lender itself"
-    if "perms" in given and (perms := Perm.of(given["perms"])) not in LEGAL:
-        return "perms", f"perms={perms} is none that tables can say: {', '.join(map(str, LEGAL))}"
+    if "perms" in given and (perms := Perm.of(given["perms"])) not in LEGAL_PERMS:
+        return "perms", f"perms={perms} is none that tables can say: {', '.join(map(str, LEGAL_PERMS))}"
     return None
 
 
@@ -98,30 +104,72 @@ def _not_owned(domain: "Domain", given: Fields) -> Answer:
         return _stays(domain, given)
     if given.get("mmio"):
         return None
-    pages = [(name, at) for name, hpa, length in _extents(given) for at in range(hpa, hpa + length, PAGE)[:MOST]]
-    for name, at in pages[:MOST]:
-        frame = domain.context.frame(at)
-        if frame.state is FrameState.NONE:
-            return name, f"{name}: {at:#x} is no RAM of this context"
-        if frame.state is not FrameState.HELD:
-            whose = f" (domain {frame.domain})" if frame.state in (FrameState.OWNED, FrameState.REVOKING) else ""
-            return name, f"{name}: frame {at:#x} is {frame.state.name}{whose}; only frames that are HELD can be granted"
+    return frames_not_held(domain, _extents(given))
+
+
+def _regions(domain: "Domain", given: Fields) -> Iterator["Region"]:
+    """Those in the range, MOST at most."""
+    at, end = _number(given["gpa"]), _number(given["gpa"]) + _length(given)
+    with suppress(NotFound):
+        for _ in range(MOST):
+            region = domain.region_at(at, next=True)
+            if region.gpa.v >= end:
+                break
+            yield region
+            at = region.end.v
+
+
+def _not_logged(domain: "Domain", given: Fields) -> Answer:
+    others = _abi.CORDON_REGION_LOG | _abi.CORDON_REGION_MMIO | _abi.CORDON_REGION_SHARED
+    for region in _regions(domain, given):
+        if not region.flags & others:
+            return "gpa", f"{region.gpa.v:#x}-{region.end.v - 1:#x} of domain {domain.number} is not logged: log() begins it"
+    return None
+
+
+def _nothing_logged(domain: "Domain", given: Fields) -> Answer:
+    first = _number(given["gpa"])
+    return "gpa", f"nothing of {first:#x}-{first + _length(given) - 1:#x} of domain {domain.number} is logged: log() begins it"
+
+
+def _pinned(domain: "Domain", given: Fields) -> Answer:
+    for region in _regions(domain, given):
+        if region.flags & _abi.CORDON_REGION_PIN:
+            return "gpa", f"{region.gpa.v:#x}-{region.end.v - 1:#x} of domain {domain.number} is pinned, so its frames stay"
+    return None
+
+
+def _no_run(context: "Context", code: int, given: Fields) -> Answer:
+    """Why there is no such run."""
+    length, align, boundary, highest = (_number(given[name]) for name in ("len", "align", "boundary", "highest"))
+    if code == _abi.CORDON_EALIGN:
+        if length % PAGE:
+            return "len", f"len={length:#x} is no multiple of {PAGE:#x}"
+        for name, value, least in (("align", align, PAGE), ("boundary", boundary, 1)):
+            if value and (value.bit_count() != 1 or value < least):
+                return name, f"{name}={value:#x} is no power of two" + (f" from {least:#x} on" if least > 1 else "")
+    if code == _abi.CORDON_ERANGE:
+        if length == 0:
+            return "len", "len is 0"
+        if 0 < boundary < length:
+            return "boundary", f"boundary={boundary:#x} is less than len={length:#x}: any run would cross it"
+        return "highest", f"highest={highest:#x} leaves no room for len={length:#x}"
+    stats = context.stats()
+    if code == _abi.CORDON_ENOMEM and length > stats.total:
+        return "len", f"len={length:#x} is more than all memory, {stats.total:#x} bytes"
+    if code == _abi.CORDON_ENOMEM:
+        return "len", f"{stats.free:#x} bytes are free, {stats.largest_free:#x} of them in the longest block"
     return None
 
 
 def _stays(domain: "Domain", given: Fields) -> Answer:
     """Why the frames of a range cannot be discarded."""
-    at, end = _number(given["gpa"]), _number(given["gpa"]) + _length(given)
-    for _ in range(MOST):
-        if at >= end:
-            break
-        region = domain.region_at(at)
+    for region in _regions(domain, given):
         where = f"{region.gpa.v:#x}-{region.end.v - 1:#x} of domain {domain.number}"
         if not region.flags & _abi.CORDON_REGION_DEMAND:
             return "gpa", f"{where} is no region of first touch, so its frames cannot be discarded"
         if region.flags & _abi.CORDON_REGION_PIN:
             return "gpa", f"{where} is pinned, so its frames cannot be discarded"
-        at = region.end.v
     return None
 
 
@@ -170,4 +218,8 @@ def _missing(domain: "Domain", given: Fields) -> Answer:
 RULES: dict[int, Callable[["Domain", Fields], Answer]] = {
     _abi.CORDON_EALIGN: _misaligned, _abi.CORDON_ERANGE: _out_of_range, _abi.CORDON_EINVAL: _senseless,
     _abi.CORDON_EPERM: _not_owned, _abi.CORDON_EEXIST: _taken, _abi.CORDON_ENOENT: _missing,
+}
+RULES_OF: dict[tuple[str, int], Callable[["Domain", Fields], Answer]] = {  # before those
+    ("cordon_log_harvest", _abi.CORDON_EPERM): _not_logged, ("cordon_log_harvest", _abi.CORDON_ENOENT): _nothing_logged,
+    ("cordon_relocate", _abi.CORDON_EPERM): _pinned,
 }

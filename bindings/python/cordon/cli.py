@@ -174,11 +174,12 @@ def walk(source, iova, gpa, gva, device, domain, hart, guest, vcpu, who, access,
     Exit status 1 if the address leads nowhere.
     """
     live = source.startswith(LIVE)
+    if live and (gva is None or any(value is not None for value in (iova, gpa, device, domain, hart))):
+        raise click.UsageError("a machine that runs is asked for --gva, with --guest and --vcpu; --iova and --gpa are "
+                               "walked at its qmp:SOCKET, or in a dump")
     if live != (guest is not None) or live != (vcpu is not None) or who and not live:
         raise click.UsageError("--guest and --vcpu go together, with channel:SOCKET; --who with them")
     if live:
-        if gva is None or any(value is not None for value in (iova, gpa, device, domain, hart)):
-            raise click.UsageError("a machine that runs is asked for --gva, with --guest and --vcpu")
         answer = _ask_vcpu(source[len(LIVE):], guest, vcpu, gva, access or "", who or "")
         _tell(answer, as_json)
         sys.exit(0 if answer.leads else 1)

@@ -120,8 +120,8 @@ def relocate(domain: "Domain", gpa: GpaLike, length: Size) -> Moves:
     """See Domain.relocate."""
     raw, first = _abi.Moves(), address(_abi.Gpa, gpa)
     try:
-        domain.context.call("cordon_relocate", domain.ptr, first, size_bytes(length), ctypes.byref(raw), gpa=first,
-                            len=size_bytes(length))
+        domain.context.call("cordon_relocate", domain.ptr, first, size_bytes(length), ctypes.byref(raw),
+                            domain=domain.number, gpa=first, len=size_bytes(length))
     except CordonError as error:
         error.fields["moves"] = Moves.of(raw)
         raise

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _abi
 from ._base import as_int
+from .blame_tree import Edits
 from .context import Child
 from .errors import NotFound
 from .types import (Extent, Extents, Gpa, GpaLike, MemoryType, Perm, PermLike, Size, address, extents_array,
@@ -189,9 +190,9 @@ class Space(Child):
                          perms=int(Perm.of(perms)))
         node = _changed(node, {"at": address(Gpa, at), "length": length or 0, "parent": parent, "priority": priority,
                                **({"extents": extents} if extents is not None else {}), **flags})
+        self._names[self._last + 1] = name  # a refusal names it
         self._submit(_edit(_abi.CORDON_TREE_ADD, node))
         self._last += 1
-        self._names[self._last] = name
         return Node(self, self._last, name)
 
     @contextmanager
@@ -219,7 +220,7 @@ class Space(Child):
     def _carry_out(self, edits: list[_abi.Edit]) -> None:
         array = (_abi.Edit * len(edits))(*edits)
         self.context.call("cordon_space_update", self.ptr, array, len(edits), domain=self.of_domain.number,
-                          edits=len(edits))
+                          edits=Edits(self, edits))
 
     # ---- slots --------------------------------------------------------------------------------
 

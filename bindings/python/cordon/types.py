@@ -43,6 +43,7 @@ class Perm(enum.IntFlag):
 
 
 PermLike = Perm | int | str
+LEGAL_PERMS = [Perm.of(text) for text in ("r", "rw", "x", "rx", "rwx")]  # that a leaf can say
 
 
 class MemoryType(enum.IntEnum):

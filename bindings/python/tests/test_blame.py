@@ -1,8 +1,8 @@
 """A refusal names the argument that it is about, its value and the limit."""
 import pytest
 
-from cordon import (PAGE, AlreadyExists, Context, CordonError, Extent, Grant, Hpa, InvalidArgument, Misaligned,
-                    NotFound, NotOwner, OutOfRange, Protect, Revoke)
+from cordon import (PAGE, AlreadyExists, Busy, Context, CordonError, Extent, Grant, Hpa, InvalidArgument, Misaligned,
+                    NotFound, NotOwner, OutOfMemory, OutOfRange, Protect, Revoke)
 
 LIMIT = 1 << 30
 
@@ -31,6 +31,39 @@ def slots(domain, *places):
     space = domain.space()
     for number, gpa in enumerate(places):
         space.slot(number, gpa, extents=domain.context.alloc("8K"))
+
+
+def nodes(domain, *places):
+    """RAM of 8 KiB each, called a, b and so on, in one update."""
+    space = domain.space()
+    with space.update():
+        for name, gpa in zip("abc", places):
+            space.ram(name, gpa, domain.context.alloc("8K"))
+    return space
+
+
+def no_container(domain):
+    """A container goes that has something in it."""
+    space = domain.space()
+    box = space.container("box", 0, "64K")
+    space.ram("ram", 0, domain.context.alloc("8K"), parent=box)
+    box.remove()
+
+
+def no_node(domain):
+    node = next(nodes(domain, 0).nodes())
+    node.remove()
+    node.remove()
+
+
+def half_logged(domain):
+    domain.log(0x1000, PAGE)
+    domain.harvest(0x1000, 2 * PAGE)
+
+
+def relocate_pinned(domain):
+    domain.pin(0x2000, PAGE)
+    domain.relocate(0x1000, 4 * PAGE)
 
 
 REFUSED = {
@@ -73,6 +106,37 @@ REFUSED = {
     "no slot to delete": (lambda red, blue: blue.space().slot_delete(7), NotFound, "slot", "there is no slot 7:"),
     "slot without backing": (lambda red, blue: blue.space().slot(7, 0, PAGE), NotFound, "slot",
                              "there is no slot 7 whose backing could be kept"),
+    "node that is no page": (lambda red, blue: nodes(blue, 0x1100), Misaligned, "at",
+                             ": a: at=0x1100 is no multiple of 0x1000"),
+    "one node of several": (lambda red, blue: nodes(blue, 0, 0x4800), Misaligned, "edits[1].at",
+                            r": edits\[1\] b: at=0x4800 is no multiple"),
+    "nodes that overlap": (lambda red, blue: nodes(blue, 0, 0x1000), AlreadyExists, "edits[0].at",
+                           "a: at=0x0: b has 0x1000-0x2fff, with the same priority 0"),
+    "what is not of this space": (lambda red, blue: nodes(red, 0x4000), AlreadyExists, "at",
+                                  "0x1000-0x4fff of domain 1 stands in the way, and is not of this space"),
+    "node beyond the domain": (lambda red, blue: nodes(blue, LIMIT), OutOfRange, "at", "beyond the 0x40000000 of domain 2"),
+    "node that is written alone": (lambda red, blue: blue.space().ram("a", 0, free(blue), "w"), InvalidArgument, "perms",
+                                   "a: perms=-w- is none that tables can say"),
+    "node longer than its frames": (lambda red, blue: blue.space().ram("a", 0, free(blue), length="64K"),
+                                    InvalidArgument, "extents", "extents have 0x2000 bytes, the node 0x10000"),
+    "node of another's frame": (lambda red, blue: blue.space().ram("a", 0, [Extent(red.translate(0x1000).hpa, PAGE)]),
+                                NotOwner, "extents[0]", r"a: extents\[0\]: frame 0x\w+ is OWNED \(domain 1\)"),
+    "container of something": (lambda red, blue: no_container(blue), Busy, "node", "box: ram lies in it"),
+    "node that has gone": (lambda red, blue: no_node(blue), NotFound, "node", "a: there is no such node"),
+    "nothing logged": (lambda red, blue: red.harvest(0x9000, PAGE), NotFound, "gpa",
+                       r"nothing of 0x9000-0x9fff of domain 1 is logged: log\(\) begins it"),
+    "half of it logged": (lambda red, blue: half_logged(red), NotOwner, "gpa", "0x2000-0x4fff of domain 1 is not logged"),
+    "frames that are pinned": (lambda red, blue: relocate_pinned(red), NotOwner, "gpa",
+                               "0x2000-0x2fff of domain 1 is pinned, so its frames stay"),
+    "run that is no page": (lambda red, blue: red.context.alloc(100), Misaligned, "len", "len=0x64 is no multiple"),
+    "run aligned to no power of two": (lambda red, blue: red.context.alloc("8K", align=0x1800), Misaligned, "align",
+                                       "align=0x1800 is no power of two from 0x1000 on"),
+    "run longer than its boundary": (lambda red, blue: red.context.make_run("8K", boundary=PAGE), OutOfRange, "boundary",
+                                     "boundary=0x1000 is less than len=0x2000"),
+    "run longer than memory": (lambda red, blue: red.context.make_run("1G"), OutOfMemory, "len",
+                               "len=0x40000000 is more than all memory, 0x"),
+    "run longer than any": (lambda red, blue: red.context.alloc("16M"), OutOfMemory, "len",
+                            "bytes are free, 0x[0-9a-f]+ of them in the longest block"),
 }
 
 
