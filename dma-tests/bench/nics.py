@@ -1,8 +1,9 @@
 """testpmd and our sg over two network cards of a guest, beside the same kernel and root without a hypervisor.
 
 Three machines at a time, which take turns: the guest; B, the kernel alone with the same emulated IOMMU, its
-tables set up by dma-tests/bench/loader; A, the kernel alone without any. All have as many harts, and memory of
-one kind. testpmd has packets go round between the two cards for a while, and counts them; sg sends so many both
+tables set up by dma-tests/bench/loader; A, the kernel alone without any. All have as many harts, and as much memory
+of one kind; the guest's is one leaf of 1 GiB. Linux has Sv39 tables in all of them, and what is measured is off its
+first CPU, as docs/dpdk.md advises. testpmd has packets go round between the two cards for a while, and counts them; sg sends so many both
 ways, in 1 to 4 segments, and looks at every byte.
 """
 import re
@@ -21,7 +22,8 @@ import guests  # noqa: E402
 SLOTS = (1, 4)
 SIZES = (64, 512, 1518, 9000)  # with CRC
 HARTS = 2
-PLAIN_MIB = 512
+EACH_MIB, MACHINE = 1024, "3G"
+SV39 = "no4lvl no5lvl"
 KINDS = ("sbi", "mmio", "interrupt", "virtual", "absent", "spurious")
 PARTS = 5  # of a measurement
 START_GOAL = 10  # seconds
@@ -48,7 +50,7 @@ def _checked(machine, size, seconds):
     """Packets a second that sg has found right, of as many as take about so many SECONDS."""
     order, count = f"sg --size {size - 4} --segments 4 --packets", 5000
     for again in (True, False):
-        done = machine.order(f"{order} {count} -- --legacy-mem", 60 + 10 * seconds)
+        done = machine.order(f"{order} {count} -- --legacy-mem -l 1", 60 + 10 * seconds)
         if done.status != 0:
             raise BenchError(f"sg: {done.text[-1500:]}")
         rate = done.result["packets_per_second"]
@@ -72,24 +74,33 @@ class _Guest:
 
 def baseline(parts, folder, wire):
     """B: the kernel alone, behind the same IOMMU with tables for the cards."""
-    orders = {"iommu": IOMMU, "devices": sum(1 << (slot << 3) for slot in SLOTS), "ram_len": PLAIN_MIB * MIB}
-    return guests.plain(folder, wire, PLAIN_MIB, iommu=True, again=True,
+    orders = {"iommu": IOMMU, "devices": sum(1 << (slot << 3) for slot in SLOTS), "ram_len": EACH_MIB * MIB}
+    return guests.plain(folder, wire, EACH_MIB, iommu=True, again=True, more=SV39,
                         kernel=parts.write("loaded.bin", parts.kernel(**orders)))
 
 
-def _machines(env, model, stack):
-    """{kind: machine}, and the seconds from the guest's start to a packet that has arrived."""
-    folder, wire = Path(env.parts.folder), guests.wire(model, SLOTS)
+def _start(env, model):
+    """Seconds from the start of a guest of usual size to a packet that has arrived."""
     before = time.monotonic()
-    guest = stack.enter_context(guests.cordon(folder / model, {"red": guests.vm("red", SLOTS)}, wire, ram="1G",
-                                              harts=HARTS))
-    done = guest.order("red", "sg --packets 1")
-    took = time.monotonic() - before
+    with guests.cordon(Path(env.parts.folder) / f"{model}-start", {"red": guests.vm("red", SLOTS)},
+                       guests.wire(model, SLOTS), ram="1G", harts=HARTS) as machine:
+        done = machine.order("red", "sg --packets 1")
+        took = time.monotonic() - before
     if done.status != 0:
         raise BenchError(f"no packet has arrived: {done.text[-1500:]}")
-    return {"guest": _Guest(guest),
+    return Figure("nics", f"{model}-start", "s to a packet that has arrived", took, limit=START_GOAL, of="ours",
+                  note="from QEMU's start, the bundle's making included")
+
+
+def _machines(env, model, stack):
+    """{kind: machine}."""
+    folder, wire = Path(env.parts.folder), guests.wire(model, SLOTS)
+    red = guests.vm("red", SLOTS, memory=EACH_MIB * MIB, more=SV39)
+    guest = guests.cordon(folder / model, {"red": red}, wire, ram=MACHINE, harts=HARTS)
+    return {"guest": _Guest(stack.enter_context(guest)),
             "iommu": stack.enter_context(baseline(env.parts, folder / f"{model}-iommu", wire)),
-            "plain": stack.enter_context(guests.plain(folder / f"{model}-plain", wire, PLAIN_MIB, shared=True))}, took
+            "plain": stack.enter_context(guests.plain(folder / f"{model}-plain", wire, EACH_MIB, more=SV39,
+                                                      shared=True))}
 
 
 def _rates(env, model, machines, tool, size, seconds, turns):
@@ -126,11 +137,11 @@ def _exits(env, model, machine, seconds):
 
 
 def _card(env, model, sizes, seconds, turns):
+    env.say(f"nics: {model}, a guest starts")
+    yield _start(env, model)
     with ExitStack() as stack:
         env.say(f"nics: {model}, three machines start")
-        machines, took = _machines(env, model, stack)
-        yield Figure("nics", f"{model}-start", "s to a packet that has arrived", took, limit=START_GOAL, of="ours",
-                     note="from QEMU's start, the bundle's making included")
+        machines = _machines(env, model, stack)
         for tool in TOOLS:
             for size in sizes:
                 yield from _rates(env, model, machines, tool, size, seconds, turns)
@@ -139,6 +150,6 @@ def _card(env, model, sizes, seconds, turns):
 
 def run(env):
     models = ["e1000e"] if env.quick else list(guests.MODELS)
-    sizes, seconds = ((64, 1518), 0.5) if env.quick else (SIZES, 2)
+    sizes, seconds = ((1518,), 0.5) if env.quick else (SIZES, 2)
     for model in models:
         yield from _card(env, model, sizes, seconds, env.turns(5))

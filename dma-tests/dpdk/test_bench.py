@@ -27,11 +27,11 @@ def test_the_baseline_translates_and_keeps_its_translations_as_a_guest_does(tmp_
 
 @pytest.mark.whole
 @pytest.mark.timeout(300)
-def test_the_benchmark_tells_a_ratio_for_each_tool_and_size(tmp_path):
+def test_the_benchmark_tells_a_ratio_for_each_tool(tmp_path):
     path = tmp_path / "bench.json"
     subprocess.run([sys.executable, guests.TREE / "tools/bench", "--quick", "--json", path, "nics"], check=True,
                    timeout=280)
     figures = {figure["name"]: figure for figure in json.loads(path.read_text())["figures"]}
-    rates = {f"e1000e-{tool}{size}" for tool in ("", "sg-") for size in (64, 1518)}
+    rates = {"e1000e-1518", "e1000e-sg-1518"}
     assert set(figures) == rates | {f"{name}-A" for name in rates} | {"e1000e-start", "e1000e-exits"}
     assert all(figures[name]["ratio"] > 0 and figures[name]["limit"] == 0.95 for name in rates)
