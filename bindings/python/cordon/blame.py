@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from . import _abi
 from ._base import Address
-from .blame_tree import blame_edits, frames_not_held
+from .blame_tree import Answer, blame_edits, frames_not_held, no_page, no_rights
 from .errors import NotFound
-from .types import LEGAL_PERMS, PAGE, Perm, extents_of, size_bytes
+from .types import PAGE, Perm, extents_of, size_bytes
 
 if TYPE_CHECKING:
     from .context import Context
     from .domain import Domain, Region
 
 Fields = dict[str, Any]
-Answer = tuple[str, str] | None  # the argument's name, and the sentence about it
 
 CALLS = ("cordon_change", "cordon_share", "cordon_remap", "cordon_slot_set", "cordon_log_harvest", "cordon_relocate")
 RUN_CALLS = ("cordon_run_alloc", "cordon_run_make")
@@ -71,10 +70,7 @@ def _misaligned(_: "Domain", given: Fields) -> Answer:
     values = [(name, _number(given[name])) for name in ("gpa", "to", "len") if name in given]
     for name, hpa, length in _extents(given):
         values += [(f"{name}.hpa", hpa), (f"{name}.len", length)]
-    for name, value in values:
-        if value % PAGE:
-            return name, f"{name}={value:#x} is no multiple of {PAGE:#x}"
-    return None
+    return no_page(values)
 
 
 def _out_of_range(domain: "Domain", given: Fields) -> Answer:
@@ -94,9 +90,7 @@ def _senseless(domain: "Domain", given: Fields) -> Answer:
         return "extents", "extents is empty"
     if given.get("borrower") == domain.number:
         return "borrower", "borrower is the lender itself"
-    if "perms" in given and (perms := Perm.of(given["perms"])) not in LEGAL_PERMS:
-        return "perms", f"perms={perms} is none that tables can say: {', '.join(map(str, LEGAL_PERMS))}"
-    return None
+    return no_rights(Perm.of(given["perms"])) if "perms" in given else None
 
 
 def _not_owned(domain: "Domain", given: Fields) -> Answer:
@@ -119,11 +113,15 @@ def _regions(domain: "Domain", given: Fields) -> Iterator["Region"]:
             at = region.end.v
 
 
+def _place(domain: "Domain", region: "Region") -> str:
+    return f"{region.gpa.v:#x}-{region.end.v - 1:#x} of domain {domain.number}"
+
+
 def _not_logged(domain: "Domain", given: Fields) -> Answer:
     others = _abi.CORDON_REGION_LOG | _abi.CORDON_REGION_MMIO | _abi.CORDON_REGION_SHARED
     for region in _regions(domain, given):
         if not region.flags & others:
-            return "gpa", f"{region.gpa.v:#x}-{region.end.v - 1:#x} of domain {domain.number} is not logged: log() begins it"
+            return "gpa", f"{_place(domain, region)} is not logged: log() begins it"
     return None
 
 
@@ -135,7 +133,7 @@ def _nothing_logged(domain: "Domain", given: Fields) -> Answer:
 def _pinned(domain: "Domain", given: Fields) -> Answer:
     for region in _regions(domain, given):
         if region.flags & _abi.CORDON_REGION_PIN:
-            return "gpa", f"{region.gpa.v:#x}-{region.end.v - 1:#x} of domain {domain.number} is pinned, so its frames stay"
+            return "gpa", f"{_place(domain, region)} is pinned, so its frames stay"
     return None
 
 
@@ -154,18 +152,18 @@ def _no_run(context: "Context", code: int, given: Fields) -> Answer:
         if 0 < boundary < length:
             return "boundary", f"boundary={boundary:#x} is less than len={length:#x}: any run would cross it"
         return "highest", f"highest={highest:#x} leaves no room for len={length:#x}"
+    if code != _abi.CORDON_ENOMEM:
+        return None
     stats = context.stats()
-    if code == _abi.CORDON_ENOMEM and length > stats.total:
+    if length > stats.total:
         return "len", f"len={length:#x} is more than all memory, {stats.total:#x} bytes"
-    if code == _abi.CORDON_ENOMEM:
-        return "len", f"{stats.free:#x} bytes are free, {stats.largest_free:#x} of them in the longest block"
-    return None
+    return "len", f"{stats.free:#x} bytes are free, {stats.largest_free:#x} of them in the longest block"
 
 
 def _stays(domain: "Domain", given: Fields) -> Answer:
     """Why the frames of a range cannot be discarded."""
     for region in _regions(domain, given):
-        where = f"{region.gpa.v:#x}-{region.end.v - 1:#x} of domain {domain.number}"
+        where = _place(domain, region)
         if not region.flags & _abi.CORDON_REGION_DEMAND:
             return "gpa", f"{where} is no region of first touch, so its frames cannot be discarded"
         if region.flags & _abi.CORDON_REGION_PIN:
@@ -195,8 +193,7 @@ def _taken(domain: "Domain", given: Fields) -> Answer:
     with suppress(NotFound):
         region = owner.region_at(first, next=True)
         if region.gpa.v < first + _length(given):
-            return name, (f"{name}={first:#x}: {region.gpa.v:#x}-{region.end.v - 1:#x} of domain {owner.number} "
-                          "stands in the way")
+            return name, f"{name}={first:#x}: {_place(owner, region)} stands in the way"
     return None
 
 

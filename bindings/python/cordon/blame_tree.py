@@ -1,6 +1,6 @@
 """Which edit of an update of a space a refusal is about, and why: see blame.py."""
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import _abi
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .domain import Domain
     from .space import Space
 
-Answer = tuple[str, str] | None
+Answer = tuple[str, str] | None  # the argument's name, and the sentence about it
 _MOST = 1 << 10  # frames that are asked for, at most
 
 
@@ -32,7 +32,7 @@ class _Tree:
 
     space: "Space"
     nodes: dict[int, _abi.Node]
-    final: dict[int, _abi.Node] = field(default_factory=dict)
+    final: dict[int, _abi.Node]
 
     @property
     def domain(self) -> "Domain":
@@ -40,7 +40,6 @@ class _Tree:
 
     def name(self, number: int) -> str:
         return self.space.named(number).name
-
 
 
 def _apply(nodes: dict[int, _abi.Node], edit: _abi.Edit) -> None:
@@ -82,10 +81,7 @@ def _misaligned(_: _Tree, edit: _abi.Edit) -> Answer:
     values = [("at", node.offset), ("length", node.len), ("target_at", node.target_offset)]
     for name, hpa, length in _extents(node):
         values += [(f"{name}.hpa", hpa), (f"{name}.len", length)]
-    for name, value in values if _says(edit) else ():
-        if value % PAGE:
-            return name, f"{name}={value:#x} is no multiple of {PAGE:#x}"
-    return None
+    return no_page(values) if _says(edit) else None
 
 
 def _out_of_range(tree: _Tree, edit: _abi.Edit) -> Answer:
@@ -106,8 +102,8 @@ def _senseless(_: _Tree, edit: _abi.Edit) -> Answer:
     if not _says(edit):
         return None
     backed = node.kind in (_abi.CORDON_NODE_RAM, _abi.CORDON_NODE_MMIO)
-    if backed and (perms := Perm(node.perms)) not in LEGAL_PERMS:
-        return "perms", f"perms={perms} is none that tables can say: {', '.join(map(str, LEGAL_PERMS))}"
+    if backed and (answer := no_rights(Perm(node.perms))):
+        return answer
     given = sum(length for _, _, length in _extents(node))
     if given and given < node.len:
         return "extents", f"extents have {given:#x} bytes, the node {node.len:#x}"
@@ -176,6 +172,18 @@ def _not_held(tree: _Tree, edit: _abi.Edit) -> Answer:
     if not _says(edit) or edit.node.kind != _abi.CORDON_NODE_RAM:
         return None
     return frames_not_held(tree.domain, _extents(edit.node))
+
+
+def no_page(values: Iterable[tuple[str, int]]) -> Answer:
+    """Which of VALUES, by name, is not of whole pages."""
+    return next(((name, f"{name}={value:#x} is no multiple of {PAGE:#x}") for name, value in values if value % PAGE), None)
+
+
+def no_rights(perms: Perm) -> Answer:
+    """Why PERMS cannot be a region's."""
+    if perms in LEGAL_PERMS:
+        return None
+    return "perms", f"perms={perms} is none that tables can say: {', '.join(map(str, LEGAL_PERMS))}"
 
 
 def frames_not_held(domain: "Domain", extents: Iterable[tuple[str, int, int]]) -> Answer:
