@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _abi
 from ._base import Address
-from .blame_tree import Answer, blame_edits, frames_not_held, no_page, no_rights
+from .blame_tree import Answer, frames_not_held, no_page, no_rights
 from .errors import NotFound
 from .types import PAGE, Perm, extents_of, size_bytes
 
@@ -15,17 +15,19 @@ if TYPE_CHECKING:
     from .domain import Domain, Region
 
 Fields = dict[str, Any]
+Explain = Callable[[int], Answer]
 
 CALLS = ("cordon_change", "cordon_share", "cordon_remap", "cordon_slot_set", "cordon_log_harvest", "cordon_relocate")
 RUN_CALLS = ("cordon_run_alloc", "cordon_run_make")
 MOST = 1 << 10  # regions that are asked for, at most
 
 
-def blame(context: "Context", code: int, call: str, fields: Fields) -> Answer:
-    """The argument that CALL was refused for with CODE, and why; None where that cannot be told."""
+def blame(context: "Context", code: int, call: str, fields: Fields, explain: Explain | None) -> Answer:
+    """The argument that CALL was refused for with CODE, and why; None where that cannot be told. EXPLAIN tells it of
+    a call that nothing here is known of."""
     with suppress(Exception):  # what cannot be explained is still refused
-        if call == "cordon_space_update":
-            return blame_edits(code, fields["edits"])
+        if explain:
+            return explain(code)
         if call in RUN_CALLS:
             return _no_run(context, code, fields)
         rule = RULES_OF.get((call, code)) or RULES.get(code)
@@ -152,12 +154,20 @@ def _no_run(context: "Context", code: int, given: Fields) -> Answer:
         if 0 < boundary < length:
             return "boundary", f"boundary={boundary:#x} is less than len={length:#x}: any run would cross it"
         return "highest", f"highest={highest:#x} leaves no room for len={length:#x}"
-    if code != _abi.CORDON_ENOMEM:
-        return None
+    return _no_room(context, length, given) if code == _abi.CORDON_ENOMEM else None
+
+
+def _no_room(context: "Context", length: int, given: Fields) -> Answer:
     stats = context.stats()
     if length > stats.total:
         return "len", f"len={length:#x} is more than all memory, {stats.total:#x} bytes"
-    return "len", f"{stats.free:#x} bytes are free, {stats.largest_free:#x} of them in the longest block"
+    if length > stats.largest_free:
+        return "len", f"{stats.free:#x} bytes are free, {stats.largest_free:#x} of them in the longest block"
+    places = {name: value for name in ("align", "boundary", "highest") if (value := _number(given[name]))}
+    if len(places) != 1:
+        return None
+    (name, value), = places.items()
+    return name, f"no free run of {length:#x} bytes has {name}={value:#x}"
 
 
 def _stays(domain: "Domain", given: Fields) -> Answer:

@@ -1,6 +1,8 @@
 """Which edit of an update of a space a refusal is about, and why: see blame.py."""
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from . import _abi
@@ -15,24 +17,15 @@ Answer = tuple[str, str] | None  # the argument's name, and the sentence about i
 _MOST = 1 << 10  # frames that are asked for, at most
 
 
-@dataclass(frozen=True)
-class Edits:
-    """What an update was asked to do. A message shows how many these are."""
-
-    space: "Space"
-    edits: list[_abi.Edit]
-
-    def __repr__(self) -> str:
-        return str(len(self.edits))
-
-
 @dataclass
 class _Tree:
-    """`nodes`: as they would stand before the edit that is looked at; `final`: after all of them."""
+    """`nodes`: as they would stand before the edit that is looked at; `final`: after all of them. `last`: the edit
+    that each node's final form is from; what those before it say of the map and of neighbours is not looked at."""
 
     space: "Space"
     nodes: dict[int, _abi.Node]
     final: dict[int, _abi.Node]
+    last: dict[int, _abi.Edit]
 
     @property
     def domain(self) -> "Domain":
@@ -40,6 +33,28 @@ class _Tree:
 
     def name(self, number: int) -> str:
         return self.space.named(number).name
+
+    def counts(self, edit: _abi.Edit) -> bool:
+        """Is the node, in the end, as EDIT says, and enabled?"""
+        return _says(edit) and self.last[edit.node.id] is edit and not edit.node.disabled
+
+    @cached_property
+    def in_the_way(self) -> dict[int, _abi.Node]:
+        """Of each node that overlaps a sibling of its priority, in the end: that one."""
+        nodes = [n for n in self.final.values() if not n.disabled and n.parent != _abi.CORDON_NODE_NOWHERE]
+        nodes.sort(key=lambda n: (n.parent, n.priority, n.offset))
+        found: dict[int, _abi.Node] = {}
+        for a, b in zip(nodes, nodes[1:]):
+            if (a.parent, a.priority) == (b.parent, b.priority) and b.offset < a.offset + a.len:
+                found.setdefault(a.id, b)
+                found.setdefault(b.id, a)
+        return found
+
+    @cached_property
+    def needed(self) -> dict[int, tuple[int, str]]:
+        """Who needs a node, in the end, and how."""
+        aliases = {n.target: (number, "is an alias of it") for number, n in self.final.items() if n.target}
+        return aliases | {n.parent: (number, "lies in it") for number, n in self.final.items()}
 
 
 def _apply(nodes: dict[int, _abi.Node], edit: _abi.Edit) -> None:
@@ -49,18 +64,18 @@ def _apply(nodes: dict[int, _abi.Node], edit: _abi.Edit) -> None:
         nodes[edit.node.id] = edit.node
 
 
-def blame_edits(code: int, asked: Edits) -> Answer:
-    """The edit that was refused with CODE, or None. Nothing of the update has been done."""
+def blame_edits(space: "Space", edits: list[_abi.Edit], code: int) -> Answer:
+    """The one of EDITS that was refused with CODE, or None. Nothing of the update has been done."""
     rule = _RULES.get(code)
     if rule is None:
         return None
-    standing = {node.id: node.info for node in asked.space.nodes()}
-    tree = _Tree(asked.space, standing, dict(standing))
-    for edit in asked.edits:
+    standing = {node.id: node.info for node in space.nodes()}
+    tree = _Tree(space, standing, dict(standing), {edit.node.id: edit for edit in edits})
+    for edit in edits:
         _apply(tree.final, edit)
-    for number, edit in enumerate(asked.edits):
+    for number, edit in enumerate(edits):
         if answer := rule(tree, edit):
-            which = f"edits[{number}]" if len(asked.edits) > 1 else ""
+            which = f"edits[{number}]" if len(edits) > 1 else ""
             return ".".join(filter(None, (which, answer[0]))), f"{which} {tree.name(edit.node.id)}: {answer[1]}".lstrip()
         _apply(tree.nodes, edit)
     return None
@@ -97,12 +112,12 @@ def _out_of_range(tree: _Tree, edit: _abi.Edit) -> Answer:
     return None
 
 
-def _senseless(_: _Tree, edit: _abi.Edit) -> Answer:
+def _senseless(tree: _Tree, edit: _abi.Edit) -> Answer:
     node = edit.node
     if not _says(edit):
         return None
     backed = node.kind in (_abi.CORDON_NODE_RAM, _abi.CORDON_NODE_MMIO)
-    if backed and (answer := no_rights(Perm(node.perms))):
+    if backed and tree.counts(edit) and (answer := no_rights(Perm(node.perms))):
         return answer
     given = sum(length for _, _, length in _extents(node))
     if given and given < node.len:
@@ -112,20 +127,15 @@ def _senseless(_: _Tree, edit: _abi.Edit) -> Answer:
     return None
 
 
-def _ranges_meet(a: _abi.Node, b: _abi.Node) -> bool:
-    return bool(a.offset < b.offset + b.len and b.offset < a.offset + a.len)
-
-
 def _taken(tree: _Tree, edit: _abi.Edit) -> Answer:
     node = edit.node
-    if not _says(edit) or node.disabled:
+    if not tree.counts(edit):
         return None
-    for number, other in tree.final.items():
-        if (number != node.id and (other.parent, other.priority) == (node.parent, node.priority)
-                and not other.disabled and _ranges_meet(node, other)):
-            return "at", (f"at={node.offset:#x}: {tree.name(number)} has {other.offset:#x}-"
-                          f"{other.offset + other.len - 1:#x}, with the same priority {node.priority}")
-    return _stands_in_the_way(tree, node) if node.parent == _abi.CORDON_NODE_ROOT else None
+    if other := tree.in_the_way.get(node.id):
+        return "at", (f"at={node.offset:#x}: {tree.name(other.id)} has {other.offset:#x}-"
+                      f"{other.offset + other.len - 1:#x}, with the same priority {node.priority}")
+    backed = node.kind in (_abi.CORDON_NODE_RAM, _abi.CORDON_NODE_MMIO)
+    return _stands_in_the_way(tree, node) if backed and node.parent == _abi.CORDON_NODE_ROOT else None
 
 
 def _stands_in_the_way(tree: _Tree, node: _abi.Node) -> Answer:
@@ -159,19 +169,17 @@ def _missing(tree: _Tree, edit: _abi.Edit) -> Answer:
 
 
 def _needed(tree: _Tree, edit: _abi.Edit) -> Answer:
-    if _says(edit):
+    if _says(edit) or edit.node.id not in tree.needed:
         return None
-    for number, other in tree.final.items():
-        if edit.node.id in (other.parent, other.target):
-            how = "lies in it" if other.parent == edit.node.id else "is an alias of it"
-            return "node", f"{tree.name(number)} {how}"
-    return None
+    number, how = tree.needed[edit.node.id]
+    return "node", f"{tree.name(number)} {how}"
 
 
 def _not_held(tree: _Tree, edit: _abi.Edit) -> Answer:
-    if not _says(edit) or edit.node.kind != _abi.CORDON_NODE_RAM:
+    if not tree.counts(edit) or edit.node.kind != _abi.CORDON_NODE_RAM:
         return None
-    return frames_not_held(tree.domain, _extents(edit.node))
+    mine = tree.domain.number if edit.kind == _abi.CORDON_TREE_SET else None  # frames that it may keep
+    return frames_not_held(tree.domain, _extents(edit.node), mine)
 
 
 def no_page(values: Iterable[tuple[str, int]]) -> Answer:
@@ -186,11 +194,13 @@ def no_rights(perms: Perm) -> Answer:
     return "perms", f"perms={perms} is none that tables can say: {', '.join(map(str, LEGAL_PERMS))}"
 
 
-def frames_not_held(domain: "Domain", extents: Iterable[tuple[str, int, int]]) -> Answer:
-    """Which frame of EXTENTS, as (name, HPA, length), cannot be granted."""
-    pages = [(name, at) for name, hpa, length in extents for at in range(hpa, hpa + length, PAGE)[:_MOST]]
-    for name, at in pages[:_MOST]:
+def frames_not_held(domain: "Domain", extents: Iterable[tuple[str, int, int]], mine: int | None = None) -> Answer:
+    """Which frame of EXTENTS, as (name, HPA, length), cannot be granted. Those of the domain MINE are passed over."""
+    pages = ((name, at) for name, hpa, length in extents for at in range(hpa, hpa + length, PAGE))
+    for name, at in islice(pages, _MOST):
         frame = domain.context.frame(at)
+        if frame.state is FrameState.OWNED and frame.domain == mine:
+            continue
         if frame.state is FrameState.NONE:
             return name, f"{name}: {at:#x} is no RAM of this context"
         if frame.state is not FrameState.HELD:

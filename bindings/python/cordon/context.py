@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 from . import _abi
 from ._base import as_int
 from ._lib import library
-from .blame import blame
+from .blame import Explain, blame
 from .errors import Busy, Corrupt, NotFound, UseAfterClose, from_code
 from .moves import Block, MadeRun, blocks_of, make_run
 from .order import Order
@@ -84,8 +84,8 @@ class Context:
 
     # ---- calls --------------------------------------------------------------------------------
 
-    def call(self, name: str, *args: Any, **fields: Any) -> Any:
-        """Call the library; a negative result becomes an exception that carries FIELDS."""
+    def call(self, name: str, *args: Any, explain: Explain | None = None, **fields: Any) -> Any:
+        """Call the library; a negative result becomes an exception that carries FIELDS. EXPLAIN: see blame()."""
         if self._port.is_inside:
             raise RuntimeError(f"{name}: the port was called by the library, which waits for it: it must not "
                                "call the library")
@@ -93,7 +93,7 @@ class Context:
         self._port.raise_pending()
         if isinstance(result, int) and result < 0:
             raise from_code(result, name, self._lib.cordon_strerror(result).decode(),
-                            blame(self, -result, name, fields), **fields)
+                            blame(self, -result, name, fields, explain), **fields)
         return result
 
     @property

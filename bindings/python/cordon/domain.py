@@ -277,8 +277,9 @@ class Domain(Child):
         array, count = extents_array(extents) if extents else (None, 0)
         what = _abi.Remap(gpa=address(Gpa, gpa), to=address(Gpa, to), len=size_bytes(length), extents=array,
                           extent_count=count)
+        given: dict[str, Any] = {"extents": extents} if extents else {}
         self.context.call("cordon_remap", self.ptr, ctypes.byref(what), domain=self.number, gpa=what.gpa,
-                          to=what.to, len=what.len, **({"extents": extents} if extents else {}))
+                          to=what.to, len=what.len, **given)
 
     def retire(self) -> None:
         """Try again to release what a Pending change left."""

@@ -1,4 +1,5 @@
 """Errors of the library as exceptions: one class a code, each carrying what it was about."""
+import copyreg
 from typing import Any
 
 from . import _abi
@@ -20,6 +21,10 @@ class CordonError(Exception):
         self.argument, why = blame or (None, "")
         given = ", ".join(f"{name}={show(value)}" for name, value in fields.items())
         super().__init__(": ".join(filter(None, (call, f"{text} ({name_of(self.code)})", why, given))))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """It can go to another process."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
     def __getattr__(self, name: str) -> Any:
         try:

@@ -4,11 +4,12 @@ import enum
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from . import _abi
 from ._base import as_int
-from .blame_tree import Edits
+from .blame_tree import blame_edits
 from .context import Child
 from .errors import NotFound
 from .types import (Extent, Extents, Gpa, GpaLike, MemoryType, Perm, PermLike, Size, address, extents_array,
@@ -219,8 +220,8 @@ class Space(Child):
 
     def _carry_out(self, edits: list[_abi.Edit]) -> None:
         array = (_abi.Edit * len(edits))(*edits)
-        self.context.call("cordon_space_update", self.ptr, array, len(edits), domain=self.of_domain.number,
-                          edits=Edits(self, edits))
+        self.context.call("cordon_space_update", self.ptr, array, len(edits),
+                          explain=partial(blame_edits, self, edits), domain=self.of_domain.number, edits=len(edits))
 
     # ---- slots --------------------------------------------------------------------------------
 

@@ -1,4 +1,6 @@
 """A refusal names the argument that it is about, its value and the limit."""
+import pickle
+
 import pytest
 
 from cordon import (PAGE, AlreadyExists, Busy, Context, CordonError, Extent, Grant, Hpa, InvalidArgument, Misaligned,
@@ -54,6 +56,37 @@ def no_node(domain):
     node = next(nodes(domain, 0).nodes())
     node.remove()
     node.remove()
+
+
+def grown_by_anothers(domain, frame):
+    """RAM that keeps the frames it has, and is to get one of another domain."""
+    space, own = domain.space(), domain.context.alloc("8K")
+    space.ram("a", 0, own).set(extents=[own, Extent(frame, PAGE)], length="12K")
+
+
+def overlap_after(space, *steps):
+    """In one update: STEPS, of which the library minds none; then two nodes that overlap."""
+    with space.update():
+        for step in steps:
+            step()
+        for name, at in (("x", 0x20000), ("y", 0x21000)):
+            space.ram(name, at, space.context.alloc("8K"))
+
+
+def moved_twice(domain):
+    space = nodes(domain, 0, 0x10000)
+    a = next(space.nodes())
+    overlap_after(space, lambda: a.set(at=0x10000), lambda: a.set(at=0x40000))
+
+
+def nowhere_twice(domain):
+    space = domain.space()
+    overlap_after(space, *2 * [lambda: space.container("box", 0, "64K", parent=space.nowhere)])
+
+
+def container_over_a_grant(domain):
+    space = domain.space()
+    overlap_after(space, lambda: space.container("box", 0, "64K"))
 
 
 def half_logged(domain):
@@ -121,6 +154,13 @@ REFUSED = {
                                     InvalidArgument, "extents", "extents have 0x2000 bytes, the node 0x10000"),
     "node of another's frame": (lambda red, blue: blue.space().ram("a", 0, [Extent(red.translate(0x1000).hpa, PAGE)]),
                                 NotOwner, "extents[0]", r"a: extents\[0\]: frame 0x\w+ is OWNED \(domain 1\)"),
+    "node that grows by another's frame": (lambda red, blue: grown_by_anothers(blue, red.translate(0x1000).hpa),
+                                           NotOwner, "extents[1]", r"extents\[1\]: frame 0x\w+ is OWNED \(domain 1\)"),
+    "not where a node was in between": (lambda red, blue: moved_twice(blue), AlreadyExists, "edits[2].at", "x: at=0x20000: y"),
+    "not what is nowhere": (lambda red, blue: nowhere_twice(blue), AlreadyExists, "edits[2].at", "x: at=0x20000: y"),
+    "not a container": (lambda red, blue: container_over_a_grant(red), AlreadyExists, "edits[1].at", "x: at=0x20000: y"),
+    "run above its highest": (lambda red, blue: red.context.alloc("8K", highest=0x100000), OutOfMemory, "highest",
+                              "no free run of 0x2000 bytes has highest=0x100000"),
     "container of something": (lambda red, blue: no_container(blue), Busy, "node", "box: ram lies in it"),
     "node that has gone": (lambda red, blue: no_node(blue), NotFound, "node", "a: there is no such node"),
     "nothing logged": (lambda red, blue: red.harvest(0x9000, PAGE), NotFound, "gpa",
@@ -146,6 +186,8 @@ def test_a_refusal_names_its_argument(both, refused, kind, argument, sentence):
         refused(*both)
     assert caught.value.argument == argument
     both[0].context.audit()
+    elsewhere = pickle.loads(pickle.dumps(caught.value))  # as a pool of processes hands it on
+    assert (type(elsewhere), str(elsewhere), elsewhere.argument) == (kind, str(caught.value), argument)
 
 
 def test_what_cannot_be_told_is_not_guessed(both):
