@@ -37,12 +37,13 @@ void tick_assign(const struct hart *hart)
 
 void tick(void)
 {
-    uint64_t now = hart_time();
+    uint64_t now;
 
     if (atomic_load(&ticker) != hart_this()) {
         csr_write(CSR_STIMECMP, UINT64_MAX);
         return;
     }
+    now = hart_time();
     if (now < next) {
         return;
     }
