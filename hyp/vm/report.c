@@ -45,7 +45,7 @@ void report_open(void)
             return;
         }
         if (err != -CORDON_ENOENT) {
-            log_line("virtio console at 0x%lx is a legacy one (virtio-mmio.force-legacy)",
+            log_line("virtio console at 0x%lx left out: legacy (virtio-mmio.force-legacy)?",
                      machine.virtio[i].v);
         }
     }
