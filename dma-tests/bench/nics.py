@@ -3,14 +3,14 @@
 Three machines at a time, which take turns: the guest; B, the kernel alone with the same emulated IOMMU, its
 tables set up by dma-tests/bench/loader; A, the kernel alone without any. All have as many harts, and as much memory
 of one kind; the guest's is one leaf of 1 GiB. Linux has Sv39 tables in all of them, and what is measured is off its
-first CPU, as docs/dpdk.md advises. testpmd has packets go round between the two cards for a while, and counts them; sg sends so many both
-ways, in 1 to 4 segments, and looks at every byte.
+first CPU, as docs/dpdk.md advises. testpmd has packets go round between the two cards for a while, and counts them;
+sg sends so many both ways, in 1 to 4 segments, and looks at every byte.
 """
 import re
 import statistics
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from emulator import IOMMU, MIB, TREE, BenchError
@@ -26,14 +26,15 @@ EACH_MIB, MACHINE = 1024, "3G"
 SV39 = "no4lvl no5lvl"
 KINDS = ("sbi", "mmio", "interrupt", "virtual", "absent", "spurious")
 PARTS = 5  # of a measurement
+ENOUGH = 150  # seconds for an order
 START_GOAL = 10  # seconds
 KVM_MMIO = 25_400 * 50  # for a million packets: KVM with VFIO on the same emulator, 25,400 for 20,000
 
 
-def _forwarded(machine, size, seconds, times):
+def forwarded(machine, size, seconds, times):
     """[(time, packets that the two cards have sent on until then)], SECONDS apart, from some time after the start
     on: by dma-tests/dpdk/etc/forward."""
-    done = machine.order(f"sh /etc/cordon/forward {size} {seconds} {times}", 60 + 2 * seconds * times)
+    done = machine.order(f"sh /etc/cordon/forward {size} {seconds} {times}", ENOUGH + 2 * seconds * times)
     found = [(float(at), int(sent)) for at, sent in re.findall(r"forwarded ([\d.]+) (\d+)", done.text)]
     if done.status != 0 or len(found) != times + 1:
         raise BenchError(f"testpmd: {done.text[-1500:]}")
@@ -42,20 +43,21 @@ def _forwarded(machine, size, seconds, times):
 
 def _sent_on(machine, size, seconds):
     """Packets a second: the median of parts of so many SECONDS."""
-    found = _forwarded(machine, size, seconds / PARTS, PARTS)
+    found = forwarded(machine, size, seconds / PARTS, PARTS)
     return statistics.median((sent - before) / (at - since) for (since, before), (at, sent) in zip(found, found[1:]))
 
 
+def checked(machine, size, count):
+    """Packets a second that sg has found right, of COUNT."""
+    done = machine.order(f"sg --size {size - 4} --segments 4 --packets {count} -- --legacy-mem -l 1", ENOUGH)
+    if done.status != 0:
+        raise BenchError(f"sg: {done.text[-1500:]}")
+    return done.result["packets_per_second"]
+
+
 def _checked(machine, size, seconds):
-    """Packets a second that sg has found right, of as many as take about so many SECONDS."""
-    order, count = f"sg --size {size - 4} --segments 4 --packets", 5000
-    for again in (True, False):
-        done = machine.order(f"{order} {count} -- --legacy-mem -l 1", 60 + 10 * seconds)
-        if done.status != 0:
-            raise BenchError(f"sg: {done.text[-1500:]}")
-        rate = done.result["packets_per_second"]
-        count = int(rate * seconds / 2) if again else count
-    return rate
+    """Packets a second, of as many as take about so many SECONDS."""
+    return checked(machine, size, int(checked(machine, size, 5000) * seconds / 2))
 
 
 TOOLS = {"": _sent_on, "sg-": _checked}
@@ -72,11 +74,21 @@ class _Guest:
         return self._machine.order("red", text, timeout)
 
 
-def baseline(parts, folder, wire):
+@contextmanager
+def guest(folder, wire, **options):
+    """A guest as docs/dpdk.md advises."""
+    red = guests.vm("red", SLOTS, memory=EACH_MIB * MIB, more=SV39)
+    with guests.cordon(folder, {"red": red}, wire, ram=MACHINE, harts=HARTS, **options) as machine:
+        if "1G" not in {run.size for run in machine.machine.guests["red"].present()}:
+            raise BenchError("the guest's memory is no leaf of 1 GiB")
+        yield _Guest(machine)
+
+
+def baseline(parts, folder, wire, **options):
     """B: the kernel alone, behind the same IOMMU with tables for the cards."""
     orders = {"iommu": IOMMU, "devices": sum(1 << (slot << 3) for slot in SLOTS), "ram_len": EACH_MIB * MIB}
     return guests.plain(folder, wire, EACH_MIB, iommu=True, again=True, more=SV39,
-                        kernel=parts.write("loaded.bin", parts.kernel(**orders)))
+                        kernel=parts.write("loaded.bin", parts.kernel(**orders)), **options)
 
 
 def _start(env, model):
@@ -95,9 +107,7 @@ def _start(env, model):
 def _machines(env, model, stack):
     """{kind: machine}."""
     folder, wire = Path(env.parts.folder), guests.wire(model, SLOTS)
-    red = guests.vm("red", SLOTS, memory=EACH_MIB * MIB, more=SV39)
-    guest = guests.cordon(folder / model, {"red": red}, wire, ram=MACHINE, harts=HARTS)
-    return {"guest": _Guest(stack.enter_context(guest)),
+    return {"guest": stack.enter_context(guest(folder / model, wire)),
             "iommu": stack.enter_context(baseline(env.parts, folder / f"{model}-iommu", wire)),
             "plain": stack.enter_context(guests.plain(folder / f"{model}-plain", wire, EACH_MIB, more=SV39,
                                                       shared=True))}
@@ -124,7 +134,7 @@ def _exits(env, model, machine, seconds):
     packets, exits = [], []
     for length in (seconds, 4 * seconds):
         before = machine.exits()
-        packets.append(_forwarded(machine, 64, length, 1)[-1][1])
+        packets.append(forwarded(machine, 64, length, 1)[-1][1])
         after = machine.exits()
         exits.append({kind: getattr(after, kind) - getattr(before, kind) for kind in KINDS})
     more = packets[1] - packets[0]
