@@ -49,7 +49,7 @@ def _sent_on(machine, size, seconds):
 
 def checked(machine, size, count):
     """Packets a second that sg has found right, of COUNT."""
-    done = machine.order(f"sg --size {size - 4} --segments 4 --packets {count} -- --legacy-mem -l 1", ENOUGH)
+    done = machine.order(f"sg --size {size - 4} --segments 4 --packets {count} -- -l 1", ENOUGH)
     if done.status != 0:
         raise BenchError(f"sg: {done.text[-1500:]}")
     return done.result["packets_per_second"]

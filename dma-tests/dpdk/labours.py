@@ -15,8 +15,7 @@ PIECE = 1024  # dma-tests/dpdk/rogue/line.h
 WHERES = ["first", "middle", "last"]
 SECONDS = 300  # for one step
 REPORTED = 60  # for a fault
-EAL = "-- --legacy-mem"  # finds huge pages that stand side by side
-ENDLESS = f"sg --packets 60000000 {EAL}"
+ENDLESS = "sg --packets 60000000"
 AT_WORK = r"sg: traffic: \d+ packets each way"
 METHODS = {"e1000e": ("CTRL.RST", "device"), "igb": ("flr", "FLR"), "virtio-net-pci": ("status", "device")}  # guest's, Cordon's
 NOWHERE, TOO_WIDE = 1 << 36, 1 << 50
@@ -145,18 +144,18 @@ class Worker:
 
     def sg(self):
         choice = self.random.choice
-        result = yield from self._run(f"sg --ring {choice([64, 256])} --frame {choice([1514, 9014])} --room {choice([1024, 2048])} {EAL}")
+        result = yield from self._run(f"sg --ring {choice([64, 256])} --frame {choice([1514, 9014])} --room {choice([1024, 2048])}")
         for flow in result["flows"]:
             must(flow["received"] == flow["sent"] == flow["packets"] and not flow["wrong"] + flow["strange"], str(flow))
             self.packets += flow["received"]
 
     def contig(self):
-        result = yield from self._run(f"contig {EAL}")
+        result = yield from self._run("contig")
         must(len(result["pool"]) == 1, "contig has found no pool")
 
     def churn(self):
         """Memory is given back that both cards hold descriptors for."""
-        self._begin(f"churn {EAL}")
+        self._begin("churn")
         found = yield from self._said(r'\{"program".*?\}')
         told = json.loads(found[0])
         answer = yield from self._ask("send")
@@ -176,7 +175,7 @@ class Worker:
         yield from self._quit()
 
     def rogue(self):
-        self._begin(f"rogue {EAL}")
+        self._begin("rogue")
         yield from self._said(r'\{"program": "rogue".*?\]\}')
         ways = ["send", "receive"] + (["ring send", "ring receive"] if self.model != "virtio-net-pci" else [])
         for _ in range(6):

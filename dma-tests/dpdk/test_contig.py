@@ -37,7 +37,7 @@ def pieces_of(runs, gpa, length):
 @pytest.mark.parametrize("name", SLOTS)
 def test_cards_use_contiguous_memory_wherever_it_stands(contig, name):
     shared, monitor = contig
-    done = shared.order(name, "contig -- --legacy-mem", timeout=120)
+    done = shared.order(name, "contig", timeout=120)
     assert done.status == 0, done.text[-2000:]
     result = done.result
     zones, (pool,) = result["zones"], result["pool"]

@@ -1,7 +1,7 @@
 """A guest that dies in the middle of traffic: its cards are quiet before its memory is anybody's, and others go on."""
 import guests
 import pytest
-from labours import AT_WORK, EAL, ENDLESS
+from labours import AT_WORK, ENDLESS
 from machine import MIB
 from outside import Outside
 from reach import FREE, OWNED, PAGE, addresses_of
@@ -45,7 +45,7 @@ def test_guest_that_dies_leaves_quiet_cards_and_others_go_on(traffic, model):
     blue_goes_on()
     shared.listen("red")
     assert not any(any(outside.registers(model, slot).values()) for slot in SLOTS["red"])
-    shared.begin("red", f"sleep 9999 | rogue {EAL}")  # listens: what nobody heard before is heard now
+    shared.begin("red", "sleep 9999 | rogue")  # listens: what nobody heard before is heard now
     red.wait(r'\{"program": "rogue".*?\]\}', guests.READY)
     heard = outside.knock(WIRE["red"])
     assert heard and {at & -PAGE for at in heard} <= addresses_of(machine, OWNED, red.domain)

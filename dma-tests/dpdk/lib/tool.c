@@ -77,7 +77,8 @@ static void need_huge_pages(void)
 {
     if (number_in(FREE_2M) == 0 && number_in(FREE_1G) == 0) {
         tool_cannot("no huge page is free: 'echo 64 > /sys/kernel/mm/hugepages/"
-                    "hugepages-2048kB/nr_hugepages' asks for 128 MiB of them");
+                    "hugepages-2048kB/nr_hugepages' asks for 128 MiB of them; a program that runs "
+                    "has all of them, or 64 MiB with -- -m 64");
     }
 }
 
@@ -101,14 +102,15 @@ void tool_start(const struct argp *argp, int argc, char **argv, void *settings)
     }
     argp_parse(argp, own, argv, 0, NULL, settings);
     for (int i = own + 1; i < argc; i++) {
-        if (count == EAL_ARGS_MAX - 2) {
-            tool_cannot("more than %d options for EAL", EAL_ARGS_MAX - 5);
+        if (count == EAL_ARGS_MAX - 3) {
+            tool_cannot("more than %d options for EAL", EAL_ARGS_MAX - 6);
         }
         eal[count++] = argv[i];
     }
     if (!has(count, eal, "--no-huge")) {
         need_huge_pages();
         eal[count++] = "--huge-unlink=always"; /* free again however the program ends */
+        eal[count++] = "--legacy-mem";         /* sorted: the kernel gives them in any order */
     }
     if (rte_eal_init(count, eal) < 0) {
         tool_cannot("EAL does not start%s%s; it has said why above, or does with "

@@ -16,7 +16,8 @@ enum tool_status {
 };
 
 /* Read the options of a program; behind "--" stand options for EAL. Then start EAL: huge pages are
- * there and free, or the program ends with TOOL_CANNOT_RUN. SETTINGS is argp's input. */
+ * there and free, or the program ends with TOOL_CANNOT_RUN; it takes all of them, in the order of
+ * their addresses, or as many as EAL's -m says. SETTINGS is argp's input. */
 void tool_start(const struct argp *argp, int argc, char **argv, void *settings);
 
 /* The number that option KEY was given, FIRST..LAST; else argp's error, which ends the program. */
