@@ -176,8 +176,8 @@ REFUSED = (
      '(such as ["4K", "2M"])'),
     ('"4K", "2MiB"', '"5K"', 's.toml: VM "red": scatter-pieces: 5120 bytes are no power of two '
      'of 4096 and more'),
-    ("[vm.red]", "[vm.red]\ncpus = 1", 's.toml: VM "red": unknown setting "cpus"'),
-    ("[images]", "[image]", 's.toml: settings: unknown setting "image"'),
+    ("[vm.red]", "[vm.red]\ncpus = 1", 's.toml: VM "red": unknown setting "cpus": is it "vcpus"?'),
+    ("[images]", "[image]", 's.toml: settings: unknown setting "image": is it "images"?'),
     ('"initramfs.gz"', '"absent"', 'image "initramfs": absent: No such file or directory'),
     ('ramdisk = "initramfs"', 'ramdisk = "other"',
      'VM "red", image "other": the bundle has no such image'),

@@ -124,6 +124,32 @@ def test_initramfs_says_in_a_line_what_it_cannot_read_or_write(tmp_path, add, ou
     assert done.returncode != 0 and done.stderr.splitlines()[-1] == f"make-initramfs: {'error: ' * ('form' in why)}{why}"
 
 
+def sizes_in(archive):
+    """{path: bytes} of an initramfs."""
+    data = subprocess.run(["zstd", "-dc", archive], capture_output=True, check=True).stdout
+    listed = subprocess.run(["cpio", "-tv"], capture_output=True, check=True, input=data).stdout.decode()
+    return {line.split()[-1]: int(line.split()[4]) for line in listed.splitlines()}
+
+
+def test_initramfs_brings_what_an_added_program_needs_and_refuses_another_machines(tmp_path):
+    libraries = tmp_path / "sysroot/usr/lib/x-linux-gnu"
+    libraries.mkdir(parents=True)
+    for name, needs in (("libb.so.1", ()), ("liba.so.1", ("-l:libb.so.1",)), ("mine", ("-l:liba.so.1",))):
+        subprocess.run(["riscv64-linux-gnu-gcc", "-shared", "-nostdlib", "-x", "c", "/dev/null", "-o", libraries / name,
+                        f"-Wl,-soname,{name}", "-L", libraries, "-Wl,--no-as-needed", *needs], check=True)
+    (libraries / "mine").rename(tmp_path / "mine")
+
+    def add(program):
+        return run("guest/make-initramfs", "--add", f"/bin/mine={program}", "--sysroot", tmp_path / "sysroot",
+                   "--output", tmp_path / "out.zst")
+
+    assert add(tmp_path / "mine").returncode == 0
+    assert {path for path, size in sizes_in(tmp_path / "out.zst").items() if size} == {
+        "bin/mine", "usr/lib/x-linux-gnu/liba.so.1", "usr/lib/x-linux-gnu/libb.so.1"}
+    done = add("/bin/true")
+    assert done.returncode != 0 and "/bin/true: a program for another machine than RISC-V" in done.stderr
+
+
 def test_initramfs_brings_the_shared_objects_that_a_program_needs_stripped(tmp_path):
     sysroot, libraries = tmp_path / "sysroot", tmp_path / "sysroot/usr/lib/x-linux-gnu"
     libraries.mkdir(parents=True)
@@ -142,9 +168,7 @@ def test_initramfs_brings_the_shared_objects_that_a_program_needs_stripped(tmp_p
 
     done = build()
     assert done.returncode == 0, done.stderr
-    archive = subprocess.run(["zstd", "-dc", tmp_path / "out.zst"], capture_output=True, check=True).stdout
-    listed = subprocess.run(["cpio", "-tv"], capture_output=True, check=True, input=archive).stdout.decode()
-    sizes = {line.split()[-1]: int(line.split()[4]) for line in listed.splitlines()}
+    sizes = sizes_in(tmp_path / "out.zst")
     assert {Path(path).name for path, size in sizes.items() if size} == {"program", "liba.so.1", "libb.so.1"}
     assert 0 < sizes["usr/bin/program"] < program.stat().st_size
     (libraries / "libb.so.1").unlink()

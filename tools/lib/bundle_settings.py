@@ -9,6 +9,7 @@
 Sizes are numbers, or text such as "512M"; scatter-pieces is a list of sizes.
 Whether the values are within limits is not asked here: bundle_check does that for any bundle.
 """
+import difflib
 import re
 import tomllib
 from dataclasses import dataclass, field
@@ -98,7 +99,8 @@ def _expect(value, kind, where):
 def _only(table, known, where):
     for key in table:
         if key not in known:
-            raise SettingsError(f"{where}: unknown setting \"{key}\"")
+            near = difflib.get_close_matches(key, known, 1)
+            raise SettingsError(f"{where}: unknown setting \"{key}\"" + (f": is it \"{near[0]}\"?" if near else ""))
 
 
 def _read_device(label, table, where):
