@@ -15,7 +15,7 @@ HYP_LDFLAGS := --specs=picolibc.specs -DPICOLIBC_INTEGER_PRINTF_SCANF $(HYP_ARCH
 	-Wl,--gc-sections -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
 	$(if $(filter 1,$(WERROR)),$(LD_FATAL))
 # What an exit of a guest runs, and the loops over its pages and tables, is built fast; all else small.
-HYP_HOT := hyp/aia/% hyp/port/% hyp/sbi/% hyp/vcpu/% vdev/aplic/% vdev/bus/% vdev/uart/% \
+HYP_HOT := hyp/aia/% hyp/port/% hyp/sbi/ecall% hyp/sbi/harts% hyp/vcpu/% vdev/aplic/% vdev/bus/% vdev/uart/% \
 	$(addprefix hyp/core/,sha256% string% tick% trap% work%) \
 	iommu/harts/% iommu/pt/% $(addprefix iommu/,log/harvest% touch/touch%) \
 	$(addprefix iommu/frames/,buddy% meta% owner% run.c stock%)
