@@ -30,7 +30,7 @@ def test_a_guest_without_huge_pages_says_how_to_have_some(odd):
 
 
 def test_another_end_that_stays_silent_is_told(odd):
-    refused(odd.order("card", "sg --wait 500"), "nothing has come from the other end within 500 ms")
+    refused(odd.order("card", "sg --wait 500"), "nothing has come from the other end within 500 ms: with one port, ")
 
 
 def test_link_that_is_down_is_told_and_works_when_it_is_up_again(odd):
@@ -63,9 +63,23 @@ def test_a_guest_with_too_few_huge_pages_says_what_did_not_fit(odd, count):
             "give the guest more huge pages")
 
 
+@pytest.mark.parametrize("order, sentence", [
+    ("sh /etc/cordon/reset", "reset: '' is none of: 0000:00:00.0 0000:00:01.0"),
+    ("sh /etc/cordon/reset 0000:00:09.0", "reset: '0000:00:09.0' is none of: 0000:00:00.0"),
+    ("sh /etc/cordon/forward 64", "forward: three words, SIZE SECONDS TIMES")])
+def test_a_wrong_word_is_told(odd, order, sentence):
+    assert sentence in odd.order("card", order).text
+
+
+@pytest.mark.parametrize("order", ["message x 0x01000000", "message 65536 0x01000000", "send somewhere 0x0"])
+def test_an_order_that_makes_no_sense_moves_nothing(pair, order):
+    done = pair.order("red", f"echo {order} | rogue")
+    assert done.status == 0 and '"error": "no such order: rogue --help lists them"' in done.text
+
+
 def test_cards_that_another_program_drives_are_told(pair):
     red = pair.machine.guests["red"]
-    pair.begin("red", "sleep 60 | rogue & read line; sg; status=$?; kill $!; exit $status")
+    pair.begin("red", "sleep 60 | rogue -- -m 64 & read line; sg; status=$?; kill $!; exit $status")
     red.wait(r'\{"program": "rogue".*?\]\}')
     red.type("go on")
     done = pair.end("red")
@@ -85,7 +99,7 @@ def odd_cards(tmp_path_factory):
 
 @pytest.mark.whole
 @pytest.mark.parametrize("name, sentence", [
-    ("bypassing", "00:01.0: a virtio function without ACCESS_PLATFORM (QEMU: iommu_platform=on)"),
+    ("bypassing", "00:01.0: a virtio function without ACCESS_PLATFORM (QEMU: iommu_platform=on,disable-legacy=on)"),
     ("absent", "00:07.0: there is no such function on the machine's bus"),
     ("taken", 'is given to VM "good" already')])
 def test_a_card_that_cannot_be_given_is_refused_with_the_reason(odd_cards, name, sentence):

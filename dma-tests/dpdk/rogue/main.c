@@ -27,8 +27,12 @@ static const char doc[] =
     "  ring send IOVA       port 0 takes one descriptor from a ring at IOVA\n"
     "  ring receive IOVA    port 1 takes descriptors from a ring at IOVA, and reports there\n"
     "  ring report IOVA     port 0's card, an igb, writes there how far it has sent\n"
-    "  message NUMBER IOVA  port 0's card sends 1000 messages (MSI): NUMBER, to IOVA\n"
+    "  message NUMBER IOVA  port 0's card sends 1000 messages (MSI): NUMBER, to IOVA; an "
+    "interrupt file takes it for an interrupt's identity, 1 to 2047\n"
     "  quit                 end, as the end of the input does\n"
+    "Answers: \"came\", a packet came over the line, of so many \"bytes\"; \"rest\", its other "
+    "pieces are right; \"nonzero\", bytes of that piece that are not 0. A card may send zeros on "
+    "where it was refused.\n"
     "With none, IOVA is not used and all is honest. Options behind -- are EAL's.";
 
 static struct line line;
@@ -101,13 +105,20 @@ static void report_to(uint64_t iova)
     say_packet(&came, LINE_NONE);
 }
 
-static void message_to(const char *number, uint64_t iova)
+static bool message_to(const char *word, uint64_t iova)
 {
-    struct card card = card_open(&line.from);
+    char *end;
+    unsigned long number = strtoul(word, &end, 0);
+    struct card card;
 
-    card_message(&card, iova, (uint16_t)strtoul(number, NULL, 0), MESSAGES);
+    if (end == word || *end != '\0' || number > UINT16_MAX) {
+        return false;
+    }
+    card = card_open(&line.from);
+    card_message(&card, iova, (uint16_t)number, MESSAGES);
     card_close(&card);
     json_number("sent", MESSAGES);
+    return true;
 }
 
 /* True if ORDER is one; its answer has been written into the object that is open. */
@@ -122,9 +133,9 @@ static bool carry_out(const char *order)
         return false;
     }
     if (strcmp(verb, "message") == 0) {
-        message_to(word, iova);
-    } else if (strcmp(verb, "ring") == 0 &&
-               (strcmp(word, "send") == 0 || strcmp(word, "receive") == 0)) {
+        return message_to(word, iova);
+    }
+    if (strcmp(verb, "ring") == 0 && (strcmp(word, "send") == 0 || strcmp(word, "receive") == 0)) {
         ring_at(strcmp(word, "send") == 0, iova);
     } else if (strcmp(verb, "ring") == 0 && strcmp(word, "report") == 0) {
         report_to(iova);

@@ -97,7 +97,9 @@ void flow_meet(struct flow *flows, unsigned count, uint32_t ms)
 {
     for (uint32_t waited = 0; !all_known(flows, count); waited += HELLO_MS) {
         if (waited > ms) {
-            tool_cannot("nothing has come from the other end within %u ms", ms);
+            tool_cannot("nothing has come from the other end within %u ms: with one port, another "
+                        "guest on its wire runs sg, too, with another --number",
+                        ms);
         }
         exchange(flows, count);
     }
