@@ -34,6 +34,15 @@ def pieces_of(runs, gpa, length):
 
 
 @pytest.mark.whole
+def test_huge_pages_may_come_in_any_order(contig):
+    """The kernel gives what a program had in another one to the next, which finds pages side by side all the same."""
+    shared, _ = contig
+    for program in ("contig", "sg --packets 100"):
+        done = shared.order("whole", program, 120)
+        assert done.status == 0, done.text[-2000:]
+
+
+@pytest.mark.whole
 @pytest.mark.parametrize("name", SLOTS)
 def test_cards_use_contiguous_memory_wherever_it_stands(contig, name):
     shared, monitor = contig

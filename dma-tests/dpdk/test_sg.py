@@ -94,13 +94,6 @@ def test_what_a_slow_receiver_does_not_get_is_counted_and_said(pair):
 
 
 @pytest.mark.whole
-def test_huge_pages_may_come_in_any_order(pair):
-    """The kernel gives what a program had in another one to the next."""
-    for program in ("contig", "sg --packets 100"):
-        assert pair.order("red", program, 100).status == 0
-
-
-@pytest.mark.whole
 def test_jumbo_frames_arrive_in_several_buffers(pair):
     result = passed(pair.order("red", "sg --frame 9014", 100))
     for flow in result["flows"]:
