@@ -2,7 +2,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
 from . import _abi
@@ -44,10 +44,13 @@ class _Tree:
         nodes = [n for n in self.final.values() if not n.disabled and n.parent != _abi.CORDON_NODE_NOWHERE]
         nodes.sort(key=lambda n: (n.parent, n.priority, n.offset))
         found: dict[int, _abi.Node] = {}
-        for a, b in zip(nodes, nodes[1:]):
-            if (a.parent, a.priority) == (b.parent, b.priority) and b.offset < a.offset + a.len:
-                found.setdefault(a.id, b)
-                found.setdefault(b.id, a)
+        for _, siblings in groupby(nodes, lambda n: (n.parent, n.priority)):
+            far = next(siblings)  # the one that ends last so far
+            for node in siblings:
+                if node.offset < far.offset + far.len:
+                    found[node.id] = far
+                    found.setdefault(far.id, node)
+                far = max(far, node, key=lambda n: n.offset + n.len)
         return found
 
     @cached_property

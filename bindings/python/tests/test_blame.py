@@ -89,6 +89,15 @@ def container_over_a_grant(domain):
     overlap_after(space, lambda: space.container("box", 0, "64K"))
 
 
+def two_in_one(domain):
+    """Two nodes in a third one, the one that is behind the other first."""
+    space = domain.space()
+    space.container("wide", 0, "64K")
+    with space.update():
+        for name, at in (("behind", 0x8000), ("before", 0x1000)):
+            space.ram(name, at, domain.context.alloc("4K"))
+
+
 def half_logged(domain):
     domain.log(0x1000, PAGE)
     domain.harvest(0x1000, 2 * PAGE)
@@ -157,6 +166,7 @@ REFUSED = {
     "node that grows by another's frame": (lambda red, blue: grown_by_anothers(blue, red.translate(0x1000).hpa),
                                            NotOwner, "extents[1]", r"extents\[1\]: frame 0x\w+ is OWNED \(domain 1\)"),
     "not where a node was in between": (lambda red, blue: moved_twice(blue), AlreadyExists, "edits[2].at", "x: at=0x20000: y"),
+    "two nodes in a third": (lambda red, blue: two_in_one(blue), AlreadyExists, "edits[0].at", "behind: at=0x8000: wide has 0x0-0xffff"),
     "not what is nowhere": (lambda red, blue: nowhere_twice(blue), AlreadyExists, "edits[2].at", "x: at=0x20000: y"),
     "not a container": (lambda red, blue: container_over_a_grant(red), AlreadyExists, "edits[1].at", "x: at=0x20000: y"),
     "run above its highest": (lambda red, blue: red.context.alloc("8K", highest=0x100000), OutOfMemory, "highest",
