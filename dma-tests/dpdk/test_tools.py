@@ -7,7 +7,7 @@ import pytest
 import guests
 
 TESTPMD = ("( echo set fwd io; echo start tx_first 2; sleep 2; echo stop; echo show port stats all; echo quit ) | "
-           "dpdk-testpmd -l 0-1 --no-telemetry -- -i --total-num-mbufs=4096 --no-lsc-interrupt")
+           "dpdk-testpmd -l 0-1 --no-telemetry -- -i --total-num-mbufs=4096 --no-lsc-interrupt --no-mlockall")
 CASE = """[case1]
 type=DMA_MEM_COPY
 mem_size=10
