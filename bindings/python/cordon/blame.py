@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _abi
 from ._base import Address
-from .blame_tree import Answer, frames_not_held, no_page, no_rights
+from .blame_tree import Answer, frames_not_held, no_page, no_rights, place_of
 from .errors import NotFound
 from .types import PAGE, Perm, extents_of, size_bytes
 
@@ -115,15 +115,11 @@ def _regions(domain: "Domain", given: Fields) -> Iterator["Region"]:
             at = region.end.v
 
 
-def _place(domain: "Domain", region: "Region") -> str:
-    return f"{region.gpa.v:#x}-{region.end.v - 1:#x} of domain {domain.number}"
-
-
 def _not_logged(domain: "Domain", given: Fields) -> Answer:
     others = _abi.CORDON_REGION_LOG | _abi.CORDON_REGION_MMIO | _abi.CORDON_REGION_SHARED
     for region in _regions(domain, given):
         if not region.flags & others:
-            return "gpa", f"{_place(domain, region)} is not logged: log() begins it"
+            return "gpa", f"{place_of(domain, region)} is not logged: log() begins it"
     return None
 
 
@@ -135,7 +131,7 @@ def _nothing_logged(domain: "Domain", given: Fields) -> Answer:
 def _pinned(domain: "Domain", given: Fields) -> Answer:
     for region in _regions(domain, given):
         if region.flags & _abi.CORDON_REGION_PIN:
-            return "gpa", f"{_place(domain, region)} is pinned, so its frames stay"
+            return "gpa", f"{place_of(domain, region)} is pinned, so its frames stay"
     return None
 
 
@@ -173,7 +169,7 @@ def _no_room(context: "Context", length: int, given: Fields) -> Answer:
 def _stays(domain: "Domain", given: Fields) -> Answer:
     """Why the frames of a range cannot be discarded."""
     for region in _regions(domain, given):
-        where = _place(domain, region)
+        where = place_of(domain, region)
         if not region.flags & _abi.CORDON_REGION_DEMAND:
             return "gpa", f"{where} is no region of first touch, so its frames cannot be discarded"
         if region.flags & _abi.CORDON_REGION_PIN:
@@ -203,7 +199,7 @@ def _taken(domain: "Domain", given: Fields) -> Answer:
     with suppress(NotFound):
         region = owner.region_at(first, next=True)
         if region.gpa.v < first + _length(given):
-            return name, f"{name}={first:#x}: {_place(owner, region)} stands in the way"
+            return name, f"{name}={first:#x}: {place_of(owner, region)} stands in the way"
     return None
 
 

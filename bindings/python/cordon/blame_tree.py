@@ -10,7 +10,7 @@ from .errors import NotFound
 from .types import LEGAL_PERMS, PAGE, FrameState, Perm
 
 if TYPE_CHECKING:
-    from .domain import Domain
+    from .domain import Domain, Region
     from .space import Space
 
 Answer = tuple[str, str] | None  # the argument's name, and the sentence about it
@@ -94,6 +94,10 @@ def _says(edit: _abi.Edit) -> bool:
     return bool(edit.kind != _abi.CORDON_TREE_REMOVE)
 
 
+def _backed(node: _abi.Node) -> bool:
+    return node.kind in (_abi.CORDON_NODE_RAM, _abi.CORDON_NODE_MMIO)
+
+
 def _misaligned(_: _Tree, edit: _abi.Edit) -> Answer:
     node = edit.node
     values = [("at", node.offset), ("length", node.len), ("target_at", node.target_offset)]
@@ -119,7 +123,7 @@ def _senseless(tree: _Tree, edit: _abi.Edit) -> Answer:
     node = edit.node
     if not _says(edit):
         return None
-    backed = node.kind in (_abi.CORDON_NODE_RAM, _abi.CORDON_NODE_MMIO)
+    backed = _backed(node)
     if backed and tree.counts(edit) and (answer := no_rights(Perm(node.perms))):
         return answer
     given = sum(length for _, _, length in _extents(node))
@@ -137,8 +141,7 @@ def _taken(tree: _Tree, edit: _abi.Edit) -> Answer:
     if other := tree.in_the_way.get(node.id):
         return "at", (f"at={node.offset:#x}: {tree.name(other.id)} has {other.offset:#x}-"
                       f"{other.offset + other.len - 1:#x}, with the same priority {node.priority}")
-    backed = node.kind in (_abi.CORDON_NODE_RAM, _abi.CORDON_NODE_MMIO)
-    return _stands_in_the_way(tree, node) if backed and node.parent == _abi.CORDON_NODE_ROOT else None
+    return _stands_in_the_way(tree, node) if _backed(node) and node.parent == _abi.CORDON_NODE_ROOT else None
 
 
 def _stands_in_the_way(tree: _Tree, node: _abi.Node) -> Answer:
@@ -153,8 +156,7 @@ def _stands_in_the_way(tree: _Tree, node: _abi.Node) -> Answer:
         except NotFound as missing:
             if missing.call != "cordon_section_find":
                 break
-            return "at", (f"at={node.offset:#x}: {region.gpa.v:#x}-{region.end.v - 1:#x} of domain "
-                          f"{tree.domain.number} stands in the way, and is not of this space")
+            return "at", f"at={node.offset:#x}: {place_of(tree.domain, region)} stands in the way, and is not of this space"
         at = region.end.v
     return None
 
@@ -183,6 +185,10 @@ def _not_held(tree: _Tree, edit: _abi.Edit) -> Answer:
         return None
     mine = tree.domain.number if edit.kind == _abi.CORDON_TREE_SET else None  # frames that it may keep
     return frames_not_held(tree.domain, _extents(edit.node), mine)
+
+
+def place_of(domain: "Domain", region: "Region") -> str:
+    return f"{region.gpa.v:#x}-{region.end.v - 1:#x} of domain {domain.number}"
 
 
 def no_page(values: Iterable[tuple[str, int]]) -> Answer:
