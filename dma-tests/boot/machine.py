@@ -3,8 +3,9 @@ import subprocess
 from pathlib import Path
 
 import bundle
+import libfdt
 from cordon.machine import Machine
-from cordon.machine.machine import HYPERVISOR
+from cordon.machine.machine import FIRMWARE_GUEST_FILES, HYPERVISOR
 
 TREE = Path(__file__).resolve().parents[2]
 BARE = TREE / "dma-tests/guest/bare"
@@ -38,6 +39,19 @@ def linux_images():
 
 def bare(image="guest", **settings):
     return {"vcpus": 1, "memory": 16 * MIB, "kernel": image} | settings
+
+
+def device_tree(path, harts, edit):
+    """The machine's device tree at PATH, as EDIT leaves it, which is given it with some room."""
+    subprocess.run(["qemu-system-riscv64", "-nodefaults", "-display", "none", "-smp", str(harts), "-m", "4G",
+                    "-cpu", "rv64,h=true",
+                    "-M", f"virt,aia=aplic-imsic,aia-guests={FIRMWARE_GUEST_FILES},iommu-sys=on,dumpdtb={path}"],
+                   stderr=subprocess.DEVNULL, check=True)
+    tree = libfdt.Fdt(path.read_bytes())
+    tree.resize(tree.totalsize() + 256)
+    edit(tree)
+    path.write_bytes(tree.as_bytearray())
+    return path
 
 
 def symbols():

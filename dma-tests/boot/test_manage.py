@@ -1,13 +1,11 @@
 """Management over the host channel: a guest that runs is told, one that has ended is not."""
 import struct
-import subprocess
 
-import libfdt
 import pytest
 
 import bundle
-from cordon.machine.machine import FIRMWARE_GUEST_FILES, RAM_BASE
-from machine import bare, symbols
+from cordon.machine.machine import RAM_BASE
+from machine import bare, device_tree, symbols
 
 
 @pytest.fixture
@@ -53,27 +51,21 @@ def test_guest_whose_harts_come_and_go_stands_still_too(boots, payload):
         assert told == ["paused", "resumed"] * 400
 
 
-def tree_with_first_hart(path, harts, first):
-    """The machine's device tree, by which firmware starts us on the hart FIRST."""
-    subprocess.run(["qemu-system-riscv64", "-nodefaults", "-display", "none", "-smp", str(harts), "-m", "4G",
-                    "-cpu", "rv64,h=true",
-                    "-M", f"virt,aia=aplic-imsic,aia-guests={FIRMWARE_GUEST_FILES},iommu-sys=on,dumpdtb={path}"],
-                   stderr=subprocess.DEVNULL, check=True)
-    tree = libfdt.Fdt(path.read_bytes())
-    tree.resize(tree.totalsize() + 256)
-    config = tree.add_subnode(tree.path_offset("/chosen"), "opensbi-config")
-    tree.setprop_str(config, "compatible", "opensbi,config")
-    hart = tree.get_phandle(tree.path_offset(f"/cpus/cpu@{first}"))
-    tree.setprop_u32(tree.path_offset("/chosen/opensbi-config"), "cold-boot-harts", hart)
-    path.write_bytes(tree.as_bytearray())
-    return path
+def first_hart(number):
+    """Has firmware start us on that hart."""
+    def edit(tree):
+        config = tree.add_subnode(tree.path_offset("/chosen"), "opensbi-config")
+        tree.setprop_str(config, "compatible", "opensbi,config")
+        hart = tree.get_phandle(tree.path_offset(f"/cpus/cpu@{number}"))
+        tree.setprop_u32(tree.path_offset("/chosen/opensbi-config"), "cold-boot-harts", hart)
+    return edit
 
 
 @pytest.mark.parametrize("harts, ticks", [(4, 0), (5, 4)])
 def test_the_hart_that_ticks_has_no_guest_or_a_vcpu_0(boots, payload, tmp_path, harts, ticks):
     """Firmware starts us on that of vCPU 2; vCPU 0 of the guest is on hart 0."""
     found, entry = symbols(), RAM_BASE + 0x200000
-    tree = tree_with_first_hart(tmp_path / "machine.dtb", harts, 2)
+    tree = device_tree(tmp_path / "machine.dtb", harts, first_hart(2))
     with boots.machine(bundle.make({"guest": payload("echo")}, {"solo": bare(vcpus=4)}), harts=harts,
                        devices=("-dtb", str(tree))) as machine:
         machine.console.wait(r"Boot HART ID +: 2")

@@ -3,10 +3,9 @@ reached is left out by name, and the rest goes on."""
 import ctypes
 import subprocess
 
-import libfdt
 import pytest
 
-from machine import TREE, bare
+from machine import TREE, bare, device_tree
 
 HERE = TREE / "dma-tests/boot"
 ELIMIT = -8
@@ -70,25 +69,18 @@ def test_registers_in_ram_are_called_that(windows):
     assert b"RAM" in windows.windows_why(RAM, reach(windows, RAM)[1])
 
 
-def edited_tree(folder, node, address):
-    """The machine's device tree with the registers of NODE at ADDRESS."""
-    path = folder / "machine.dtb"
-    subprocess.run(["qemu-system-riscv64", "-nodefaults", "-display", "none", "-smp", "4",
-                    "-m", "4G", "-cpu", "rv64,h=true",
-                    "-M", f"virt,aia=aplic-imsic,aia-guests=4,iommu-sys=on,dumpdtb={path}"],
-                   stderr=subprocess.DEVNULL, check=True)
-    tree = libfdt.Fdt(path.read_bytes())
-    tree.setprop(tree.path_offset(node), "reg",
-                 address.to_bytes(8, "big") + (0x1000).to_bytes(8, "big"))
-    path.write_bytes(tree.as_bytearray())
-    return path
+def registers_at(node, address):
+    """Has a NODE's registers be at ADDRESS."""
+    def edit(tree):
+        tree.setprop(tree.path_offset(node), "reg", address.to_bytes(8, "big") + (0x1000).to_bytes(8, "big"))
+    return edit
 
 
 @pytest.mark.parametrize("node, said", [
     ("/soc/iommu@3010000", "IOMMU at 0x90000000: the address is one of RAM"),
     ("/soc/virtio_mmio@10008000", "virtio device at 0x90000000: the address is one of RAM")])
 def test_registers_that_lie_in_ram_are_left_out_by_name(boots, payload, tmp_path, node, said):
-    tree = edited_tree(tmp_path, node, RAM)
+    tree = device_tree(tmp_path / "machine.dtb", 4, registers_at(node, RAM))
     run = boots.run({"guest": payload("hello")}, {"solo": bare()}, devices=("-dtb", str(tree)))
     assert run.has("cordon", said)
     assert run.of("solo")[-1] == "PASSED"
