@@ -10,6 +10,7 @@ import guests  # noqa: E402
 
 collect_ignore = ["host"]  # needs no machine: make test-dpdk-host
 SLOTS = [1, 4]
+SHARED = ["pair", "apart", "confined", "loose", "odd", "odd_cards", "contig", "beside"]  # machines
 QUICK = {"pair": "e1000e", "apart": "igb", "confined": "e1000e", "loose": "e1000e", "traffic": "igb"}  # the one model of each machine in the short run
 
 
@@ -30,18 +31,39 @@ def pytest_runtest_makereport():
         report.sections += [("console and trace are kept in", str(folder)) for folder in guests.something_failed()]
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
 def pytest_collection_modifyitems(config, items):
-    for item in items:  # side by side (-n 2 --dist loadgroup): what shares machines stays together
-        if model := _model_of(item):
-            item.add_marker(pytest.mark.xdist_group(model))
+    for item in items:  # side by side (-n 2 --dist loadgroup): what shares a machine stays together
+        if machine := _machine_of(item):
+            item.add_marker(pytest.mark.xdist_group(machine))
+    if hasattr(config, "workerinput"):  # and what may take long comes first, so that it is not alone in the end
+        items.sort(key=_longest, reverse=True)
     if config.getoption("--quick"):
         left_out = [item for item in items if item.get_closest_marker("whole") or _is_doubled(item)]
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
 
 
+def _params_of(item):
+    return item.callspec.params if hasattr(item, "callspec") else {}
+
+
 def _model_of(item):
-    return getattr(item, "callspec", None) and item.callspec.params.get("model")
+    return _params_of(item).get("model")
+
+
+def _machine_of(item):
+    """The machine that a test shares with others, by its fixture and its model of card; or None."""
+    for shared in SHARED:
+        if shared in item.fixturenames:
+            return f"{shared} {_model_of(item) or _params_of(item).get(shared, '')}"
+    return None
+
+
+def _longest(item):
+    """Seconds that a test may take at most."""
+    timeout = item.get_closest_marker("timeout")
+    return timeout.args[0] if timeout else 0
 
 
 def _is_doubled(item):

@@ -24,7 +24,7 @@ test-dpdk: dpdk host hyp ## real drivers in guests: each network card, alone, in
 	@$(DPDK_PYTEST) $(if $(T),$(PYTEST_PICK),-n 2 --dist loadgroup)
 
 check-dpdk: dpdk host hyp ## the same in short: one model of card a machine
-	@$(DPDK_PYTEST) $(if $(T),$(PYTEST_PICK),--quick)
+	@$(DPDK_PYTEST) $(if $(T),$(PYTEST_PICK),--quick -n 2 --dist loadgroup)
 
 soak: dpdk host hyp ## DMA, attacks, resets, deaths and restarts, all at once (SECONDS=600 SEED=7 JSON=FILE)
 	@$(PYTHON) tools/soak --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json '$(JSON)')
