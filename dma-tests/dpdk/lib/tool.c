@@ -3,6 +3,7 @@
 #include "lib/json.h"
 #include <errno.h>
 #include <inttypes.h>
+#include <rte_cycles.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_log.h>
@@ -112,6 +113,7 @@ void tool_start(const struct argp *argp, int argc, char **argv, void *settings)
         eal[count++] = "--huge-unlink=always"; /* free again however the program ends */
         eal[count++] = "--legacy-mem";         /* sorted: the kernel gives them in any order */
     }
+    rte_delay_us_callback_register(rte_delay_us_sleep); /* who waits leaves its hart to others */
     if (rte_eal_init(count, eal) < 0) {
         tool_cannot("EAL does not start%s%s; it has said why above, or does with "
                     "-- --log-level=lib.eal:debug",
