@@ -23,7 +23,7 @@ from machine import MIB
 
 TREE = Path(__file__).resolve().parents[2]
 KERNEL, ROOT = TREE / "out/guest/Image", TREE / "out/dpdk/initramfs.cpio.zst"
-BOOTARGS = "console=ttyS0 panic=-1 quiet cordon.run=dpdk-orders"
+BOOTARGS = "console=ttyS0 panic=-1 quiet cryptomgr.notests cordon.run=dpdk-orders"
 CONSOLE, TRACED = "console.log", "iommu.log"
 MODELS = {"e1000e": "", "igb": "", "virtio-net-pci": ",iommu_platform=on,disable-legacy=on"}
 READY = 180  # seconds for a boot, on a host that has much else to do

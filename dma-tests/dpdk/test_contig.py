@@ -16,7 +16,7 @@ def contig(tmp_path_factory):
     """The guests whole and pieces, two cards each and a pool; of the latter each page of RAM stands alone."""
     folder = tmp_path_factory.mktemp("contig")
     scattered = {"scatter-pieces": 1, "scatter-seed": 11}
-    vms = {name: guests.vm(name, slots, vcpus=1, memory=256 * MIB, hugepages=80, pool=POOL,
+    vms = {name: guests.vm(name, slots, vcpus=1, memory=256 * MIB, hugepages=64, pool=POOL,
                            **(scattered if name == "pieces" else {})) for name, slots in SLOTS.items()}
     cards = [word for hub, (name, slots) in enumerate(SLOTS.items()) for slot in slots
              for word in guests.card(CARDS[name], slot, hub)]
