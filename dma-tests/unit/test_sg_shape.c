@@ -1,6 +1,6 @@
 /* The shapes of sg's packets: what both ends take for granted. */
 #include "lib/port.h"
-#include "sg/shape.h"
+#include "lib/shape.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,9 +9,18 @@
 #include <cmocka.h>
 
 static const struct shape_limits limits[] = {
-    {60, 40, false, 0},     {61, 40, true, 0},        {1514, 40, false, 0},  {1514, 1, true, 0},
-    {9014, 31, false, 0},   {16375, 40, true, 0},     {16384, 40, false, 0}, {60, 40, false, 60},
-    {1514, 1, false, 1514}, {16384, 40, false, 9001},
+    {60, 40, false, 0, PORT_FRAME_MIN},
+    {61, 40, true, 0, PORT_FRAME_MIN},
+    {1514, 40, false, 0, PORT_FRAME_MIN},
+    {1514, 1, true, 0, PORT_FRAME_MIN},
+    {9014, 31, false, 0, PORT_FRAME_MIN},
+    {16375, 40, true, 0, PORT_FRAME_MIN},
+    {16384, 40, false, 0, PORT_FRAME_MIN},
+    {60, 40, false, 60, PORT_FRAME_MIN},
+    {1514, 1, false, 1514, PORT_FRAME_MIN},
+    {16384, 40, false, 9001, PORT_FRAME_MIN},
+    {16384, 40, false, 0, 1},
+    {16384, 1, true, 0, 1},
 };
 #define LIMITS (sizeof limits / sizeof limits[0])
 
@@ -32,7 +41,7 @@ static void test_a_packet_keeps_to_its_limits(void **state)
                 total += s.len[k];
             }
             assert_int_equal(total, s.total);
-            assert_in_range(total, PORT_FRAME_MIN, limits[i].frame_max);
+            assert_in_range(total, limits[i].frame_min, limits[i].frame_max);
             assert_true(limits[i].size == 0 || total == limits[i].size);
             if (s.border != SHAPE_NO_BORDER) {
                 assert_in_range(s.cut, 1, s.len[s.of_interest] - 1u);
@@ -44,7 +53,7 @@ static void test_a_packet_keeps_to_its_limits(void **state)
 /* But for the few that a packet of one segment cannot have. */
 static void test_a_round_has_every_size_up_to_the_limit(void **state)
 {
-    const struct shape_limits l = {16384, 40, true, 0};
+    const struct shape_limits l = {16384, 40, true, 0, PORT_FRAME_MIN};
     uint8_t *seen = calloc(SHAPE_SIZE_MAX + 1, 1);
 
     (void)state;
@@ -63,7 +72,7 @@ static void test_a_round_has_every_size_up_to_the_limit(void **state)
 
 static void test_a_round_has_each_size_with_each_count_of_segments(void **state)
 {
-    const struct shape_limits l = {9014, 40, false, 0};
+    const struct shape_limits l = {9014, 40, false, 0, PORT_FRAME_MIN};
     uint64_t counts[2] = {0, 0}; /* of 1500 and of 64 bytes: bit n, with n segments */
 
     (void)state;
@@ -80,7 +89,7 @@ static void test_a_round_has_each_size_with_each_count_of_segments(void **state)
 
 static void test_packets_of_one_size_are_cut_evenly(void **state)
 {
-    const struct shape_limits l = {9000, 40, false, 9000};
+    const struct shape_limits l = {9000, 40, false, 9000, PORT_FRAME_MIN};
     uint32_t counts[41] = {0};
 
     (void)state;
@@ -103,12 +112,17 @@ static void test_sizes_that_do_not_fit_are_told(void **state)
     uint32_t first = 0;
 
     (void)state;
-    assert_int_equal(shape_sizes_skipped(&(struct shape_limits){9230, 40, true, 0}, &first), 7154);
+    assert_int_equal(
+        shape_sizes_skipped(&(struct shape_limits){9230, 40, true, 0, PORT_FRAME_MIN}, &first),
+        7154);
     assert_int_equal(first, 9231);
-    assert_int_equal(shape_sizes_skipped(&(struct shape_limits){9014, 40, false, 0}, &first), 4);
+    assert_int_equal(
+        shape_sizes_skipped(&(struct shape_limits){9014, 40, false, 0, PORT_FRAME_MIN}, &first), 4);
     assert_int_equal(first, 12288);
-    assert_int_equal(shape_sizes_skipped(&(struct shape_limits){16384, 40, true, 0}, &first), 0);
-    assert_int_equal(shape_sizes_skipped(&(struct shape_limits){60, 40, false, 60}, &first), 0);
+    assert_int_equal(
+        shape_sizes_skipped(&(struct shape_limits){16384, 40, true, 0, PORT_FRAME_MIN}, &first), 0);
+    assert_int_equal(
+        shape_sizes_skipped(&(struct shape_limits){60, 40, false, 60, PORT_FRAME_MIN}, &first), 0);
 }
 
 int main(void)

@@ -1,5 +1,5 @@
 /* When sg gives up: nothing moves although it looks. */
-#include "sg/stall.h"
+#include "lib/stall.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -26,8 +26,8 @@ $(UNIT_DIR)/%: $(OUT)/asan/obj/dma-tests/unit/%.o $(UNIT_SUPPORT_OBJ) $(OUT)/asa
 	$(quiet)$(CC) $(SANITIZE) -o $@ -Wl,--start-group $^ $(UNIT_LIBS) -Wl,--end-group -lcmocka
 
 $(UNIT_DIR)/test_pattern: $(OUT)/asan/obj/dma-tests/dpdk/lib/pattern.o
-$(UNIT_DIR)/test_sg_shape: $(OUT)/asan/obj/dma-tests/dpdk/sg/shape.o
-$(UNIT_DIR)/test_sg_stall: $(OUT)/asan/obj/dma-tests/dpdk/sg/stall.o
+$(UNIT_DIR)/test_sg_shape: $(OUT)/asan/obj/dma-tests/dpdk/lib/shape.o
+$(UNIT_DIR)/test_sg_stall: $(OUT)/asan/obj/dma-tests/dpdk/lib/stall.o
 
 -include $(UNIT_SRC:%.c=$(OUT)/asan/obj/%.d) $(UNIT_SUPPORT_OBJ:.o=.d)
 

@@ -2,8 +2,8 @@
 #ifndef DPDK_SG_FLOW_H
 #define DPDK_SG_FLOW_H
 
+#include "lib/arena.h"
 #include "lib/port.h"
-#include "sg/arena.h"
 
 #define FLOW_BURST 8u
 

@@ -3,9 +3,9 @@
  * both ways at once; with one port, to the sg of another guest on the same wire.
  */
 #include "lib/json.h"
+#include "lib/stall.h"
 #include "lib/tool.h"
 #include "sg/flow.h"
-#include "sg/stall.h"
 #include <inttypes.h>
 #include <rte_cycles.h>
 #include <rte_mbuf.h>
@@ -171,7 +171,8 @@ static void say_missing(const struct flow *f)
 static struct shape_limits limits_of(const struct settings *s, const struct port *ports,
                                      unsigned count)
 {
-    struct shape_limits l = {s->port.frame_max, s->segments, s->every_size, s->size};
+    struct shape_limits l = {s->port.frame_max, s->segments, s->every_size, s->size,
+                             PORT_FRAME_MIN};
 
     if (s->flood) {
         l.frame_max = l.frame_max < FLOOD_FRAME_MAX ? l.frame_max : FLOOD_FRAME_MAX;

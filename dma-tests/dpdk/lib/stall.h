@@ -1,7 +1,7 @@
 /* Whether nothing moves any more, by a clock that goes on while the machine as a whole is held up.
  */
-#ifndef DPDK_SG_STALL_H
-#define DPDK_SG_STALL_H
+#ifndef DPDK_LIB_STALL_H
+#define DPDK_LIB_STALL_H
 
 #include <stdbool.h>
 #include <stdint.h>

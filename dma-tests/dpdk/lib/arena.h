@@ -1,10 +1,9 @@
-/* Memory that packets are sent from: each lies where its shape says, and stays until it has come.
- */
-#ifndef DPDK_SG_ARENA_H
-#define DPDK_SG_ARENA_H
+/* Memory of packets and blocks: each lies where its shape says, and stays until its DMA is over. */
+#ifndef DPDK_LIB_ARENA_H
+#define DPDK_LIB_ARENA_H
 
 #include "lib/packet.h"
-#include "sg/shape.h"
+#include "lib/shape.h"
 
 /* Packets whose memory is in use at once. Of these one lies across a 2 MiB border. */
 #define ARENA_SLOTS SHAPE_EVERY_2M

@@ -1,5 +1,5 @@
 /* An arena: the slots of packets in its first half, the border in its middle. */
-#include "sg/arena.h"
+#include "lib/arena.h"
 #include "lib/tool.h"
 #include <rte_errno.h>
 #include <rte_memzone.h>
@@ -7,9 +7,10 @@
 #define PAGE 4096u
 #define BORDER (2u << 20)
 #define SLOT_BYTES (32u << 10)
+#define LEAD 64u /* of a slot: what stands before its first piece is the slot's own, too */
 
 _Static_assert(ARENA_SLOTS *SLOT_BYTES + SLOT_BYTES <= BORDER, "slots end before the border's");
-_Static_assert(SHAPE_SIZE_MAX + SHAPE_SEGMENTS_MAX * 64 + PAGE + 64 <= SLOT_BYTES,
+_Static_assert(SHAPE_SIZE_MAX + SHAPE_SEGMENTS_MAX * 64 + PAGE + 64 + LEAD <= SLOT_BYTES,
                "a packet fits into a slot");
 
 void arena_make(struct arena *a, const char *name)
@@ -43,7 +44,7 @@ static uint32_t before_border(const struct shape *s, uint32_t at)
 
 void arena_place(struct arena *a, uint32_t number, const struct shape *s, struct piece *pieces)
 {
-    uint32_t at = number % ARENA_SLOTS * SLOT_BYTES;
+    uint32_t at = number % ARENA_SLOTS * SLOT_BYTES + LEAD;
 
     for (unsigned k = 0; k < s->count; k++) {
         uint32_t place = (at + 63) / 64 * 64 + s->align[k];

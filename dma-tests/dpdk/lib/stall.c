@@ -1,5 +1,5 @@
 /* Stalls: see stall.h. */
-#include "sg/stall.h"
+#include "lib/stall.h"
 
 bool stall_look(struct stall *s, uint64_t now, bool moved)
 {

@@ -1,7 +1,7 @@
-/* The shapes of sg's packets: packet NUMBER has the same shape on both ends, by these limits alone.
- */
-#ifndef DPDK_SG_SHAPE_H
-#define DPDK_SG_SHAPE_H
+/* The shapes of packets, and of blocks that are copied: number NUMBER has the same shape on both
+ * ends, by these limits alone. */
+#ifndef DPDK_LIB_SHAPE_H
+#define DPDK_LIB_SHAPE_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,6 +18,7 @@ struct shape_limits {
     uint32_t segments_max; /* of a packet */
     bool every_size;       /* 1, 2, 3 ... instead of those beside powers of two */
     uint32_t size;         /* of every packet, whose segments are as long as each other; or 0 */
+    uint32_t frame_min;    /* but for every packet of one size */
 };
 
 struct shape {

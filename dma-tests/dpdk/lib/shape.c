@@ -1,7 +1,6 @@
 /* Shapes: one segment of interest, whose size goes through all; others of any small size with it.
  * Or packets of one size, cut evenly. */
-#include "sg/shape.h"
-#include "lib/port.h"
+#include "lib/shape.h"
 #include <stddef.h>
 
 /* Beside powers of two, of the sizes of headers, frames and pages. */
@@ -100,11 +99,11 @@ static void choose_sizes(const struct shape_limits *l, uint32_t number, struct s
         s->len[k] = (uint16_t)len;
         s->total += len;
     }
-    if (s->total < PORT_FRAME_MIN) {
+    if (s->total < l->frame_min) {
         unsigned k = s->count == 1 ? 0 : (s->of_interest + 1) % s->count;
 
-        s->len[k] = (uint16_t)(s->len[k] + PORT_FRAME_MIN - s->total);
-        s->total = PORT_FRAME_MIN;
+        s->len[k] = (uint16_t)(s->len[k] + l->frame_min - s->total);
+        s->total = l->frame_min;
     }
 }
 
