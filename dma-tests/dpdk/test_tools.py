@@ -19,7 +19,7 @@ dst_numa_node=0
 cache_flush=0
 test_seconds=1
 lcore_dma0=lcore=1,dev=dma_skeleton,dir=mem2mem
-eal_args=--vdev=dma_skeleton --no-telemetry
+eal_args=--vdev=dma_skeleton --no-telemetry --no-pci --iova-mode=va
 """.replace("\n", "\\n")
 DMA_PERF = f"printf '{CASE}' >/tmp/c.ini && cd /tmp && dpdk-test-dma-perf --config c.ini --result r.csv; cat r.csv"
 
@@ -49,7 +49,8 @@ def test_intels_cards_send_mbufs_out_of_memory_in_pieces_of_2_MiB(tmp_path, page
 @pytest.mark.whole
 def test_dma_perf_measures_copies(pair):
     done = pair.order("red", DMA_PERF)
-    assert done.status == 0 and re.search(r"Bandwidth|GB/s|Gbps|MOps", done.text), done.text[-3000:]
+    assert done.status == 0, done.text[-3000:]
+    assert float(re.search(r"Total Bandwidth: ([\d.]+) Gbps", done.text)[1]) > 0
 
 
 def test_root_is_small(tmp_path):
