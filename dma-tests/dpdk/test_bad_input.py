@@ -29,6 +29,10 @@ def test_a_guest_without_huge_pages_says_how_to_have_some(odd):
     refused(odd.order("none", f"echo 0 >{HUGE}; sg"), "no huge page is free: 'echo 64 > /sys/kernel/mm/hugepages/")
 
 
+def test_a_guest_without_a_dma_engine_says_so(odd):
+    refused(odd.order("card", "copy"), "no DMA engine found: give the guest one and bind it, or have DPDK copy in software")
+
+
 def test_another_end_that_stays_silent_is_told(odd):
     refused(odd.order("card", "sg --wait 500"), "nothing has come from the other end within 500 ms: with one port, ")
 
@@ -49,7 +53,7 @@ def test_a_wrong_option_is_refused(odd, order, sentence):
     assert done.status == 64 and sentence in done.text
 
 
-@pytest.mark.parametrize("name", ["sg", "rogue", "churn", "contig"])
+@pytest.mark.parametrize("name", ["sg", "rogue", "churn", "contig", "copy"])
 def test_each_program_says_how_it_is_called_and_takes_nothing_else(odd, name):
     """Before it asks for a card or memory, for this guest has neither."""
     done = odd.order("none", f"{name} --help")

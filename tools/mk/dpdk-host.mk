@@ -31,17 +31,25 @@ $(eval $(call flags_stamp,$(DPDK_HOST)/sanitized,$(CC) $(DPDK_HOST_CFLAGS) $(SAN
 $(eval $(call dpdk_host,plain,,$(DPDK_HOST_PLAIN),bench))
 $(eval $(call dpdk_host,sanitized,$(SANITIZE),$(DPDK_HOST_SANITIZED),$(DPDK_HOST_TESTS)))
 
-# The guests' program, over this machine's ports.
-DPDK_PORTS_OBJ := $(patsubst %.c,$(DPDK_HOST)/sanitized/obj/%.o,$(wildcard dma-tests/dpdk/sg/*.c dma-tests/dpdk/lib/*.c))
-$(DPDK_HOST)/ports/sg: $(DPDK_PORTS_OBJ)
+# The guests' programs, over ports and an engine that this machine has in software.
+DPDK_SOFT := $(DPDK_HOST)/ports/sg $(DPDK_HOST)/ports/copy
+dpdk_soft_obj = $(patsubst %.c,$(DPDK_HOST)/sanitized/obj/%.o,$(wildcard dma-tests/dpdk/$1/*.c dma-tests/dpdk/lib/*.c))
+$(DPDK_HOST)/ports/sg: $(call dpdk_soft_obj,sg)
+$(DPDK_HOST)/ports/copy: $(call dpdk_soft_obj,copy)
+$(DPDK_SOFT):
 	$(note) LD $@
 	@mkdir -p $(@D)
 	$(quiet)$(CC) $(SANITIZE) -o $@ $^ -Wl,--as-needed `pkg-config --libs libdpdk` -Wl,--no-as-needed -lrte_mempool_ring \
-		-lrte_net_memif
--include $(DPDK_PORTS_OBJ:.o=.d)
+		-lrte_net_memif -lrte_dma_skeleton
+-include $(patsubst %.o,%.d,$(sort $(call dpdk_soft_obj,sg) $(call dpdk_soft_obj,copy)))
+
+$(DPDK_HOST)/ports/liar.so: dma-tests/dpdk/liar/engine.c $(DPDK_HOST)/plain/flags | $(OUT)/setup-dpdk.stamp
+	$(note) CC $@
+	@mkdir -p $(@D)
+	$(quiet)$(CC) $(filter-out -MMD -MP,$(DPDK_HOST_CFLAGS)) `pkg-config --cflags libdpdk | sed 's/-I/-isystem /g'` -fPIC -shared -o $@ $<
 
 .PHONY: dpdk-host test-dpdk-host bench-dpdk
-dpdk-host: $(DPDK_HOST_TESTS:%=$(DPDK_HOST)/sanitized/%) $(DPDK_HOST)/ports/sg $(DPDK_HOST)/plain/bench
+dpdk-host: $(DPDK_HOST_TESTS:%=$(DPDK_HOST)/sanitized/%) $(DPDK_SOFT) $(DPDK_HOST)/ports/liar.so $(DPDK_HOST)/plain/bench
 
 test-dpdk-host: dpdk-host ## DPDK in this process: scatter-gather chains through the software IOMMU (T=)
 	@$(PYTEST) dma-tests/dpdk/host $(PYTEST_PICK)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 TREE = Path(__file__).resolve().parents[3]
 PROGRAMS = TREE / "out/dpdk-host/sanitized"
+EAL = "--no-pci --no-huge -m 128 --no-shconf --no-telemetry".split()  # of the guests' own programs
 
 
 def start(name, *arguments, **more):

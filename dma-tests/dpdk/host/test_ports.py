@@ -12,10 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from programs import TREE
+from programs import EAL, TREE
 
 PROGRAM = TREE / "out/dpdk-host/ports/sg"
-EAL = "--no-pci --no-huge -m 128 --no-shconf --no-telemetry".split()
 
 
 @contextmanager
