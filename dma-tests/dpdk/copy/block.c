@@ -4,8 +4,7 @@
 
 #define BESIDE 8u     /* bytes on either side of a piece that are looked at */
 #define NOBODYS 0xeeu /* stands there, and in the pieces before they are written to */
-#define FILL_EVERY 8u /* one of so many blocks is a fill */
-#define FILL 0x0102040810204081u
+#define FILL UINT64_C(0x0102040810204081)
 
 const char *block_kind_name(enum block_kind kind)
 {
@@ -15,14 +14,29 @@ const char *block_kind_name(enum block_kind kind)
     return names[kind];
 }
 
-static enum block_kind kind_of(uint32_t number, unsigned pieces, bool fills)
-{
-    static const enum block_kind of_pieces[] = {BLOCK_GATHER, BLOCK_SCATTER, BLOCK_REGROUP};
+static const enum block_kind of_pieces[] = {BLOCK_GATHER, BLOCK_SCATTER, BLOCK_REGROUP};
+#define WAYS (sizeof of_pieces / sizeof of_pieces[0])
 
-    if (fills && number % FILL_EVERY == FILL_EVERY - 1) {
+static uint32_t laps(const struct shape_limits *limits, bool fills)
+{
+    return (limits->segments_max == 1 ? 1 : (uint32_t)WAYS) + fills;
+}
+
+uint32_t block_round(const struct shape_limits *limits, bool fills)
+{
+    return shape_round(limits) * laps(limits, fills);
+}
+
+static enum block_kind kind_of(uint32_t number, unsigned pieces, const struct shape_limits *limits,
+                               bool fills)
+{
+    uint32_t round = shape_round(limits), all = laps(limits, fills);
+    uint32_t lap = number / round % all;
+
+    if (fills && lap == all - 1) {
         return BLOCK_FILL;
     }
-    return pieces == 1 ? BLOCK_COPY : of_pieces[number % 3];
+    return pieces == 1 ? BLOCK_COPY : of_pieces[(number % round + lap) % WAYS];
 }
 
 /* As many bytes in one piece. */
@@ -91,7 +105,7 @@ void block_make(struct block *b, uint32_t number, const struct shape_limits *lim
     one = one_piece(&pieces);
     other = turned(&pieces);
     b->number = number;
-    b->kind = kind_of(number, pieces.count, fills);
+    b->kind = kind_of(number, pieces.count, limits, fills);
 
     const struct shape *source = b->kind == BLOCK_SCATTER ? &one : &pieces;
     const struct shape *target = b->kind == BLOCK_SCATTER   ? &pieces

@@ -1,7 +1,8 @@
 /*
- * Blocks that an engine moves: where each lies follows from its number. One comes from pieces to
- * one place, the next from one place to pieces, the third from pieces to other ones; some are a
- * fill. What stands beside the pieces that it is written to belongs to nobody, and must stay.
+ * Blocks that an engine moves: where each lies, and how it is moved, follows from its number. A lap
+ * has every shape; from lap to lap a block of several pieces goes to one place, from one place to
+ * pieces, and from pieces to other ones; in the last lap all are fills. What stands beside where a
+ * block is written belongs to nobody, and must stay.
  */
 #ifndef DPDK_COPY_BLOCK_H
 #define DPDK_COPY_BLOCK_H
@@ -29,6 +30,9 @@ struct block_wrong {
     struct pattern_wrong bytes; /* in blocks */
     uint64_t beside;            /* bytes beside blocks that have changed */
 };
+
+/* How many blocks it takes until every shape has been moved in every way. */
+uint32_t block_round(const struct shape_limits *limits, bool fills);
 
 /* Lay out block NUMBER with memory of both arenas, and write what is to be moved; block NUMBER -
  * BLOCKS_AHEAD is done. LIMITS has as many segments as the engine takes. */

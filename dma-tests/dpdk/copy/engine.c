@@ -4,6 +4,7 @@
 #include "lib/tool.h"
 #include <errno.h>
 #include <rte_dmadev.h>
+#include <stdio.h>
 #include <string.h>
 
 #define CHANNEL 0u
@@ -61,18 +62,23 @@ void engine_open(struct engine *e, const char *name, uint16_t ring)
     const struct rte_dma_conf device = {.nb_vchans = 1};
     struct rte_dma_vchan_conf channel = {.direction = RTE_DMA_DIR_MEM_TO_MEM};
 
-    *e = (struct engine){.id = find(name), .name = name};
+    *e = (struct engine){.id = find(name), .name = name != NULL ? name : "(the first)"};
     take_info(e, ring);
     channel.nb_desc = e->ring;
     must(e, rte_dma_configure(e->id, &device), "it takes no configuration");
-    must(e, rte_dma_vchan_setup(e->id, CHANNEL, &channel), "it has no channel");
+    if (rte_dma_vchan_setup(e->id, CHANNEL, &channel) != 0) {
+        tool_cannot("engine %s: it takes no ring of %u descriptors; often it has to be a power of "
+                    "two",
+                    e->name, e->ring);
+    }
     must(e, rte_dma_start(e->id), "it does not start");
 }
 
 void engine_close(const struct engine *e)
 {
-    must(e, rte_dma_stop(e->id), "it does not stop");
-    must(e, rte_dma_close(e->id), "it does not close");
+    if (rte_dma_stop(e->id) != 0 || rte_dma_close(e->id) != 0) {
+        fprintf(stderr, "%s: engine %s does not stop\n", tool_name(), e->name);
+    }
 }
 
 static rte_iova_t address(const struct engine *e, const struct piece *p)

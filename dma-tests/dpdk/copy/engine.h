@@ -21,6 +21,8 @@ struct engine {
 /* Open and start the engine NAME, or the first one if null, with a ring of about RING. Ends the
  * program if there is none, or if it does not copy memory. */
 void engine_open(struct engine *e, const char *name, uint16_t ring);
+
+/* An engine that has failed may not stop: that is said, and is no end of the program. */
 void engine_close(const struct engine *e);
 
 /* Have it copy: FROM's bytes in order to TO, which has as many. False: its ring is full. */
@@ -33,8 +35,8 @@ bool engine_fill(struct engine *e, uint64_t pattern, const struct piece *to);
 /* Have it begin with what it was given. */
 void engine_go(const struct engine *e);
 
-/* How many more it has done, in the order that they were given; right[i]: the i-th without an
- * error of its own. */
+/* How many more it has done, in the order that they were given; right[i]: the
+ * engine says that the i-th went well. */
 unsigned engine_done(const struct engine *e, bool right[ENGINE_BURST]);
 
 #endif

@@ -24,11 +24,12 @@ struct settings {
 
 static const struct argp_option options[] = {
     {"engine", 'd', "NAME", 0, "the DMA engine (default: the first that DPDK finds)", 0},
-    {"blocks", 'n', "N", 0, "to move (default: all sizes, each in 1 to 40 pieces)", 0},
+    {"blocks", 'n', "N", 0, "to move (default: all sizes, each in 1 to 40 pieces, in every way)",
+     0},
     {"every-size", 'e', NULL, 0, "every size from 1 to 16384, not only those beside powers of two",
      0},
-    {"size", 's', "BYTES", 0, "every block is so long, in pieces of equal length", 0},
-    {"pieces", 'g', "N", 0, "of a block, at most (default: 40; 1: nothing but copies)", 0},
+    {"size", 's', "BYTES", 0, "every block is so long (40 to 16384), in pieces of equal length", 0},
+    {"pieces", 'g', "N", 0, "of a block, at most (default: 40)", 0},
     {"ring", 'r', "N", 0, "descriptors of the engine's ring (default: 256)", 0},
     {0},
 };
@@ -41,7 +42,7 @@ static const char doc[] =
     "The result is one line of JSON; what the engine cannot do stands in \"skipped\". Exit status: "
     "0 all right, 1 something was wrong, 3 it could not run.\n\n"
     "  copy                                 the first engine of this guest\n"
-    "  copy --size 4096 --pieces 1          the result says how many a second\n"
+    "  copy --size 4096 --pieces 1          how many are moved and checked a second\n"
     "  copy -- --vdev=dma_skeleton --iova-mode=va --no-pci\n"
     "                                       DPDK's own software, where there is none";
 
@@ -131,7 +132,10 @@ static void take(struct run *r, bool right)
     const struct block *b = &r->block[r->done++ % BLOCKS_AHEAD];
 
     r->of_kind[b->kind]++;
-    r->failed += !right;
+    if (!right && r->failed++ == 0) {
+        fprintf(stderr, "%s: block %u: the engine itself reports an error\n", tool_name(),
+                b->number);
+    }
     for (unsigned k = 0; k < b->to_count; k++) {
         r->bytes += b->to[k].len;
     }
@@ -151,12 +155,19 @@ static bool run(struct run *r)
         uint32_t moved = begin(r);
         unsigned done = engine_done(&r->engine, right);
 
+        if (done > r->begun - r->done) {
+            fprintf(stderr, "%s: the engine reports %u blocks as done, %u are under way\n",
+                    tool_name(), done, r->begun - r->done);
+            return false;
+        }
         for (unsigned i = 0; i < done; i++) {
             take(r, right[i]);
         }
         if (stall_look(&stall, rte_get_timer_cycles(), moved + done != 0)) {
-            fprintf(stderr, "%s: nothing has been done for %u ms; %u of %u blocks are under way\n",
-                    tool_name(), STALL_MS, r->begun - r->done, r->count);
+            fprintf(stderr,
+                    "%s: nothing has been done for %u ms; %u of %u blocks are under way%s\n",
+                    tool_name(), STALL_MS, r->begun - r->done, r->count,
+                    r->begun == r->done ? ": the ring is too small for one" : "");
             return false;
         }
     }
@@ -239,7 +250,7 @@ int main(int argc, char **argv)
     }
     arena_make(&r.from, "from");
     arena_make(&r.to, "to");
-    r.count = shape_round(&r.limits);
+    r.count = block_round(&r.limits, r.engine.fills);
     r.count = s.blocks != 0 ? s.blocks : r.count < LEAST ? LEAST : r.count;
 
     uint64_t start = rte_get_timer_cycles();
@@ -247,7 +258,7 @@ int main(int argc, char **argv)
     uint64_t us = (rte_get_timer_cycles() - start) * 1000000 / rte_get_timer_hz();
 
     passed = passed && r.bad + r.failed == 0;
-    say(&r, &s, passed, us);
     engine_close(&r.engine);
+    say(&r, &s, passed, us);
     tool_end(passed ? TOOL_PASSED : TOOL_FAILED);
 }
