@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(config, items):
     for item in items:  # side by side (-n 2 --dist loadgroup): what shares a machine stays together
         if machine := _machine_of(item):
             item.add_marker(pytest.mark.xdist_group(machine))
-    if hasattr(config, "workerinput"):  # and what may take long comes first, so that it is not alone in the end
+    if hasattr(config, "workerinput"):  # and what may take long comes first; xdist from 3.5 on has an order of its own
         items.sort(key=_longest, reverse=True)
     if config.getoption("--quick"):
         left_out = [item for item in items if item.get_closest_marker("whole") or _is_doubled(item)]
