@@ -136,7 +136,7 @@ unsigned engine_done(const struct engine *e, bool right[ENGINE_BURST])
     uint16_t last;
     uint16_t count = rte_dma_completed_status(e->id, CHANNEL, ENGINE_BURST, &last, status);
 
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < count && i < ENGINE_BURST; i++) { /* it may say too much */
         right[i] = status[i] == RTE_DMA_STATUS_SUCCESSFUL;
     }
     return count;

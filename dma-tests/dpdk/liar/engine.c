@@ -100,7 +100,7 @@ static uint16_t completed(void *device, uint16_t channel, const uint16_t most, u
     for (uint16_t i = 0; i < most; i++) {
         status[i] = lies("error") ? RTE_DMA_STATUS_BUS_ERROR : RTE_DMA_STATUS_SUCCESSFUL;
     }
-    return (uint16_t)(count + lies("twice"));
+    return lies("twice") ? (uint16_t)(most + 1) : count;
 }
 
 int rte_dma_info_get(int16_t id, struct rte_dma_info *info)
