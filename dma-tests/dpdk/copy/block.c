@@ -63,16 +63,6 @@ static struct shape turned(const struct shape *s)
     return t;
 }
 
-static void write_source(const struct block *b)
-{
-    uint64_t offset = 0;
-
-    for (unsigned k = 0; k < b->from_count; k++) {
-        pattern_fill((struct pattern){0, b->number}, offset, b->from[k].at, b->from[k].len);
-        offset += b->from[k].len;
-    }
-}
-
 /* How many of the BESIDE bytes before piece K (or behind it) are no other piece's. */
 static unsigned free_beside(const struct block *b, unsigned k, bool behind)
 {
@@ -118,7 +108,7 @@ void block_make(struct block *b, uint32_t number, const struct shape_limits *lim
     clear(b);
     if (b->kind != BLOCK_FILL) {
         arena_place(from, number, source, b->from);
-        write_source(b);
+        pieces_fill((struct pattern){0, number}, b->from, b->from_count);
     }
 }
 

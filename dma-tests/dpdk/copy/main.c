@@ -207,8 +207,6 @@ static void say_skipped(const struct run *r, const struct settings *s)
 
 static void say(const struct run *r, const struct settings *s, bool passed, uint64_t us)
 {
-    const struct arena_seen *seen = &r->to.seen;
-
     json_open(NULL);
     json_text("program", tool_name());
     json_bool("passed", passed);
@@ -225,11 +223,7 @@ static void say(const struct run *r, const struct settings *s, bool passed, uint
     json_number("failed", r->failed);
     json_number("refused", r->engine.refused);
     json_number("ring_wraps", r->begun / r->engine.ring);
-    json_number("size_least", seen->segments == 0 ? 0 : seen->size_least);
-    json_number("size_most", seen->size_most);
-    json_number("alignments", (uint64_t)__builtin_popcountll(seen->alignments));
-    json_number("across_4k", seen->across_4k);
-    json_number("across_2m", seen->across_2m);
+    arena_say(&r->to.seen);
     say_skipped(r, s);
     json_number("us", us);
     json_number("blocks_per_second", us == 0 ? 0 : r->done * UINT64_C(1000000) / us);

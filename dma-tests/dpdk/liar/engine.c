@@ -1,10 +1,10 @@
 /*
  * A DMA engine in place of DPDK's own software, loaded before DPDK (LD_PRELOAD): it gathers,
- * scatters and fills, and does not do what it is told, so that who checks it must say so. LIE is
- *   honest  it does it       short   the last byte is left out    long   ... or one more written
- *   none    nothing comes    turned  pieces come in wrong order   error  it reports an error
- *   stuck   nothing is ever done                                  twice  one more is done than
- * given
+ * scatters and fills, and does not do what it is told, so that who checks it must say so.
+ *
+ * LIE is one of: honest, it does it; short, the last byte is left out; long, one more is written;
+ * none, nothing comes; turned, pieces come in wrong order; error, it reports one; stuck, nothing is
+ * ever done; twice, more is done than was asked for.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -72,9 +72,10 @@ static int fill(void *device, uint16_t channel, uint64_t pattern, rte_iova_t to,
                 uint64_t flags)
 {
     uint8_t bytes[BYTES];
+    bool turned = lies("turned");
 
     for (uint32_t i = 0; i < len; i++) {
-        bytes[i] = (uint8_t)(pattern >> (i + lies("turned")) % 8 * 8);
+        bytes[i] = (uint8_t)(pattern >> (i + turned) % 8 * 8);
     }
     return copy(device, channel, (uintptr_t)bytes, to, len, flags);
 }

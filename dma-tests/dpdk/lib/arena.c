@@ -1,5 +1,6 @@
 /* An arena: the slots of packets in its first half, the border in its middle. */
 #include "lib/arena.h"
+#include "lib/json.h"
 #include "lib/tool.h"
 #include <rte_errno.h>
 #include <rte_memzone.h>
@@ -63,4 +64,13 @@ void arena_place(struct arena *a, uint32_t number, const struct shape *s, struct
     if (s->count > a->seen.count_most) {
         a->seen.count_most = s->count;
     }
+}
+
+void arena_say(const struct arena_seen *seen)
+{
+    json_number("size_least", seen->segments == 0 ? 0 : seen->size_least);
+    json_number("size_most", seen->size_most);
+    json_number("alignments", (uint64_t)__builtin_popcountll(seen->alignments));
+    json_number("across_4k", seen->across_4k);
+    json_number("across_2m", seen->across_2m);
 }

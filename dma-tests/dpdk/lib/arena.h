@@ -31,4 +31,7 @@ void arena_make(struct arena *a, const char *name);
 /* Lay out packet NUMBER and note what it is made of; packet NUMBER - ARENA_SLOTS is gone. */
 void arena_place(struct arena *a, uint32_t number, const struct shape *s, struct piece *pieces);
 
+/* Sizes, alignments and borders, as members of the JSON object that is open. */
+void arena_say(const struct arena_seen *seen);
+
 #endif

@@ -16,18 +16,29 @@ static void header(struct pattern p, uint8_t *out)
     out[13] = PACKET_TYPE_DATA & 0xff;
 }
 
+void pieces_fill(struct pattern p, const struct piece *pieces, unsigned count)
+{
+    uint64_t offset = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        pattern_fill(p, offset, pieces[i].at, pieces[i].len);
+        offset += pieces[i].len;
+    }
+}
+
 void packet_fill(struct pattern p, const struct piece *pieces, unsigned count)
 {
     uint8_t head[PACKET_HEADER];
-    uint64_t offset = 0;
+    size_t offset = 0;
 
     header(p, head);
-    for (unsigned i = 0; i < count; i++) {
-        pattern_fill(p, offset, pieces[i].at, pieces[i].len);
-        for (uint16_t k = 0; k < pieces[i].len && offset + k < PACKET_HEADER; k++) {
-            pieces[i].at[k] = head[offset + k];
-        }
-        offset += pieces[i].len;
+    pieces_fill(p, pieces, count);
+    for (unsigned i = 0; i < count && offset < PACKET_HEADER; i++) {
+        size_t room = PACKET_HEADER - offset;
+        size_t len = pieces[i].len < room ? pieces[i].len : room;
+
+        memcpy(pieces[i].at, head + offset, len);
+        offset += len;
     }
 }
 

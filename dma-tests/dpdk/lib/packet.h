@@ -26,7 +26,10 @@ struct piece {
     uint16_t len;
 };
 
-/* Write the bytes of packet P into COUNT pieces. */
+/* Write the bytes of P's pattern into COUNT pieces. */
+void pieces_fill(struct pattern p, const struct piece *pieces, unsigned count);
+
+/* Write the bytes of packet P into COUNT pieces: its header stands over the pattern's first. */
 void packet_fill(struct pattern p, const struct piece *pieces, unsigned count);
 
 /* A chain over the pieces, whose memory stays the caller's: until the device has read it, nobody

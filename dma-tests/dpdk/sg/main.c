@@ -236,11 +236,7 @@ static void say_flow(const struct flow *f)
     json_number("refused", f->refused);
     json_number("segments", seen->segments);
     json_number("segments_most", seen->count_most);
-    json_number("size_least", seen->segments == 0 ? 0 : seen->size_least);
-    json_number("size_most", seen->size_most);
-    json_number("alignments", (uint64_t)__builtin_popcountll(seen->alignments));
-    json_number("across_4k", seen->across_4k);
-    json_number("across_2m", seen->across_2m);
+    arena_say(seen);
     json_number("ring_wraps", seen->segments / f->port->tx_ring);
     json_close();
 }
